@@ -1,0 +1,194 @@
+#include "core/base/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/check.h"
+
+static int port_parse(const char *text, uint16_t *ret_port)
+{
+    uint32_t port = 0;
+    if (*text == '\0')
+        return -EINVAL;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return -EINVAL;
+        port = port * 10 + (uint32_t)(*text - '0');
+        if (port > UINT16_MAX)
+            return -EINVAL;
+    }
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+static int ip_parse(const char *text, struct address *ret_address)
+{
+    struct address address = {0};
+    if (inet_pton(AF_INET, text, address.ip) == 1)
+        address.family = ADDRESS_IPV4;
+    else if (inet_pton(AF_INET6, text, address.ip) == 1)
+        address.family = ADDRESS_IPV6;
+    else
+        return -EINVAL;
+    *ret_address = address;
+    return 0;
+}
+
+/* Copies text[0 … length-1] without its brackets; false when it does not fit or brackets do not match. */
+static bool ip_text_copy(const char *text, size_t length, char copy[static ADDRESS_TEXT_BYTES])
+{
+    if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+        text++;
+        length -= 2;
+    }
+    if (length == 0 || length >= ADDRESS_TEXT_BYTES)
+        return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return true;
+}
+
+int address_parse(const char *text, struct address *ret_address)
+{
+    const char *colon = strrchr(text, ':');
+    char ip[ADDRESS_TEXT_BYTES];
+    struct address address;
+    uint16_t port;
+    if (!colon || !ip_text_copy(text, (size_t)(colon - text), ip) || port_parse(colon + 1, &port) < 0 ||
+        ip_parse(ip, &address) < 0)
+        return -EINVAL;
+    /* "::1:80" is ambiguous; IPv6 with a port needs its brackets. */
+    if (address.family == ADDRESS_IPV6 && text[0] != '[')
+        return -EINVAL;
+    address.port = port;
+    *ret_address = address;
+    return 0;
+}
+
+int address_parse_ip(const char *text, struct address *ret_address)
+{
+    char ip[ADDRESS_TEXT_BYTES];
+    if (!ip_text_copy(text, strlen(text), ip))
+        return -EINVAL;
+    return ip_parse(ip, ret_address);
+}
+
+static void ip_mask(uint8_t ip[static 16], uint32_t prefix_bits)
+{
+    for (uint32_t i = 0; i < 16; i++) {
+        uint32_t kept = prefix_bits > i * 8 ? prefix_bits - i * 8 : 0;
+        if (kept < 8)
+            ip[i] = (uint8_t)(ip[i] & (0xff00u >> kept));
+    }
+}
+
+int address_range_parse(const char *text, struct address_range *ret_range)
+{
+    const char *slash = strchr(text, '/');
+    char ip[ADDRESS_TEXT_BYTES];
+    struct address_range range = {0};
+    uint16_t bits;
+    if (!slash || !ip_text_copy(text, (size_t)(slash - text), ip) || port_parse(slash + 1, &bits) < 0 ||
+        ip_parse(ip, &range.base) < 0)
+        return -EINVAL;
+    if (bits > (range.base.family == ADDRESS_IPV4 ? 32 : 128))
+        return -EINVAL;
+    range.prefix_bits = (uint8_t)bits;
+    ip_mask(range.base.ip, bits);
+    *ret_range = range;
+    return 0;
+}
+
+static struct address address_unmapped(const struct address *address)
+{
+    static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+    struct address plain = *address;
+    if (address->family == ADDRESS_IPV6 && memcmp(address->ip, mapped_prefix, sizeof(mapped_prefix)) == 0) {
+        plain = (struct address){.family = ADDRESS_IPV4, .port = address->port};
+        memcpy(plain.ip, address->ip + sizeof(mapped_prefix), 4);
+    }
+    return plain;
+}
+
+bool address_range_contains(const struct address_range *range, const struct address *address)
+{
+    struct address plain = address_unmapped(address);
+    if (plain.family != range->base.family)
+        return false;
+    ip_mask(plain.ip, range->prefix_bits);
+    return memcmp(plain.ip, range->base.ip, sizeof(plain.ip)) == 0;
+}
+
+const char *address_format(const struct address *address, char text[static ADDRESS_TEXT_BYTES])
+{
+    char ip[INET6_ADDRSTRLEN];
+    if (address->family == ADDRESS_IPV4 && inet_ntop(AF_INET, address->ip, ip, sizeof(ip)))
+        snprintf(text, ADDRESS_TEXT_BYTES, "%.15s:%u", ip, address->port);
+    else if (address->family == ADDRESS_IPV6 && inet_ntop(AF_INET6, address->ip, ip, sizeof(ip)))
+        snprintf(text, ADDRESS_TEXT_BYTES, "[%.39s]:%u", ip, address->port);
+    else
+        snprintf(text, ADDRESS_TEXT_BYTES, "-");
+    return text;
+}
+
+socklen_t address_to_socket(const struct address *address, struct sockaddr_storage *ret_socket_address)
+{
+    CHECK(address->family == ADDRESS_IPV4 || address->family == ADDRESS_IPV6);
+    memset(ret_socket_address, 0, sizeof(*ret_socket_address));
+    if (address->family == ADDRESS_IPV4) {
+        struct sockaddr_in *in = (struct sockaddr_in *)ret_socket_address;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(address->port);
+        memcpy(&in->sin_addr, address->ip, 4);
+        return sizeof(*in);
+    }
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_socket_address;
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(address->port);
+    memcpy(&in6->sin6_addr, address->ip, 16);
+    return sizeof(*in6);
+}
+
+int address_from_socket(const struct sockaddr *socket_address, struct address *ret_address)
+{
+    struct address address = {0};
+    if (socket_address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)socket_address;
+        address.family = ADDRESS_IPV4;
+        address.port = ntohs(in->sin_port);
+        memcpy(address.ip, &in->sin_addr, 4);
+    } else if (socket_address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)socket_address;
+        address.family = ADDRESS_IPV6;
+        address.port = ntohs(in6->sin6_port);
+        memcpy(address.ip, &in6->sin6_addr, 16);
+        address = address_unmapped(&address);
+    } else {
+        return -EAFNOSUPPORT;
+    }
+    *ret_address = address;
+    return 0;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    static const uint8_t loopback[16] = {[15] = 1};
+    struct address plain = address_unmapped(address);
+    if (plain.family == ADDRESS_IPV4)
+        return plain.ip[0] == 127;
+    return plain.family == ADDRESS_IPV6 && memcmp(plain.ip, loopback, sizeof(loopback)) == 0;
+}
+
+bool address_is_wildcard(const struct address *address)
+{
+    static const uint8_t zero[16] = {0};
+    return address->family != ADDRESS_NONE && memcmp(address->ip, zero, sizeof(zero)) == 0;
+}
