@@ -1,0 +1,116 @@
+# Tests are found by where they lie:
+#   tests/unit/<room>/test_*.c    one Criterion program per folder                      label unit
+#   tests/stress/*.c              one program with a plain main() each                  label stress
+#   tests/sim/*.c                 likewise                                              label sim
+#   tests/fuzz/*.c                a libFuzzer target each (preset fuzz); in every other build it replays the files of
+#                                 tests/fuzz/corpus/<target>/                           label fuzz-corpus
+#   tests/integration/*.sh|*.py   scripts that start real processes from $USHER_BIN     label integration
+# tests/support/*.c is linked to all of these. ThreadSanitizer runs no Criterion: libcriterion crashes under it.
+enable_testing()
+
+# A sanitizer's report must fail a test whatever the exit code: Criterion keeps it at 0 when LeakSanitizer reports.
+set(USHER_TEST_FAILURES "ERROR: LeakSanitizer|ERROR: AddressSanitizer|WARNING: ThreadSanitizer|runtime error:")
+set(USHER_ROOMS core_base core_wire core_conf core_policy core_io core_http core_redis core_daemon core_node client
+    client_command dispatcher worker rm tools_usherctl tools_sim)
+
+# gcc 12's ThreadSanitizer refuses to start when the kernel places mappings at addresses it does not expect.
+set(test_launcher "")
+if(USHER_SANITIZE STREQUAL "thread")
+    set(test_launcher setarch --addr-no-randomize)
+endif()
+
+# usher_test(<name> LABEL <label> TIMEOUT <seconds> COMMAND <command>...)
+function(usher_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 test "" "LABEL;TIMEOUT" "COMMAND")
+    add_test(NAME ${name} COMMAND ${test_launcher} ${test_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES
+        LABELS ${test_LABEL}
+        TIMEOUT ${test_TIMEOUT}
+        FAIL_REGULAR_EXPRESSION "${USHER_TEST_FAILURES}"
+        ENVIRONMENT "USHER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+endfunction()
+
+# usher_test_program(<target> <source>...): a program with every room at hand, out of the way of the product's in bin/.
+function(usher_test_program target)
+    add_executable(${target} ${ARGN})
+    usher_uring_sources(${ARGN})
+    target_link_libraries(${target} PRIVATE tests_support ${USHER_ROOMS})
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+endfunction()
+
+function(usher_unit_tests)
+    usher_library(criterion criterion/criterion.h criterion)
+    set(unit ${PROJECT_SOURCE_DIR}/tests/unit)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${unit}/*.c)
+    set(folders "")
+    foreach(source IN LISTS sources)
+        get_filename_component(folder ${source} DIRECTORY)
+        list(APPEND folders ${folder})
+    endforeach()
+    list(REMOVE_DUPLICATES folders)
+    foreach(folder IN LISTS folders)
+        file(RELATIVE_PATH room ${unit} ${folder})
+        string(REPLACE "/" "_" target unit_${room})
+        set(members ${sources})
+        string(REGEX REPLACE "([][+.*()^])" "\\\\\\1" pattern ${folder})
+        list(FILTER members INCLUDE REGEX "^${pattern}/[^/]*\\.c$")
+        usher_test_program(${target} ${members})
+        target_link_libraries(${target} PRIVATE criterion)
+        usher_test(unit/${room} LABEL unit TIMEOUT 120 COMMAND $<TARGET_FILE:${target}>)
+    endforeach()
+endfunction()
+
+# usher_plain_tests(<folder> <timeout>): programs that exit with 0 when all is well.
+function(usher_plain_tests folder timeout)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${folder}/*.c)
+    foreach(source IN LISTS sources)
+        get_filename_component(name ${source} NAME_WE)
+        usher_test_program(${folder}_${name} ${source})
+        usher_test(${folder}/${name} LABEL ${folder} TIMEOUT ${timeout} COMMAND $<TARGET_FILE:${folder}_${name}>)
+    endforeach()
+endfunction()
+
+function(usher_fuzz_targets)
+    set(fuzz ${PROJECT_SOURCE_DIR}/tests/fuzz)
+    file(GLOB sources CONFIGURE_DEPENDS ${fuzz}/*.c)
+    foreach(source IN LISTS sources)
+        get_filename_component(name ${source} NAME_WE)
+        if(USHER_SANITIZE STREQUAL "fuzz")
+            usher_test_program(${name} ${source})
+            target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+            set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+        else()
+            usher_test_program(replay_${name} ${source} ${fuzz}/replay/main.c)
+            usher_test(fuzz-corpus/${name} LABEL fuzz-corpus TIMEOUT 120 COMMAND $<TARGET_FILE:replay_${name}> ${fuzz}/corpus/${name})
+        endif()
+    endforeach()
+endfunction()
+
+# Integration tests are run one at a time: they use the machine's ports and time its answers.
+function(usher_integration_tests)
+    file(GLOB scripts CONFIGURE_DEPENDS
+        ${PROJECT_SOURCE_DIR}/tests/integration/*.sh ${PROJECT_SOURCE_DIR}/tests/integration/*.py)
+    foreach(script IN LISTS scripts)
+        get_filename_component(name ${script} NAME_WE)
+        usher_test(integration/${name} LABEL integration TIMEOUT 300 COMMAND ${script})
+        set_tests_properties(integration/${name} PROPERTIES RUN_SERIAL ON)
+    endforeach()
+endfunction()
+
+file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
+if(support)
+    add_library(tests_support STATIC ${support})
+else()
+    add_library(tests_support INTERFACE)
+endif()
+target_link_libraries(tests_support INTERFACE ${USHER_ROOMS})
+
+usher_fuzz_targets()
+if(NOT USHER_SANITIZE STREQUAL "fuzz")
+    if(NOT USHER_SANITIZE STREQUAL "thread")
+        usher_unit_tests()
+    endif()
+    usher_plain_tests(stress 300)
+    usher_plain_tests(sim 300)
+    usher_integration_tests()
+endif()
