@@ -1,0 +1,55 @@
+/* policy - which nodes to hand out: pure functions over a snapshot and its values.
+ *
+ * Whatever the policy: drained nodes are never handed out; expired ones (LAST) only when nothing else is left; a node's own answer
+ * names each node once; a dispatcher gets less than a worker (requirement D10).
+ * Cost: O(1) expected for each address. Where fewer than about 1 in POLICY_TRIES members qualify, one pass over the service's members.
+ * Thread: a context belongs to one core. Nothing blocks or allocates. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/address.h"
+#include "core/base/random.h"
+#include "core/policy/snapshot.h"
+#include "core/policy/values.h"
+
+enum policy {
+#define POLICY(symbol, name, built, help) POLICY_##symbol,
+#include "core/policy/policies.def"
+#undef POLICY
+    POLICIES,
+};
+
+struct policy_row {
+    const char *name;
+    bool built; /* false: known by name, refused until it exists */
+    const char *help;
+};
+
+extern const struct policy_row policy_rows[POLICIES];
+
+#define POLICY_CURSORS 256u
+#define PICKS_MAX 16u
+
+/* A core's own state: generator and round-robin positions. */
+struct pick_state {
+    struct random_state random;
+    uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
+    float dispatcher_share;          /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
+};
+
+/* queue_factor ≥ 1: how much more a dispatcher's queue counts (D10). */
+void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor);
+
+struct pick_query {
+    uint64_t service_id;
+    const struct address *excludes; /* nodes to leave out */
+    uint32_t exclude_count;
+    uint32_t count; /* 1 … PICKS_MAX distinct nodes */
+};
+
+/* Fills ret_slots with as many distinct nodes as there are, up to count, best first, and counts the picks. Returns how many (≥ 1),
+ * USHER_ENOSERVICE (never offered) or USHER_ENONODE (nobody offers it now). (D4 to D7, D10.) */
+NODISCARD int policy_pick(enum policy policy, struct pick_state *state, const struct snapshot *snapshot,
+                          struct node_values *values, const struct pick_query *query, uint32_t ret_slots[static PICKS_MAX]);

@@ -1,0 +1,66 @@
+/* snapshot - the membership of a dispatcher's directory: who is there and who offers what, immutable once built.
+ *
+ * Invariant: every member names a slot below slot_count; a service's members stand together; a service that was once offered stays
+ * known with no members, so that "unknown service" and "no node right now" are told apart.
+ * Thread: built on the control thread, read by every core until its next batch; freed when all have moved on.
+ * Memory: snapshot_new copies what it is given; one allocation. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/address.h"
+
+#define SNAPSHOT_SLOTS_MAX (1u << 20)
+
+enum snapshot_node_flag {
+    SNAPSHOT_NODE_DISPATCHER = 1,
+    SNAPSHOT_NODE_NO_ECHO = 2,
+};
+
+/* By slot. 24 bytes: what an answer needs of a node. */
+struct snapshot_node {
+    struct address address; /* ADDRESS_NONE: the slot is not in use */
+    uint8_t flags;          /* mask of enum snapshot_node_flag */
+    uint8_t zero[3];
+};
+
+/* That a node offers a service. */
+struct snapshot_member {
+    uint32_t slot;
+    uint8_t service_ordinal; /* the service is the node's k-th: its bit in below_mask */
+    uint8_t flags;           /* the node's, repeated here to save a cache miss */
+    uint8_t zero[2];
+};
+
+struct snapshot_service {
+    uint64_t service_id; /* meaningless where first_member is UINT32_MAX: an empty cell */
+    uint32_t first_member;
+    uint32_t member_count;
+};
+
+struct snapshot {
+    struct snapshot *next_retired; /* the owner's list of snapshots that readers may still hold */
+    uint64_t retired_at;           /* the owner's publication count when it was replaced */
+    uint32_t slot_count;
+    uint32_t member_count;
+    uint32_t service_mask; /* cells of the service table - 1 */
+    struct snapshot_node *nodes;
+    struct snapshot_member *members;
+    struct snapshot_service *services;
+};
+
+/* One (service, node) pair as the builder takes it. Slot UINT32_MAX: the service is known, but nobody offers it. */
+struct snapshot_offer {
+    uint64_t service_id;
+    uint32_t slot;
+    uint8_t service_ordinal;
+};
+
+/* Offers are sorted in place. -EINVAL: a slot out of range, or more than SNAPSHOT_SLOTS_MAX. -ENOMEM. */
+NODISCARD int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_count, struct snapshot_offer *offers,
+                           uint32_t offer_count, struct snapshot **ret_snapshot);
+void snapshot_free(struct snapshot *snapshot); /* NULL is a no-op */
+
+/* NULL: the service is not known. */
+const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id);

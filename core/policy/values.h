@@ -1,0 +1,60 @@
+/* values - what changes quickly about a node, apart from the membership: one cache line a node, updated in place.
+ *
+ * Indexed by slot: a node keeps its slot as long as it is a member, and a slot is given to another node only after every reader has
+ * left the snapshots that named the first one.
+ * Invariant: each field is meaningful by itself; readers may see a mixture of two reports, never a torn field.
+ * Thread: written by the control thread (picks: by every core), read by all, relaxed atomics.
+ * Memory: handed in by the directory's owner, so that one day it can be a map shared with the kernel. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/macros.h"
+
+enum node_value_flag {
+    NODE_VALUE_LAST = 1,  /* heartbeat expired, kept only so that the list is not empty: rank last */
+    NODE_VALUE_DRAIN = 2, /* drained by an operator, or leaving: never hand out */
+};
+
+struct node_values {
+    _Atomic uint32_t flags;         /* mask of enum node_value_flag */
+    _Atomic uint32_t below_mask;    /* bit k: below the average load of the node's k-th service (requirement R3) */
+    _Atomic float load_index;       /* as reported */
+    _Atomic float load_per_job;     /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
+    _Atomic uint32_t picks;         /* answers of this dispatcher that named the node; wraps */
+    _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
+    _Atomic uint64_t reported_ns;   /* when the report was made, by this machine's monotonic clock */
+} ALIGN_CACHE_LINE;
+_Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
+
+/* What a newer report says. Control thread only. */
+struct node_report {
+    uint32_t flags;
+    uint32_t below_mask;
+    float load_index;
+    float load_per_job;
+    uint64_t reported_ns;
+};
+
+/* Forgets the own picks too: the report is newer than most of them. */
+static inline void node_values_apply(struct node_values *values, const struct node_report *report)
+{
+    uint32_t picks = atomic_load_explicit(&values->picks, memory_order_relaxed);
+    atomic_store_explicit(&values->flags, report->flags, memory_order_relaxed);
+    atomic_store_explicit(&values->below_mask, report->below_mask, memory_order_relaxed);
+    atomic_store_explicit(&values->load_index, report->load_index, memory_order_relaxed);
+    atomic_store_explicit(&values->load_per_job, report->load_per_job, memory_order_relaxed);
+    atomic_store_explicit(&values->picks_at_report, picks, memory_order_relaxed);
+    atomic_store_explicit(&values->reported_ns, report->reported_ns, memory_order_relaxed);
+}
+
+/* The load to expect by now: the report, plus what this dispatcher has sent there since. */
+static inline float node_values_expected_load(const struct node_values *values)
+{
+    uint32_t unseen = atomic_load_explicit(&values->picks, memory_order_relaxed) -
+                      atomic_load_explicit(&values->picks_at_report, memory_order_relaxed);
+    return atomic_load_explicit(&values->load_index, memory_order_relaxed) +
+           atomic_load_explicit(&values->load_per_job, memory_order_relaxed) * (float)unseen;
+}
