@@ -1,0 +1,107 @@
+/* daemon - the life that usher-rm, usher-dispatcher and usher-worker have in common: arguments, configuration, log, limits, control
+ * loop, start, run, drain, stop; with an admin socket, /metrics and /healthz on the way. What a daemon is for stands in its
+ * hooks; its state is its own, core/daemon keeps only the pointer.
+ *
+ * SIGTERM or SIGINT: DRAIN_ANNOUNCE at once, DRAIN_REFUSE after --drain-accept, DRAIN_ABANDON after --drain-limit more; the program
+ * calls daemon_drained when nothing is left. A second signal goes to DRAIN_ABANDON at once. Exit code 0.
+ * SIGHUP: the configuration is read and checked again; options settable at run time are applied, for the rest the log says that they
+ * need a restart. It also undoes what `usherctl set` changed.
+ *
+ * Thread: daemon_main runs the control loop on the calling thread; all hooks run there. Signals are blocked in every thread that the
+ * program starts later, so they need no care of their own. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/conf/conf.h"
+#include "core/daemon/admin.h"
+#include "core/daemon/gauges.h"
+#include "core/io/loop.h"
+
+struct daemon;
+
+/* The options of every daemon: a member of each daemon's options struct, described by one entry of its tables. */
+struct daemon_options {
+#define OPTION(kind, field, ...) CONF_TYPE_##kind field;
+#include "core/daemon/options.def"
+#undef OPTION
+};
+
+#define DAEMON_OPTIONS 16 /* rows in options.def; checked when daemon.c is compiled */
+extern const struct conf_option daemon_option_rows[DAEMON_OPTIONS];
+
+/* The entry for conf_program.tables: {DAEMON_TABLE(struct worker_options, daemon)}. */
+#define DAEMON_TABLE(options_type, member)                                                                                       \
+    .title = "Options of every daemon", .rows = daemon_option_rows, .row_count = DAEMON_OPTIONS,                                 \
+    .offset = offsetof(options_type, member)
+
+enum drain_phase {
+    DRAIN_ANNOUNCE, /* tell the others; still accept work */
+    DRAIN_REFUSE, /* accept no more; answer what has not been started; what runs may finish */
+    DRAIN_ABANDON, /* stop what runs, now; the daemon ends within a second, drained or not */
+};
+
+#define DAEMON_REASON_BYTES 160
+
+/* Only check, start and stop are needed by all; the others may be NULL. `state` is what start has returned. */
+struct daemon_program {
+    const struct conf_program *conf;
+    size_t daemon_offset; /* of struct daemon_options in the options struct */
+    size_t listen_offset; /* of the service address (struct address, --listen) in it */
+    enum counter_program counter_program;
+    const struct admin_command *commands; /* beside status, stats, set and help */
+    size_t command_count;
+
+    /* What one row alone cannot say; at start, with -t, and before a reload. -EINVAL with ret_error. Opens nothing. */
+    int (*check)(const void *options, struct conf_error *ret_error);
+
+    /* Builds everything and starts the program's threads. `options` stays valid until after stop; only the control thread may read it
+     * later, since options change at run time. Negative with ret_error: the daemon exits with EXIT_CODE_FAILED. */
+    int (*start)(struct daemon *daemon, const void *options, void **ret_state, struct conf_error *ret_error);
+
+    /* NULL: the daemon ends at once. Must be safe to call while start's connections are still being made. */
+    void (*drain)(void *state, enum drain_phase phase);
+
+    /* Ends the threads and frees the state. */
+    void (*stop)(void *state);
+
+    /* An option was changed at run time; `options` holds the new value. Hand it to the threads that need it. */
+    void (*changed)(void *state, const struct conf_option *option);
+
+    /* Adds members to the answer of `status`. */
+    void (*status)(void *state, json_t *answer);
+
+    /* Adds every thread's block to the sums (counters_sum) and sets the gauges (gauge_set). */
+    void (*measure)(void *state, uint64_t sums[static COUNTERS], struct gauges *gauges);
+
+    /* True: healthy. Else a reason for /healthz and `status`, such as "no directory yet". Draining is known without it. */
+    bool (*healthy)(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
+};
+
+/* The whole life; returns the exit code for main. */
+int daemon_main(const struct daemon_program *program, int argc, char **argv);
+
+/* For hooks. */
+struct loop *daemon_loop(const struct daemon *daemon);
+enum loop_kind daemon_loop_kind(const struct daemon *daemon); /* what the program's other loops shall ask for */
+const char *daemon_state_dir(const struct daemon *daemon); /* this daemon's own folder, mode 0700 */
+uint64_t daemon_boot_id(const struct daemon *daemon); /* random, not 0, new at each start */
+bool daemon_is_draining(const struct daemon *daemon);
+
+/* The program's services are bound: what the log and `status` show. Needed when --listen has port 0. */
+void daemon_set_listen_address(struct daemon *daemon, const struct address *address);
+
+/* What others shall call this daemon: --advertise, or the listening address. A wildcard needs --advertise: daemon_check_listen. */
+struct address daemon_advertised_address(const struct daemon *daemon);
+
+/* Nothing is running any more after DRAIN_REFUSE or DRAIN_ABANDON: the daemon ends. */
+void daemon_drained(struct daemon *daemon);
+
+/* For check hooks. Without keys, whoever reaches this port can steer the cluster: without --insecure only loopback will do.
+ * Also refuses a wildcard without --advertise, and families that differ. -EINVAL with ret_error. */
+NODISCARD int daemon_check_listen(const struct daemon_options *options, const struct address *listen,
+                                  struct conf_error *ret_error);

@@ -1,0 +1,49 @@
+/* http - a small HTTP/1.1 server for machines that watch the daemons: GET and HEAD, keep-alive, pipelining; requests with a body are
+ * refused with 413. Answers are whole texts made at once.
+ *
+ * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between requests,
+ * 64 connections. Thread: the loop's. Nothing blocks. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/address.h"
+#include "core/base/buffer.h"
+#include "core/base/macros.h"
+#include "core/io/loop.h"
+
+#define HTTP_HEAD_BYTES_MAX 8192
+#define HTTP_CONNECTIONS_MAX 64
+
+struct http_server;
+
+struct http_request {
+    const char *path; /* "/metrics", as sent: not decoded; never NULL */
+    const char *query; /* what followed the ?, or "" */
+};
+
+struct http_answer {
+    int status; /* 200 unless the handler says otherwise */
+    const char *content_type; /* static; "text/plain; charset=utf-8" unless the handler says otherwise */
+    struct buffer body; /* the handler appends; the server frees */
+};
+
+/* Only GET (and HEAD, whose body the server leaves out) get here. Negative: 500. */
+typedef int http_on_request(void *context, const struct http_request *request, struct http_answer *answer);
+
+struct http_config {
+    struct loop *loop;
+    struct address address;
+    http_on_request *on_request;
+    void *context;
+};
+
+/* Binds and listens. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOMEM … */
+NODISCARD int http_server_new(const struct http_config *config, struct http_server **ret_server);
+
+/* Closes all connections. NULL is a no-op. */
+void http_server_free(struct http_server *server);
+
+/* The address it is bound to. */
+struct address http_server_address(const struct http_server *server);
