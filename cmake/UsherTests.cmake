@@ -3,8 +3,9 @@
 #   tests/stress/*.c              one program with a plain main() each                  label stress
 #   tests/sim/*.c                 likewise                                              label sim
 #   tests/fuzz/*.c                a libFuzzer target each (preset fuzz); in every other build it replays the files of
-#                                 tests/fuzz/corpus/<target>/                           label fuzz-corpus
+#                                 tests/fuzz/corpus/<target>/                           label fuzz-corpus, fuzz
 #   tests/integration/*.sh|*.py   scripts that start real processes from $USHER_BIN     label integration
+#   tools/check*                  house style, its own tests, clang-tidy                label check
 # tests/support/*.c is linked to all of these. ThreadSanitizer runs no Criterion: libcriterion crashes under it.
 enable_testing()
 
@@ -67,6 +68,7 @@ function(usher_plain_tests folder timeout)
         get_filename_component(name ${source} NAME_WE)
         usher_test_program(${folder}_${name} ${source})
         usher_test(${folder}/${name} LABEL ${folder} TIMEOUT ${timeout} COMMAND $<TARGET_FILE:${folder}_${name}>)
+        set_tests_properties(${folder}/${name} PROPERTIES PROCESSORS 2)
     endforeach()
 endfunction()
 
@@ -79,6 +81,11 @@ function(usher_fuzz_targets)
             usher_test_program(${name} ${source})
             target_link_options(${name} PRIVATE -fsanitize=fuzzer)
             set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+            # What a run finds goes into the build; what is worth keeping is copied into the corpus by hand.
+            set(found ${PROJECT_BINARY_DIR}/found/${name})
+            file(MAKE_DIRECTORY ${found})
+            usher_test(fuzz/${name} LABEL fuzz TIMEOUT 60
+                COMMAND $<TARGET_FILE:${name}> -max_total_time=5 -artifact_prefix=${found}. ${found} ${fuzz}/corpus/${name})
         else()
             usher_test_program(replay_${name} ${source} ${fuzz}/replay/main.c)
             usher_test(fuzz-corpus/${name} LABEL fuzz-corpus TIMEOUT 120 COMMAND $<TARGET_FILE:replay_${name}> ${fuzz}/corpus/${name})
@@ -113,4 +120,14 @@ if(NOT USHER_SANITIZE STREQUAL "fuzz")
     usher_plain_tests(stress 300)
     usher_plain_tests(sim 300)
     usher_integration_tests()
+endif()
+
+# The checks look at the sources, so one build that runs them is enough; clang-tidy needs clang's own command lines.
+if(NOT USHER_SANITIZE)
+    usher_test(check/style LABEL check TIMEOUT 120 COMMAND ${PROJECT_SOURCE_DIR}/tools/check)
+    usher_test(check/style_rules LABEL check TIMEOUT 120 COMMAND ${PROJECT_SOURCE_DIR}/tools/check_test.py)
+    if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
+        usher_test(check/tidy LABEL check TIMEOUT 900 COMMAND ${PROJECT_SOURCE_DIR}/tools/check-tidy ${PROJECT_BINARY_DIR})
+        set_tests_properties(check/tidy PROPERTIES SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+    endif()
 endif()
