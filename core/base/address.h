@@ -21,7 +21,7 @@ enum address_family {
 struct address {
     uint8_t family; /* enum address_family */
     uint8_t zero;
-    uint16_t port;  /* host byte order */
+    uint16_t port; /* host byte order */
     uint8_t ip[16]; /* network byte order; IPv4 in the first four */
 };
 _Static_assert(sizeof(struct address) == 20, "struct address is a map key without holes");

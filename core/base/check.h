@@ -5,8 +5,7 @@
 
 __attribute__((noreturn, cold)) void check_failed(const char *expression, const char *file, int line);
 
-#define CHECK(expression)                                                                                                        \
-    ((expression) ? (void)0 : check_failed(#expression, __FILE__, __LINE__))
+#define CHECK(expression) ((expression) ? (void)0 : check_failed(#expression, __FILE__, __LINE__))
 
 #ifdef NDEBUG
 #define DEBUG_CHECK(expression) ((void)sizeof((expression) ? 1 : 0))

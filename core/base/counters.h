@@ -25,10 +25,10 @@ enum counter {
 };
 
 struct counter_row {
-    unsigned programs;  /* mask of enum counter_program */
-    const char *name;   /* Prometheus name, ends in _total */
+    unsigned programs; /* mask of enum counter_program */
+    const char *name; /* Prometheus name, ends in _total */
     const char *labels; /* `reason="full"` or "" */
-    const char *help;   /* the same for all rows of a name */
+    const char *help; /* the same for all rows of a name */
 };
 
 extern const struct counter_row counter_rows[COUNTERS];

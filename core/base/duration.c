@@ -59,8 +59,7 @@ int duration_range_parse(const char *text, struct duration_range *ret_range)
         return -EINVAL;
     memcpy(first, text, length);
     first[length] = '\0';
-    if (duration_parse(first, &range.min_ns) < 0 || duration_parse(dots + 2, &range.max_ns) < 0 ||
-        range.min_ns > range.max_ns)
+    if (duration_parse(first, &range.min_ns) < 0 || duration_parse(dots + 2, &range.max_ns) < 0 || range.min_ns > range.max_ns)
         return -EINVAL;
     *ret_range = range;
     return 0;

@@ -12,4 +12,4 @@
 #define ALIGN_CACHE_LINE __attribute__((aligned(CACHE_LINE_BYTES)))
 
 /* The structure that holds `member` at `pointer`. */
-#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

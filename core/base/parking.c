@@ -19,8 +19,7 @@ void parking_init(struct parking *parking)
 /* FUTEX_WAIT_BITSET and not FUTEX_WAIT: its time is absolute, so an interrupted sleep doesn't start over. */
 static int futex_wait(_Atomic uint32_t *word, uint32_t expected, const struct timespec *deadline)
 {
-    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline, NULL,
-                     FUTEX_BITSET_MATCH_ANY);
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
     return r < 0 ? -errno : 0;
 }
 

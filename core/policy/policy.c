@@ -18,8 +18,8 @@ const struct policy_row policy_rows[POLICIES] = {
 /* What is demanded of a node gives way step by step when too few qualify, so that an answer is never empty without need. */
 enum demand {
     DEMAND_POLICY, /* all that the policy wants */
-    DEMAND_FRESH,  /* any fresh node */
-    DEMAND_ANY,    /* expired ones too */
+    DEMAND_FRESH, /* any fresh node */
+    DEMAND_ANY, /* expired ones too */
     DEMANDS,
 };
 
@@ -115,9 +115,14 @@ static const struct snapshot_member *choose_uniform(struct pick *pick)
 static const struct snapshot_member *choose_two_choices(struct pick *pick)
 {
     const struct snapshot_member *first = choose_uniform(pick);
-    if (!first || pick->member_count == 1)
-        return first;
+    if (!first)
+        return NULL;
+    /* The second must be another one: for this draw the first counts as taken. */
+    pick->slots[pick->slot_count++] = first->slot;
     const struct snapshot_member *second = choose_uniform(pick);
+    pick->slot_count--;
+    if (!second)
+        return first;
     float first_load = node_values_expected_load(&pick->values[first->slot]);
     float second_load = node_values_expected_load(&pick->values[second->slot]);
     return second_load < first_load ? second : first;
@@ -148,17 +153,13 @@ static const struct snapshot_member *choose_round_robin(struct pick *pick)
 static const struct snapshot_member *pick_choose(struct pick *pick)
 {
     switch (pick->policy) {
-    case POLICY_TWO_CHOICES:
-        return choose_two_choices(pick);
-    case POLICY_ROUND_ROBIN:
-        return choose_round_robin(pick);
+    case POLICY_TWO_CHOICES: return choose_two_choices(pick);
+    case POLICY_ROUND_ROBIN: return choose_round_robin(pick);
     case POLICY_BELOW_AVERAGE:
-    case POLICY_RANDOM:
-        return choose_uniform(pick);
+    case POLICY_RANDOM: return choose_uniform(pick);
     case POLICY_FINISH_TIME:
     case POLICY_WEIGHTED:
-    case POLICIES:
-        break;
+    case POLICIES: break;
     }
     CHECK(policy_rows[pick->policy].built); /* configuration refuses the others */
     return NULL;

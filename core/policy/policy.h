@@ -36,7 +36,7 @@ extern const struct policy_row policy_rows[POLICIES];
 struct pick_state {
     struct random_state random;
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
-    float dispatcher_share;          /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
+    float dispatcher_share; /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
 };
 
 /* queue_factor ≥ 1: how much more a dispatcher's queue counts (D10). */

@@ -93,8 +93,7 @@ int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_count, struct 
             return -EINVAL;
     if (offer_count)
         qsort(offers, offer_count, sizeof(*offers), offer_compare);
-    struct snapshot *snapshot =
-        snapshot_allocate(slot_count, offer_count, service_cells(services_count(offers, offer_count)));
+    struct snapshot *snapshot = snapshot_allocate(slot_count, offer_count, service_cells(services_count(offers, offer_count)));
     if (!snapshot)
         return -ENOMEM;
     if (slot_count)

@@ -21,7 +21,7 @@ enum snapshot_node_flag {
 /* By slot. 24 bytes: what an answer needs of a node. */
 struct snapshot_node {
     struct address address; /* ADDRESS_NONE: the slot is not in use */
-    uint8_t flags;          /* mask of enum snapshot_node_flag */
+    uint8_t flags; /* mask of enum snapshot_node_flag */
     uint8_t zero[3];
 };
 
@@ -29,7 +29,7 @@ struct snapshot_node {
 struct snapshot_member {
     uint32_t slot;
     uint8_t service_ordinal; /* the service is the node's k-th: its bit in below_mask */
-    uint8_t flags;           /* the node's, repeated here to save a cache miss */
+    uint8_t flags; /* the node's, repeated here to save a cache miss */
     uint8_t zero[2];
 };
 
@@ -41,7 +41,7 @@ struct snapshot_service {
 
 struct snapshot {
     struct snapshot *next_retired; /* the owner's list of snapshots that readers may still hold */
-    uint64_t retired_at;           /* the owner's publication count when it was replaced */
+    uint64_t retired_at; /* the owner's publication count when it was replaced */
     uint32_t slot_count;
     uint32_t member_count;
     uint32_t service_mask; /* cells of the service table - 1 */

@@ -14,18 +14,18 @@
 #include "core/base/macros.h"
 
 enum node_value_flag {
-    NODE_VALUE_LAST = 1,  /* heartbeat expired, kept only so that the list is not empty: rank last */
+    NODE_VALUE_LAST = 1, /* heartbeat expired, kept only so that the list is not empty: rank last */
     NODE_VALUE_DRAIN = 2, /* drained by an operator, or leaving: never hand out */
 };
 
 struct node_values {
-    _Atomic uint32_t flags;         /* mask of enum node_value_flag */
-    _Atomic uint32_t below_mask;    /* bit k: below the average load of the node's k-th service (requirement R3) */
-    _Atomic float load_index;       /* as reported */
-    _Atomic float load_per_job;     /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
-    _Atomic uint32_t picks;         /* answers of this dispatcher that named the node; wraps */
+    _Atomic uint32_t flags; /* mask of enum node_value_flag */
+    _Atomic uint32_t below_mask; /* bit k: below the average load of the node's k-th service (requirement R3) */
+    _Atomic float load_index; /* as reported */
+    _Atomic float load_per_job; /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
+    _Atomic uint32_t picks; /* answers of this dispatcher that named the node; wraps */
     _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
-    _Atomic uint64_t reported_ns;   /* when the report was made, by this machine's monotonic clock */
+    _Atomic uint64_t reported_ns; /* when the report was made, by this machine's monotonic clock */
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
 

@@ -1,0 +1,113 @@
+/* Addresses and client ranges as people write them. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "core/base/address.h"
+
+static struct address parsed(const char *text)
+{
+    struct address address;
+    cr_assert_eq(address_parse(text, &address), 0, "%s", text);
+    return address;
+}
+
+Test(address, refuses_what_is_not_an_address)
+{
+    static const char *const wrong[] = {
+        "",       ":80",   "1.2.3.4", "1.2.3.4:", "1.2.3:80",    "1.2.3.4:65536", "1.2.3.4:-1", "1.2.3.4:8x",     "localhost:80",
+        "::1:80", "[::1]", "[::1:80", "::1]:80",  "[1.2.3.4:80", " 1.2.3.4:80",   "[]:80",      "[fe80::1%lo]:80"};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        struct address address = {.port = 77};
+        cr_expect_eq(address_parse(wrong[i], &address), -EINVAL, "%s", wrong[i]);
+        cr_expect_eq(address.port, 77, "untouched on failure: %s", wrong[i]);
+    }
+}
+
+Test(address, survives_a_round_trip)
+{
+    static const char *const right[] = {"1.2.3.4:80", "255.255.255.255:65535", "0.0.0.0:0", "[::1]:7400",
+                                        "[2001:db8::8:800:200c:417a]:1"};
+    char text[ADDRESS_TEXT_BYTES];
+    for (size_t i = 0; i < ARRAY_COUNT(right); i++) {
+        struct address address = parsed(right[i]);
+        cr_expect_str_eq(address_format(&address, text), right[i]);
+    }
+}
+
+Test(address, survives_the_kernels_form)
+{
+    static const char *const right[] = {"1.2.3.4:80", "[2001:db8::1]:443"};
+    for (size_t i = 0; i < ARRAY_COUNT(right); i++) {
+        struct address before = parsed(right[i]);
+        struct address after;
+        struct sockaddr_storage storage;
+        address_to_socket(&before, &storage);
+        cr_assert_eq(address_from_socket((const struct sockaddr *)&storage, &after), 0);
+        cr_expect(address_equal(&before, &after));
+    }
+}
+
+Test(address, unmaps_ipv4_in_ipv6)
+{
+    struct address mapped = parsed("[::ffff:10.1.2.3]:80");
+    struct address plain;
+    struct sockaddr_storage storage;
+    address_to_socket(&mapped, &storage);
+    cr_assert_eq(address_from_socket((const struct sockaddr *)&storage, &plain), 0);
+    struct address expected = parsed("10.1.2.3:80");
+    cr_expect(address_equal(&plain, &expected));
+}
+
+Test(address, refuses_a_unix_socket_address)
+{
+    struct sockaddr_storage storage = {.ss_family = AF_UNIX};
+    struct address address;
+    cr_expect_eq(address_from_socket((const struct sockaddr *)&storage, &address), -EAFNOSUPPORT);
+}
+
+Test(address, knows_loopback_and_wildcard)
+{
+    struct address loopback4 = parsed("127.9.9.9:1");
+    struct address loopback6 = parsed("[::1]:1");
+    struct address other = parsed("128.0.0.1:1");
+    struct address wildcard = parsed("0.0.0.0:1");
+    cr_expect(address_is_loopback(&loopback4));
+    cr_expect(address_is_loopback(&loopback6));
+    cr_expect_not(address_is_loopback(&other));
+    cr_expect(address_is_wildcard(&wildcard));
+    cr_expect_not(address_is_wildcard(&other));
+}
+
+Test(address_range, refuses_what_is_not_a_range)
+{
+    static const char *const wrong[] = {"", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0/8", "/8", "10.0.0.0/8x"};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        struct address_range range;
+        cr_expect_eq(address_range_parse(wrong[i], &range), -EINVAL, "%s", wrong[i]);
+    }
+}
+
+static bool range_contains(const char *range_text, const char *ip_text)
+{
+    struct address_range range;
+    struct address ip;
+    cr_assert_eq(address_range_parse(range_text, &range), 0);
+    cr_assert_eq(address_parse_ip(ip_text, &ip), 0);
+    return address_range_contains(&range, &ip);
+}
+
+Test(address_range, contains_just_its_addresses)
+{
+    cr_expect(range_contains("10.1.2.3/8", "10.255.0.1"));
+    cr_expect_not(range_contains("10.0.0.0/8", "11.0.0.1"));
+    cr_expect(range_contains("127.0.1.0/25", "127.0.1.127"));
+    cr_expect_not(range_contains("127.0.1.0/25", "127.0.1.128"));
+    cr_expect(range_contains("0.0.0.0/0", "203.0.113.9"));
+    cr_expect_not(range_contains("0.0.0.0/0", "::1"));
+    cr_expect(range_contains("fd00::/9", "fd7f::1"));
+    cr_expect_not(range_contains("fd00::/9", "fd80::1"));
+    cr_expect(range_contains("10.0.0.0/8", "::ffff:10.0.0.1"));
+    cr_expect(range_contains("192.0.2.7/32", "192.0.2.7"));
+}
