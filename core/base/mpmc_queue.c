@@ -157,9 +157,10 @@ __attribute__((target("cx16"))) int mpmc_queue_pop(struct mpmc_queue *queue, voi
 
 size_t mpmc_queue_length(const struct mpmc_queue *queue)
 {
-    /* head before tail: tail is never below the head of an earlier moment. */
     uint64_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&queue->tail, memory_order_acquire);
-    uint64_t length = tail - head;
-    return (size_t)(length < queue->capacity ? length : queue->capacity);
+    /* Two hints of two moments: a pusher that was overtaken before it raised tail leaves it below head. */
+    if ((int64_t)(tail - head) < 0)
+        return 0;
+    return (size_t)(tail - head < queue->capacity ? tail - head : queue->capacity);
 }
