@@ -22,8 +22,12 @@ struct udp;
 /* `peer` is valid during the call, `bytes` until the batch hook has returned. */
 typedef void udp_datagram_function(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length);
 
+/* Only connected sockets: the peer's machine refused what was sent (-ECONNREFUSED), or the way there is broken (-EHOSTUNREACH, …). */
+typedef void udp_error_function(void *ctx, struct udp *udp, int error);
+
 struct udp_config {
     struct address address; /* port 0: the kernel picks, see udp_local_address */
+    struct address connect; /* ADDRESS_NONE, or the only peer: connect(2), so that its refusals come to on_error at once */
     bool reuseport; /* SO_REUSEPORT: one socket per core on the same port */
     bool retry_bind; /* on EADDRINUSE try again for up to 1 s (blocks): a ring's port outlives its process a moment */
     bool segmentation; /* GRO in, GSO out: wants receive_buffer_bytes of 65536 */
@@ -34,6 +38,7 @@ struct udp_config {
     uint32_t socket_receive_bytes; /* SO_RCVBUF; 0: the system's default */
     uint32_t socket_send_bytes; /* SO_SNDBUF; likewise */
     udp_datagram_function *on_datagram;
+    udp_error_function *on_error; /* NULL: errors are counted only. Called whether receiving or sending met the error */
     void *ctx;
 };
 
