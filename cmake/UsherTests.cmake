@@ -95,11 +95,15 @@ endfunction()
 
 # Integration tests are run one at a time: they use the machine's ports and time its answers.
 function(usher_integration_tests)
+    set(runner "")
+    if(USHER_SANITIZE)
+        set(runner ${PROJECT_SOURCE_DIR}/tools/test-integration)
+    endif()
     file(GLOB scripts CONFIGURE_DEPENDS
         ${PROJECT_SOURCE_DIR}/tests/integration/*.sh ${PROJECT_SOURCE_DIR}/tests/integration/*.py)
     foreach(script IN LISTS scripts)
         get_filename_component(name ${script} NAME_WE)
-        usher_test(integration/${name} LABEL integration TIMEOUT 300 COMMAND ${script})
+        usher_test(integration/${name} LABEL integration TIMEOUT 300 COMMAND ${runner} ${script})
         set_tests_properties(integration/${name} PROPERTIES RUN_SERIAL ON)
     endforeach()
 endfunction()
