@@ -22,8 +22,8 @@
  *   otherwise, and not its own turn: somebody was faster; the turn says how far the queue got at least, go on from there.
  * Each loop iteration therefore ends the call, or moves on because another call succeeded: lock-free.
  *
- * Hints: tail and head are raised from the value read at the start, by compare-and-swap, so they never fall back; when that fails
- * another thread raised them, which is as good. A thread stopped before raising leaves the hint behind, not wrong.
+ * Hints: tail and head are raised by compare-and-swap, so they never fall back. A thread stopped before raising leaves the hint
+ * behind, not wrong: the others find their way from there over the cells, a lap at most, and raise it themselves.
  *
  * Memory orders. A cell's compare-and-swap is a full barrier (seq_cst) and its turn is loaded seq_cst (on x86-64 a plain load):
  *   - the popper's load of turn t + 1 synchronises with the push that stored it: what the pusher wrote before (the job) is seen;
@@ -67,9 +67,13 @@ static inline struct mpmc_cell *cell_of(const struct mpmc_queue *queue, uint64_t
     return &queue->cells[ticket & (queue->capacity - 1)];
 }
 
+/* Until it is there or further: two that filled neighbouring cells may come here in either order, and the length should be exact
+ * when all is quiet. Each repetition means that another thread raised the hint, by no more than lay between. */
 static inline void hint_raise(_Atomic uint64_t *hint, uint64_t seen, uint64_t reached)
 {
-    (void)atomic_compare_exchange_strong_explicit(hint, &seen, reached, memory_order_release, memory_order_relaxed);
+    while ((int64_t)(reached - seen) > 0 &&
+           !atomic_compare_exchange_weak_explicit(hint, &seen, reached, memory_order_release, memory_order_relaxed))
+        continue;
 }
 
 /* From a cell's turn that is ahead of `ticket`: the lowest ticket that may be unfilled. A cell that holds ticket k has turn
