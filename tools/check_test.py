@@ -217,6 +217,13 @@ class TreeRuleTest(TreeTest):
         self.write("rm/a.c", "int e = ERROR_TOO_LATE;\n")
         self.assert_clean("rm/a.def", "/* a table */\nERROR(TOO_LATE, 1)\n")
 
+    def test_option_that_nothing_uses_is_caught(self):
+        self.assert_caught("table_row_used", "rm/a.def", "/* a table */\nOPTION(FLAG, insecure, 1)\n")
+
+    def test_table_row_used_by_another_table_passes(self):
+        self.write("rm/b.def", "/* a table */\nWIRE_ERROR(NEVER, 1, LATE)\n")
+        self.assert_clean("rm/a.def", "/* a table */\nERROR(LATE, 1)\n")
+
     @unittest.skipUnless(check.formatter_version() == check.FORMATTER_MAJOR, "needs the version of clang-format that decides")
     def test_unformatted_file_is_caught(self):
         self.write("rm/a.c", "int  a ;\n")
