@@ -138,9 +138,11 @@ struct conf_program {
     size_t table_count;
 };
 
+#define CONF_WORDS_MAX 64
+
 /* What stood on the command line beside options; points into argv. */
 struct conf_words {
-    const char *const *item;
+    const char *item[CONF_WORDS_MAX];
     size_t count;
 };
 
@@ -155,10 +157,9 @@ void conf_error_set(struct conf_error *error, const char *format, ...) PRINTF_LI
 
 /* Fills `options` (options_bytes of any content) from the defaults, the configuration file and the command line; later ones
  * win. argv[0] is skipped; ret_words may be NULL when program->words is. Returns 0, CONF_PRINTED, -EINVAL with ret_error set, or
- * -ENOMEM likewise. Only after 0 there is something to free with conf_done.
- * argv is reordered: words come behind options. */
-NODISCARD int conf_parse(const struct conf_program *program, int argc, char **argv, void *options, struct conf_words *ret_words,
-                         struct conf_error *ret_error);
+ * -ENOMEM likewise. Only after 0 there is something to free with conf_done. A value given twice: the last one counts; lists grow. */
+NODISCARD int conf_parse(const struct conf_program *program, int argc, char *const *argv, void *options,
+                         struct conf_words *ret_words, struct conf_error *ret_error);
 
 void conf_done(const struct conf_program *program, void *options);
 
@@ -174,9 +175,8 @@ typedef void conf_on_difference(void *context, const struct conf_option *option)
 void conf_apply(const struct conf_program *program, void *options, void *fresh, conf_on_difference *on_change,
                 conf_on_difference *on_refused, void *context);
 
-/* Texts for people, appended. -ENOMEM. */
+/* The text of --help, appended. -ENOMEM. */
 NODISCARD int conf_help(const struct conf_program *program, struct buffer *text);
-NODISCARD int conf_value_print(const struct conf_option *option, const void *field, struct buffer *text);
 
 /* The row of that name, or NULL. ret_table may be NULL. */
 const struct conf_option *conf_find(const struct conf_program *program, const char *name, const struct conf_table **ret_table);

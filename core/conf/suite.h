@@ -15,5 +15,5 @@ struct conf_suite {
 
 /* Which command argv[1] names: its index, and the rest is conf_parse's (argc - 1, argv + 1). CONF_PRINTED after --help, help,
  * --version or --dump-docs. -EINVAL with ret_error: no command, or an unknown one (names the closest). */
-NODISCARD int conf_suite_choose(const struct conf_suite *suite, int argc, char **argv, size_t *ret_index,
+NODISCARD int conf_suite_choose(const struct conf_suite *suite, int argc, char *const *argv, size_t *ret_index,
                                 struct conf_error *ret_error);

@@ -16,10 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/base/counters.h"
 #include "core/conf/conf.h"
 #include "core/daemon/admin.h"
-#include "core/daemon/gauges.h"
+#include "core/daemon/measures.h"
 #include "core/io/loop.h"
 
 struct daemon;
@@ -75,8 +74,8 @@ struct daemon_program {
     /* Adds members to the answer of `status`. */
     void (*status)(void *state, json_t *answer);
 
-    /* Adds every thread's block to the sums (counters_sum) and sets the gauges (gauge_set). */
-    void (*measure)(void *state, uint64_t sums[static COUNTERS], struct gauges *gauges);
+    /* Adds every thread's block of counters and every loop but the control loop, and sets the gauges. */
+    void (*measure)(void *state, struct measures *measures);
 
     /* True: healthy. Else a reason for /healthz and `status`, such as "no directory yet". Draining is known without it. */
     bool (*healthy)(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
