@@ -1,7 +1,7 @@
 # cmake --install: programs, libusher with its one public header, man pages once they are written.
 include(GNUInstallDirs)
 
-foreach(program usher usherctl usher-sim usher-load)
+foreach(program usher usherctl)
     if(TARGET ${program})
         install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     endif()

@@ -182,7 +182,7 @@ class DocumentTest(TreeTest):
         os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
         return mock.patch.dict(os.environ, {"USHER_BIN": os.path.dirname(path)})
 
-    DOCUMENT = "# One\n<!-- output of: usher-rm --help -->\n```text\nusage --help\n```\n"
+    DOCUMENT = "# One\n<!-- output of: usher-rm --help -->\n```text\nusage --help\n```\n<!-- end of output -->\n"
 
     def test_output_that_differs_is_caught(self):
         with self.write_program("other"):
@@ -196,6 +196,10 @@ class DocumentTest(TreeTest):
         with self.write_program("usage"):
             self.assert_clean("docs/A.md", self.DOCUMENT)
 
+    def test_output_without_fence_is_compared_too(self):
+        with self.write_program("other"):
+            self.assert_caught("program_output", "docs/A.md", self.DOCUMENT.replace("```text\n", "").replace("```\n", ""))
+
     def test_update_makes_output_agree(self):
         with self.write_program("changed"):
             self.write("docs/A.md", self.DOCUMENT)
@@ -206,6 +210,21 @@ class DocumentTest(TreeTest):
 
 
 class TreeRuleTest(TreeTest):
+    ROOM_TABLE = "| folder | may include |\n|---|---|\n" + "".join(
+        f"| {room} | libc, {', '.join(rooms)}; never another |\n" for room, rooms in check.ROOMS.items())
+
+    def test_architecture_without_table_is_caught(self):
+        self.assert_caught("architecture", check.ARCHITECTURE, "# One\n")
+
+    def test_architecture_that_allows_more_is_caught(self):
+        self.assert_caught("architecture", check.ARCHITECTURE, self.ROOM_TABLE.replace("| core/wire | libc,", "| core/wire | libc, rm,"))
+
+    def test_architecture_that_lacks_a_room_is_caught(self):
+        self.assert_caught("architecture", check.ARCHITECTURE, self.ROOM_TABLE.replace("| rm |", "| manager |"))
+
+    def test_architecture_that_agrees_passes(self):
+        self.assert_clean(check.ARCHITECTURE, self.ROOM_TABLE)
+
     def test_table_row_that_nothing_uses_is_caught(self):
         self.assert_caught("table_row_used", "rm/a.def", "/* a table */\nERROR(LATE, 1)\n")
 
