@@ -121,8 +121,11 @@ float wire_read_f32(struct wire_reader *reader);
 /* Reserved bytes: zero, else REFUSAL_RESERVED. */
 void wire_read_reserved(struct wire_reader *reader, size_t length);
 
-/* A byte of flags: bits outside `known` are REFUSAL_BAD_BITS; from a newer version they are masked off. */
-uint8_t wire_read_bits(struct wire_reader *reader, uint8_t known);
+/* A field of flags: bits outside `known` are REFUSAL_BAD_BITS; from a newer version they are masked off. */
+uint32_t wire_known_bits(struct wire_reader *reader, uint32_t bits, uint32_t known);
+
+/* A fixed address, whatever its port and IP. */
+struct address wire_read_any_address(struct wire_reader *reader);
 
 /* An address somebody can connect to. */
 struct address wire_read_fixed_address(struct wire_reader *reader);
@@ -200,6 +203,9 @@ void wire_write_zeros(struct wire_writer *writer, size_t length);
 
 /* -EINVAL unless finite and ≥ 0. */
 void wire_write_f32(struct wire_writer *writer, float value);
+
+/* -EINVAL for a family other than 4 and 6. */
+void wire_write_any_address(struct wire_writer *writer, const struct address *address);
 
 /* -EINVAL for an address nobody can connect to. */
 void wire_write_fixed_address(struct wire_writer *writer, const struct address *address);

@@ -86,7 +86,6 @@ struct wire_delta {
 /* Writes one frame. Counts are filled in by _finish. */
 struct wire_nodes_builder {
     struct wire_writer writer;
-    size_t count_offset; /* where removed_count or node_count stands */
     uint32_t removed_count;
     uint32_t node_count;
     bool delta;
