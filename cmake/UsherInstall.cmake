@@ -1,16 +1,22 @@
-# cmake --install: programs, libusher with its one public header, man pages once they are written.
+# cmake --install: programs with their man pages, libusher with its one public header.
 include(GNUInstallDirs)
 
-foreach(program usher usherctl)
+# usher_install(<program> <folder> <section>): every program writes its own man page from the table that parses its options.
+function(usher_install program folder section)
     if(TARGET ${program})
-        install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+        install(TARGETS ${program} RUNTIME DESTINATION ${folder})
+        set(page ${PROJECT_BINARY_DIR}/${program}.${section})
+        install(CODE "execute_process(COMMAND \"$<TARGET_FILE:${program}>\" --dump-docs=man OUTPUT_FILE \"${page}\"
+            COMMAND_ERROR_IS_FATAL ANY)")
+        install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
     endif()
-endforeach()
-foreach(program usher-dispatcher usher-worker usher-rm)
-    if(TARGET ${program})
-        install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
-    endif()
-endforeach()
+endfunction()
+
+usher_install(usher ${CMAKE_INSTALL_BINDIR} 1)
+usher_install(usherctl ${CMAKE_INSTALL_BINDIR} 8)
+usher_install(usher-dispatcher ${CMAKE_INSTALL_SBINDIR} 8)
+usher_install(usher-worker ${CMAKE_INSTALL_SBINDIR} 8)
+usher_install(usher-rm ${CMAKE_INSTALL_SBINDIR} 8)
 
 # libusher.so carries the core rooms it is made of and shows usher_* alone. The programs and tests link the room itself.
 get_target_property(client_type client TYPE)
@@ -24,9 +30,3 @@ if(client_type STREQUAL "STATIC_LIBRARY" AND NOT USHER_SANITIZE)
     install(TARGETS libusher LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(FILES client/include/usher/usher.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/usher)
 endif()
-
-file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.[1-8])
-foreach(page IN LISTS pages)
-    string(REGEX REPLACE ".*\\." "" section ${page})
-    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
-endforeach()
