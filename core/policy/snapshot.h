@@ -40,8 +40,6 @@ struct snapshot_service {
 };
 
 struct snapshot {
-    struct snapshot *next_retired; /* the owner's list of snapshots that readers may still hold */
-    uint64_t retired_at; /* the owner's publication count when it was replaced */
     uint32_t slot_count;
     uint32_t member_count;
     uint32_t service_mask; /* cells of the service table - 1 */

@@ -80,7 +80,7 @@ void wire_delta_begin(struct wire_nodes_builder *builder, const struct wire_delt
                       size_t capacity)
 {
     nodes_builder_init(builder, FRAME_TYPE_DELTA, 0, request_id, bytes, capacity);
-    if (delta->sequence <= delta->base_sequence)
+    if (delta->sequence < delta->base_sequence)
         wire_writer_fail(&builder->writer, -EINVAL);
     wire_write_u64(&builder->writer, delta->rm_id);
     wire_write_u64(&builder->writer, delta->epoch);
@@ -214,7 +214,8 @@ int wire_delta_decode(const struct frame *frame, struct wire_delta *ret_delta, s
     delta.sequence = wire_read_u64(&reader);
     delta.removed_count = wire_read_u32(&reader);
     delta.node_count = wire_read_u32(&reader);
-    if (delta.sequence <= delta.base_sequence)
+    bool empty = delta.removed_count == 0 && delta.node_count == 0;
+    if (delta.sequence < delta.base_sequence || (delta.sequence == delta.base_sequence && !empty))
         wire_reader_refuse(&reader, REFUSAL_BAD_SEQUENCE);
     if (reader.refusal != REFUSAL_NONE)
         return wire_reader_finish(&reader, false, ret_refusal);

@@ -78,7 +78,8 @@ struct wire_delta {
     uint64_t rm_id;
     uint64_t epoch;
     uint64_t base_sequence; /* what the receiver must have */
-    uint64_t sequence; /* > base_sequence: what it has then. A long delta is a chain of frames, each based on the one before */
+    uint64_t sequence; /* ≥ base_sequence: what it has then; equal with empty lists: nothing has changed. A long delta is a chain of frames,
+                        * each based on the one before */
     uint32_t removed_count;
     uint32_t node_count; /* new or changed, whole entries */
 };
