@@ -20,7 +20,7 @@ struct item {
     uint32_t sequence;
     uint64_t payload;
     uint64_t push_begin, push_end; /* the producer's */
-    uint64_t pop_begin, pop_end;   /* the consumer's */
+    uint64_t pop_begin, pop_end; /* the consumer's */
     uint32_t popped_count;
 };
 
@@ -42,7 +42,7 @@ struct run {
     _Atomic uint32_t popped_count;
     uint32_t each_count; /* producers, and as many consumers */
     uint32_t item_count; /* per producer */
-    struct item *items;  /* each_count × item_count */
+    struct item *items; /* each_count × item_count */
     struct side producers[THREADS_EACH_MAX];
     struct side consumers[THREADS_EACH_MAX];
 };
@@ -192,12 +192,8 @@ static void order_verify(const struct run *run)
         case EVENT_PUSH_END: /* other: when this one's pop began */
             pop_begin_max = event->other > pop_begin_max ? event->other : pop_begin_max;
             break;
-        case EVENT_POP_END:
-            pops_ended++;
-            break;
-        case EVENT_EMPTY_BEGIN: /* other: when it said "empty" */
-            CHECK(pop_begin_max < event->other);
-            break;
+        case EVENT_POP_END: pops_ended++; break;
+        case EVENT_EMPTY_BEGIN: CHECK(pop_begin_max < event->other); break; /* other: when it said "empty" */
         case EVENT_FULL_BEGIN:
             while (fulls[slot].begin != 0)
                 CHECK(++slot < THREADS_EACH_MAX);
