@@ -9,6 +9,7 @@
 
 /* Offsets in the frame. */
 #define DIRECTORY_COUNT_OFFSET 48 /* node_count */
+#define DELTA_BASE_OFFSET 36 /* base_sequence, then sequence */
 #define DELTA_COUNT_OFFSET 52 /* removed_count, then node_count */
 #define FLAGS_OFFSET 6
 
@@ -173,6 +174,9 @@ int wire_nodes_finish(struct wire_nodes_builder *builder, bool more)
     uint8_t *bytes = builder->writer.begin;
     if (builder->delta) {
         CHECK(!more);
+        bool empty = builder->removed_count == 0 && builder->node_count == 0;
+        if (!empty && bytes_load_u64(bytes + DELTA_BASE_OFFSET) == bytes_load_u64(bytes + DELTA_BASE_OFFSET + 8))
+            return -EINVAL;
         bytes_store_u32(bytes + DELTA_COUNT_OFFSET, builder->removed_count);
         bytes_store_u32(bytes + DELTA_COUNT_OFFSET + 4, builder->node_count);
     } else {

@@ -78,8 +78,8 @@ struct wire_delta {
     uint64_t rm_id;
     uint64_t epoch;
     uint64_t base_sequence; /* what the receiver must have */
-    uint64_t sequence; /* ≥ base_sequence: what it has then; equal with empty lists: nothing has changed. A long delta is a chain of frames,
-                        * each based on the one before */
+    uint64_t sequence; /* ≥ base_sequence: what it has then. Equal, with empty lists: nothing has changed.
+                        * A long delta is a chain of frames, each based on the one before. */
     uint32_t removed_count;
     uint32_t node_count; /* new or changed, whole entries */
 };
@@ -103,7 +103,7 @@ void wire_delta_begin(struct wire_nodes_builder *builder, const struct wire_delt
 NODISCARD int wire_nodes_add_removed(struct wire_nodes_builder *builder, const struct address *address);
 NODISCARD int wire_nodes_add(struct wire_nodes_builder *builder, const struct wire_node *node);
 
-/* The frame's length. `more`: DIRECTORY only. */
+/* The frame's length. `more`: DIRECTORY only. -EINVAL also for a DELTA with entries that stays at its base's sequence. */
 NODISCARD int wire_nodes_finish(struct wire_nodes_builder *builder, bool more);
 
 /* Reads a DIRECTORY's or DELTA's lists. */

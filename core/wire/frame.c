@@ -19,7 +19,6 @@ struct frame_row {
     uint16_t flags;
     uint8_t transports;
     bool trailer;
-    bool padding;
 };
 
 /* Requests 0 … 15, replies 16 … 31, ERROR 32. */
@@ -28,13 +27,13 @@ struct frame_row {
 #define FRAME_ROW(number) ((number) == 0x80ff ? FRAME_ROW_ERROR : ((number) >> 15) * 16 + ((number)&15))
 
 static const struct frame_row frame_rows[FRAME_ROW_ERROR + 1] = {
-#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer, padding)                                              \
-    [FRAME_ROW(number)] = {name, bytes_max, flags, transports, trailer, padding},
+#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer)                                                       \
+    [FRAME_ROW(number)] = {name, bytes_max, flags, transports, trailer},
 #include "core/wire/frame_types.def"
 #undef FRAME
 };
 
-#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer, padding)                                              \
+#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer)                                                       \
     _Static_assert((number) == 0x80ff || ((number)&0x7ff0) == 0, name " has a row in frame_rows");                               \
     _Static_assert((bytes_max) <= FRAME_BYTES_MAX, name " is within the limit of all frames");
 #include "core/wire/frame_types.def"

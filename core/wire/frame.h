@@ -29,7 +29,7 @@ enum frame_flag {
 };
 
 enum frame_type {
-#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer, padding) FRAME_TYPE_##symbol = (number),
+#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer) FRAME_TYPE_##symbol = (number),
 #include "core/wire/frame_types.def"
 #undef FRAME
 };
