@@ -9,14 +9,12 @@
 static int ask_weight(int error)
 {
     switch (error) {
-    case USHER_ENONODE: return 7;
-    case USHER_ENOSERVICE: return 6;
-    case USHER_EQUEUEFULL: return 5;
-    case USHER_EVERSION: return 4;
-    case USHER_EPROTOCOL: return 3;
-    case USHER_ENOTDISPATCHER: return 2;
     case 0: return 0;
-    default: return 1;
+    case USHER_ENONODE: return 6;
+    case USHER_ENOSERVICE: return 5;
+    case USHER_EQUEUEFULL: return 4;
+    case USHER_ENOTDISPATCHER: return 2;
+    default: return error < -1000 ? 3 : 1; /* an errno is silence or a refusal */
     }
 }
 

@@ -61,7 +61,6 @@ struct usher_config {
     uint32_t reply_timeout_us;  /* how long one dispatcher may take before another is asked; default 50,000; at least 100 */
     uint32_t fault_time_ms;     /* how long a faulty dispatcher or node is left alone; default 5,000 */
     uint32_t region_failures;   /* failures in a row, on different dispatchers, after which the own region is down; default 2 */
-    uint64_t client_id;         /* identifies the client to nodes; default: random */
 };
 
 /* 0, or -EINVAL with one line about what is wrong in ret_message (USHER_MESSAGE_BYTES, may be NULL). */
@@ -101,7 +100,7 @@ struct usher_answer {
     uint64_t elapsed_us;
 };
 
-/* Returns answer->error; ret_answer is filled in any case. Blocks for at most 6 attempts (12 before the client's first answer). */
+/* Returns answer->error; ret_answer is filled in any case. Blocks for at most 6 reply timeouts, 12 before the first answer. */
 int usher_ask(struct usher_client *client, const struct usher_ask *ask, struct usher_answer *ret_answer);
 
 /* Running jobs. */
@@ -115,7 +114,6 @@ struct usher_job {
     uint32_t service_time_max_ms;
     uint32_t wait_ms; /* how long it may take until a node starts the job, retries included; default 5,000; ≤ 86,400,000 */
     bool idempotent;  /* may be run again elsewhere although it may have started somewhere */
-    uint64_t job_id;  /* default: the client counts. A node runs one (client_id, job_id) once */
 };
 
 enum usher_started {
@@ -130,7 +128,6 @@ struct usher_result {
     char message[USHER_MESSAGE_BYTES]; /* for an error: one line that says what happened */
     uint8_t *data;                     /* the result; its first part when the job failed on the way */
     size_t data_bytes;
-    uint64_t job_id;
     char node[USHER_ADDRESS_BYTES];       /* where it ran or was tried last; "" when there was no node */
     char dispatcher[USHER_ADDRESS_BYTES]; /* who named that node; "" likewise */
     uint16_t region;                      /* of that dispatcher */
@@ -142,7 +139,7 @@ struct usher_result {
 };
 
 /* Returns result->error; ret_result is filled in any case and is to be given to usher_result_free. Blocks for at most wait +
- * service time + 2 s; an idempotent job for at most wait + 3 times that. */
+ * service time + 4 s; an idempotent job for at most 3 times that. */
 int usher_run(struct usher_client *client, const struct usher_job *job, struct usher_result *ret_result);
 void usher_result_free(struct usher_result *result);
 
@@ -153,8 +150,8 @@ void usher_result_free(struct usher_result *result);
 typedef void usher_on_answer(void *context, const struct usher_answer *answer);
 typedef void usher_on_result(void *context, const struct usher_result *result);
 
-/* An ID > 0 that usher_cancel takes; 0 is never one. -EINVAL: the description is wrong (usher_client_message says how); -ENOMEM.
- * -EAGAIN: USHER_CALLS_MAX are under way. */
+/* ret_id: what usher_cancel takes; never 0. -EINVAL: the description is wrong, usher_client_message says how. -EAGAIN:
+ * USHER_CALLS_MAX are under way. -ENOMEM. */
 int usher_ask_start(struct usher_client *client, const struct usher_ask *ask, usher_on_answer *callback, void *context,
                     uint64_t *ret_id);
 int usher_job_start(struct usher_client *client, const struct usher_job *job, usher_on_result *callback, void *context,
