@@ -14,7 +14,7 @@
 #define BUDGET_RETRIES_MAX 100u /* saved up at most */
 
 struct budget {
-    uint32_t calls;   /* that were not spent on retries yet */
+    uint32_t calls; /* that were not spent on retries yet */
     uint64_t refused; /* retries that were not allowed */
 };
 

@@ -17,7 +17,7 @@
 struct channel {
     enum frame_transport transport;
     struct address dispatcher;
-    struct udp *udp;       /* one of these two, as the transport says */
+    struct udp *udp; /* one of these two, as the transport says */
     struct stream *stream;
     const struct channel_handlers *handlers;
     void *ctx;

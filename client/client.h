@@ -20,7 +20,7 @@
 struct call;
 
 struct call_kind {
-    void (*begin)(struct call *call);  /* in the first batch after its start */
+    void (*begin)(struct call *call); /* in the first batch after its start */
     void (*cancel)(struct call *call); /* ends it with USHER_ECANCELLED and frees it */
 };
 

@@ -26,20 +26,20 @@
 #define DISPATCHERS_NEVER UINT64_MAX
 
 struct dispatchers_config {
-    uint64_t fault_time_ns;   /* A's third preset time */
-    uint64_t ramp_ns;         /* how long a returning region takes to get its whole share */
+    uint64_t fault_time_ns; /* A's third preset time */
+    uint64_t ramp_ns; /* how long a returning region takes to get its whole share */
     uint32_t region_failures; /* k of C5, ≥ 1 */
 };
 
 struct dispatcher {
     struct address address;
-    uint16_t region;          /* 0: not known yet */
-    bool configured;          /* else it was learned */
+    uint16_t region; /* 0: not known yet */
+    bool configured; /* else it was learned */
     bool faulty;
     bool probing;
     uint32_t regions_version; /* as of the last location it gave */
-    uint64_t failed_at_ns;    /* of the last failure, for the choice among faulty ones */
-    uint64_t probe_at_ns;     /* faulty, or its region is unknown: not before this */
+    uint64_t failed_at_ns; /* of the last failure, for the choice among faulty ones */
+    uint64_t probe_at_ns; /* faulty, or its region is unknown: not before this */
 };
 
 struct dispatchers_stats {
@@ -54,12 +54,12 @@ struct dispatchers {
     struct dispatcher *items;
     uint32_t count;
     uint32_t capacity;
-    uint32_t regions_version;   /* of the list that was merged last; 0: none yet */
-    uint16_t own_region;        /* 0: not known yet */
+    uint32_t regions_version; /* of the list that was merged last; 0: none yet */
+    uint16_t own_region; /* 0: not known yet */
     bool region_down;
     bool ramping;
-    uint64_t region_up_at_ns;   /* while ramping */
-    uint32_t failures_in_row;   /* in the own region, on different dispatchers */
+    uint64_t region_up_at_ns; /* while ramping */
+    uint32_t failures_in_row; /* in the own region, on different dispatchers */
     struct address last_failed; /* the last of these */
     struct dispatchers_stats stats;
 };
@@ -80,8 +80,8 @@ struct dispatchers_tried {
 };
 
 enum dispatchers_rank {
-    DISPATCHERS_OWN,         /* healthy, of the own region; of any region while the own one is not known */
-    DISPATCHERS_OTHER,       /* healthy, of another region */
+    DISPATCHERS_OWN, /* healthy, of the own region; of any region while the own one is not known */
+    DISPATCHERS_OTHER, /* healthy, of another region */
     DISPATCHERS_LAST_RESORT, /* faulty, or tried by this request before */
 };
 
@@ -115,7 +115,7 @@ struct dispatchers_listed {
 
 struct dispatchers_location {
     uint16_t client_region; /* of this client's IP (D8) */
-    uint16_t own_region;    /* of the dispatcher that answered */
+    uint16_t own_region; /* of the dispatcher that answered */
     uint32_t regions_version;
     const struct dispatchers_listed *listed;
     uint32_t listed_count;

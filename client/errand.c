@@ -14,10 +14,10 @@
 #include "core/wire/job.h"
 
 enum errand_state {
-    ERRAND_PAUSING,    /* the timer asks for an address */
-    ERRAND_ASKING,     /* the inquiry is under way */
+    ERRAND_PAUSING, /* the timer asks for an address */
+    ERRAND_ASKING, /* the inquiry is under way */
     ERRAND_CONNECTING, /* the timer gives up */
-    ERRAND_WAITING,    /* the job was sent; the timer gives it up for lost */
+    ERRAND_WAITING, /* the job was sent; the timer gives it up for lost */
 };
 
 struct errand {
@@ -30,7 +30,7 @@ struct errand {
     struct stream *stream; /* NULL: none */
     struct buffer data;
     struct buffer result;
-    uint64_t job_id;     /* of the try under way: a node runs each once */
+    uint64_t job_id; /* of the try under way: a node runs each once */
     uint64_t request_id; /* likewise */
     uint64_t tried_at_ns;
     uint32_t waited_us;
@@ -346,7 +346,7 @@ static void errand_on_answer(void *ctx, struct inquiry *inquiry)
     struct usher_client *client = errand->call.client;
     if (inquiry->ask.error < 0) {
         bool known = inquiry->ask.error == USHER_EUNREACHABLE ? client->locate.known
-                                                               : map_get(&client->served, &errand->service_id) != MAP_NONE;
+                                                              : map_get(&client->served, &errand->service_id) != MAP_NONE;
         bool excluded = inquiry->request.exclude_count > errand->job.exclude_count;
         if (errand->job.exclude_count == 0 || errand->message[0] == '\0')
             inquiry_describe(inquiry, errand->message);
@@ -376,8 +376,8 @@ static void errand_ask(struct errand *errand)
     request->service_id = errand->service_id;
     request->count = 1; /* C8: an answer is used for one job */
     memcpy(request->excludes, errand->job.excludes, sizeof(request->excludes));
-    request->exclude_count = (uint8_t)nodes_exclude(&client->nodes, errand_now_ns(errand), request->excludes,
-                                                    errand->job.exclude_count, EXCLUDES_MAX);
+    request->exclude_count =
+        (uint8_t)nodes_exclude(&client->nodes, errand_now_ns(errand), request->excludes, errand->job.exclude_count, EXCLUDES_MAX);
     errand->state = ERRAND_ASKING;
     inquiry_start(&errand->inquiry, client, INQUIRY_ADDRESS, errand_on_answer, errand);
 }

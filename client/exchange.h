@@ -39,7 +39,7 @@ struct exchange {
     void *ctx;
     uint64_t request_id;
     struct exchange_channel *channel; /* NULL: the sending failed already */
-    struct exchange *previous;        /* among those of the channel */
+    struct exchange *previous; /* among those of the channel */
     struct exchange *next;
     struct timer timer;
     int error; /* what the timer will report */

@@ -102,7 +102,10 @@ static void inquiry_take_address(struct inquiry *inquiry, const struct frame *fr
     enum ask_step step = ask_on_answer(&inquiry->ask, &client->world, reply.region, loop_now_ns(client->loop));
     inquiry_note_region(client, reply.region);
     locate_heard_of(client, &inquiry->ask.choice.address, reply.regions_version);
-    (void)map_put(&client->served, &inquiry->request.service_id, 1); /* without memory a job is less patient, no more */
+    if (map_put(&client->served, &inquiry->request.service_id, 1) < 0) {
+        inquiry_give_up(inquiry, -ENOMEM);
+        return;
+    }
     inquiry_step(inquiry, step);
 }
 
@@ -237,5 +240,5 @@ void inquiry_describe(const struct inquiry *inquiry, char message[static USHER_M
         advice = "; give a dispatcher's address";
     else if (ask->error == USHER_ENOSERVICE)
         advice = "; is its name right?";
-    snprintf(message, USHER_MESSAGE_BYTES, "%s says: %s%s", address_format(&ask->error_from, address), text, advice);
+    snprintf(message, USHER_MESSAGE_BYTES, "%s says: %.160s%s", address_format(&ask->error_from, address), text, advice);
 }

@@ -35,9 +35,9 @@ enum job_started {
 };
 
 enum job_step {
-    JOB_ASK,   /* ask for an address now, leaving out job->excludes */
+    JOB_ASK, /* ask for an address now, leaving out job->excludes */
     JOB_PAUSE, /* the same at job->resume_at_ns */
-    JOB_DONE,  /* job->error and job->started say how it ended */
+    JOB_DONE, /* job->error and job->started say how it ended */
 };
 
 struct job_description {
@@ -50,7 +50,7 @@ struct job_description {
 struct job {
     struct job_description description;
     uint32_t service_time_ms; /* drawn at random from the range (C7) */
-    uint64_t start_by_ns;     /* when the wait is over */
+    uint64_t start_by_ns; /* when the wait is over */
     uint64_t resume_at_ns;
     uint32_t tries; /* nodes tried */
     uint32_t quick_tries;

@@ -55,4 +55,5 @@ void locate_heard_of(struct usher_client *client, const struct address *dispatch
 NODISCARD int locate_encode(struct usher_client *client, enum frame_transport transport, uint64_t request_id, uint8_t *bytes);
 
 /* Takes what a LOCATION brings. ret_truncated: the list was longer than a datagram. USHER_EPROTOCOL; -ENOMEM. */
-NODISCARD int locate_take(struct usher_client *client, const struct address *from, const struct frame *frame, bool *ret_truncated);
+NODISCARD int locate_take(struct usher_client *client, const struct address *from, const struct frame *frame,
+                          bool *ret_truncated);

@@ -13,7 +13,7 @@
 
 struct node_record {
     struct address address; /* ADDRESS_NONE: free */
-    uint32_t timeouts;      /* in a row */
+    uint32_t timeouts; /* in a row */
     uint64_t marked_until_ns;
     uint64_t forget_at_ns; /* a lone timeout counts for so long; ≥ marked_until_ns */
 };

@@ -18,7 +18,8 @@
 #define SETTINGS_WAIT_MS 5000u
 #define SETTINGS_DAY_MS 86400000u
 
-_Static_assert(USHER_ADDRESSES_MAX == ADDRESSES_MAX && USHER_ADDRESSES_MAX == EXCLUDES_MAX, "the public header says the protocol's");
+_Static_assert(USHER_ADDRESSES_MAX == ADDRESSES_MAX && USHER_ADDRESSES_MAX == EXCLUDES_MAX,
+               "the public header says the protocol's");
 _Static_assert(USHER_DATA_BYTES_MAX == JOB_DATA_BYTES_MAX, "likewise");
 _Static_assert(USHER_SERVICE_BYTES_MAX == SERVICE_NAME_BYTES_MAX, "likewise");
 _Static_assert(USHER_ADDRESS_BYTES == ADDRESS_TEXT_BYTES, "likewise");

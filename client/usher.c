@@ -82,8 +82,7 @@ static int usher_ask_and_wait(struct usher_client *client, const struct usher_as
     int error = question_start(client, ask, usher_copy_answer, ret_answer, &id);
     if (error < 0) {
         *ret_answer = (struct usher_answer){.error = error};
-        snprintf(ret_answer->message, sizeof(ret_answer->message), "%s",
-                 error == -EINVAL ? client->message : error_text(error));
+        snprintf(ret_answer->message, sizeof(ret_answer->message), "%s", error == -EINVAL ? client->message : error_text(error));
         return error;
     }
     usher_wait(client, id);
@@ -123,8 +122,7 @@ int usher_run(struct usher_client *client, const struct usher_job *job, struct u
     int error = errand_start(client, job, usher_copy_result, ret_result, &id);
     if (error < 0) {
         *ret_result = (struct usher_result){.error = error};
-        snprintf(ret_result->message, sizeof(ret_result->message), "%s",
-                 error == -EINVAL ? client->message : error_text(error));
+        snprintf(ret_result->message, sizeof(ret_result->message), "%s", error == -EINVAL ? client->message : error_text(error));
         return error;
     }
     usher_wait(client, id);

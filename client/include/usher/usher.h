@@ -30,20 +30,20 @@
 extern "C" {
 #endif
 
-#define USHER_ERROR_UNREACHABLE (-1001)  /* no dispatcher answered */
-#define USHER_ERROR_NO_NODE (-1002)      /* no eligible node offers the service */
-#define USHER_ERROR_NO_SERVICE (-1003)   /* no node has ever offered the service */
-#define USHER_ERROR_BUSY (-1005)         /* every node that was tried had a full job queue, until the job's wait was over */
+#define USHER_ERROR_UNREACHABLE (-1001) /* no dispatcher answered */
+#define USHER_ERROR_NO_NODE (-1002) /* no eligible node offers the service */
+#define USHER_ERROR_NO_SERVICE (-1003) /* no node has ever offered the service */
+#define USHER_ERROR_BUSY (-1005) /* every node that was tried had a full job queue, until the job's wait was over */
 #define USHER_ERROR_SERVICE_TIME (-1008) /* the job ran longer than its service time and was stopped */
-#define USHER_ERROR_WAIT (-1009)         /* the job was not started within its wait */
-#define USHER_ERROR_JOB_FAILED (-1010)   /* the service ran and reported a failure */
-#define USHER_ERROR_CONNECTION (-1012)   /* the connection to the node broke */
-#define USHER_ERROR_CANCELLED (-1013)    /* usher_cancel or usher_client_free */
+#define USHER_ERROR_WAIT (-1009) /* the job was not started within its wait */
+#define USHER_ERROR_JOB_FAILED (-1010) /* the service ran and reported a failure */
+#define USHER_ERROR_CONNECTION (-1012) /* the connection to the node broke */
+#define USHER_ERROR_CANCELLED (-1013) /* usher_cancel or usher_client_free */
 
-#define USHER_ADDRESS_BYTES 48      /* "[ip6]:port" and its terminating zero */
-#define USHER_MESSAGE_BYTES 256     /* one line of text for people, likewise */
-#define USHER_ADDRESSES_MAX 16      /* addresses in an answer, and nodes to leave out */
-#define USHER_SERVICE_BYTES_MAX 63  /* a service's name, from [A-Za-z0-9._-] */
+#define USHER_ADDRESS_BYTES 48 /* "[ip6]:port" and its terminating zero */
+#define USHER_MESSAGE_BYTES 256 /* one line of text for people, likewise */
+#define USHER_ADDRESSES_MAX 16 /* addresses in an answer, and nodes to leave out */
+#define USHER_SERVICE_BYTES_MAX 63 /* a service's name, from [A-Za-z0-9._-] */
 #define USHER_DATA_BYTES_MAX (1024 * 1024) /* a job's data */
 #define USHER_RESULT_BYTES_MAX (64 * 1024 * 1024) /* a result; a longer one ends its job with -EMSGSIZE */
 
@@ -55,12 +55,12 @@ enum usher_proto {
 };
 
 struct usher_config {
-    const char *dispatchers;    /* "[REGION@]ip:port,…", at least one, at most 256; others are learned. Required */
-    const char *bind_ip;        /* the address to come from; NULL: the kernel's choice */
-    enum usher_proto proto;     /* how dispatchers are asked; jobs always go over TCP */
-    uint32_t reply_timeout_us;  /* how long one dispatcher may take before another is asked; default 50,000; at least 100 */
-    uint32_t fault_time_ms;     /* how long a faulty dispatcher or node is left alone; default 5,000 */
-    uint32_t region_failures;   /* failures in a row, on different dispatchers, after which the own region is down; default 2 */
+    const char *dispatchers; /* "[REGION@]ip:port,…", at least one, at most 256; others are learned. Required */
+    const char *bind_ip; /* the address to come from; NULL: the kernel's choice */
+    enum usher_proto proto; /* how dispatchers are asked; jobs always go over TCP */
+    uint32_t reply_timeout_us; /* how long one dispatcher may take before another is asked; default 50,000; at least 100 */
+    uint32_t fault_time_ms; /* how long a faulty dispatcher or node is left alone; default 5,000 */
+    uint32_t region_failures; /* failures in a row, on different dispatchers, after which the own region is down; default 2 */
 };
 
 /* 0, or -EINVAL with one line about what is wrong in ret_message (USHER_MESSAGE_BYTES, may be NULL). */
@@ -76,8 +76,8 @@ void usher_client_free(struct usher_client *client);
 /* Asking for addresses. */
 
 struct usher_ask {
-    const char *service;         /* required */
-    uint32_t count;              /* how many different nodes, 1 … USHER_ADDRESSES_MAX; default 1. Fewer come when there are fewer */
+    const char *service; /* required */
+    uint32_t count; /* how many different nodes, 1 … USHER_ADDRESSES_MAX; default 1. Fewer come when there are fewer */
     const char *const *excludes; /* "ip:port" of nodes to leave out, at most USHER_ADDRESSES_MAX */
     uint32_t exclude_count;
 };
@@ -85,8 +85,8 @@ struct usher_ask {
 struct usher_node {
     char address[USHER_ADDRESS_BYTES];
     bool dispatcher; /* the node is a dispatcher that takes jobs too */
-    bool no_echo;    /* an attached server: it speaks its own protocol and takes no Usher jobs */
-    bool last;       /* its heartbeat has expired, and there was nothing better */
+    bool no_echo; /* an attached server: it speaks its own protocol and takes no Usher jobs */
+    bool last; /* its heartbeat has expired, and there was nothing better */
 };
 
 struct usher_answer {
@@ -95,8 +95,8 @@ struct usher_answer {
     struct usher_node nodes[USHER_ADDRESSES_MAX];
     uint32_t node_count;
     char dispatcher[USHER_ADDRESS_BYTES]; /* who answered; "" when nobody did */
-    uint16_t region;                      /* its region; 0 when nobody answered */
-    uint32_t attempts;                    /* requests sent for this answer */
+    uint16_t region; /* its region; 0 when nobody answered */
+    uint32_t attempts; /* requests sent for this answer */
     uint64_t elapsed_us;
 };
 
@@ -107,13 +107,13 @@ int usher_ask(struct usher_client *client, const struct usher_ask *ask, struct u
 
 struct usher_job {
     const char *service; /* required */
-    const void *data;    /* what the service works on */
-    size_t data_bytes;   /* ≤ USHER_DATA_BYTES_MAX */
+    const void *data; /* what the service works on */
+    size_t data_bytes; /* ≤ USHER_DATA_BYTES_MAX */
     /* How long the job may run, drawn at random from this range (C7): default 1,000; 1 … 86,400,000. Maximum 0: the minimum. */
     uint32_t service_time_min_ms;
     uint32_t service_time_max_ms;
     uint32_t wait_ms; /* how long it may take until a node starts the job, retries included; default 5,000; ≤ 86,400,000 */
-    bool idempotent;  /* may be run again elsewhere although it may have started somewhere */
+    bool idempotent; /* may be run again elsewhere although it may have started somewhere */
 };
 
 enum usher_started {
@@ -126,16 +126,16 @@ struct usher_result {
     int error; /* 0: the job is done and data is its result */
     enum usher_started started;
     char message[USHER_MESSAGE_BYTES]; /* for an error: one line that says what happened */
-    uint8_t *data;                     /* the result; its first part when the job failed on the way */
+    uint8_t *data; /* the result; its first part when the job failed on the way */
     size_t data_bytes;
-    char node[USHER_ADDRESS_BYTES];       /* where it ran or was tried last; "" when there was no node */
+    char node[USHER_ADDRESS_BYTES]; /* where it ran or was tried last; "" when there was no node */
     char dispatcher[USHER_ADDRESS_BYTES]; /* who named that node; "" likewise */
-    uint16_t region;                      /* of that dispatcher */
-    uint32_t attempts;                    /* nodes tried; 1 when nothing went wrong */
-    uint32_t service_time_ms;             /* what was drawn */
-    uint64_t waited_us;                   /* in the node's queue, as the node says */
-    uint64_t ran_us;                      /* likewise */
-    uint64_t elapsed_us;                  /* from the call to the end, all tries included */
+    uint16_t region; /* of that dispatcher */
+    uint32_t attempts; /* nodes tried; 1 when nothing went wrong */
+    uint32_t service_time_ms; /* what was drawn */
+    uint64_t waited_us; /* in the node's queue, as the node says */
+    uint64_t ran_us; /* likewise */
+    uint64_t elapsed_us; /* from the call to the end, all tries included */
 };
 
 /* Returns result->error; ret_result is filled in any case and is to be given to usher_result_free. Blocks for at most wait +
@@ -196,18 +196,18 @@ struct usher_region_stats {
 };
 
 struct usher_stats {
-    uint64_t asks;             /* Request_Address calls, those for jobs included */
-    uint64_t ask_retries;      /* attempts beyond the first of a call */
-    uint64_t ask_failures;     /* calls that ended without an address */
-    uint64_t jobs;             /* jobs started by the caller */
-    uint64_t job_retries;      /* tries on another node beyond the first of a job */
-    uint64_t job_failures;     /* jobs that ended without a result */
-    uint64_t retries_refused;  /* retries that the retry budget did not allow */
+    uint64_t asks; /* Request_Address calls, those for jobs included */
+    uint64_t ask_retries; /* attempts beyond the first of a call */
+    uint64_t ask_failures; /* calls that ended without an address */
+    uint64_t jobs; /* jobs started by the caller */
+    uint64_t job_retries; /* tries on another node beyond the first of a job */
+    uint64_t job_failures; /* jobs that ended without a result */
+    uint64_t retries_refused; /* retries that the retry budget did not allow */
     uint64_t dispatcher_faults; /* times that a dispatcher was marked faulty */
     uint64_t dispatcher_returns; /* times that one came back */
-    uint64_t region_downs;     /* times that the own region was given up */
-    uint64_t region_returns;   /* times that it came back */
-    uint64_t node_faults;      /* times that a node was marked */
+    uint64_t region_downs; /* times that the own region was given up */
+    uint64_t region_returns; /* times that it came back */
+    uint64_t node_faults; /* times that a node was marked */
     struct usher_region_stats regions[USHER_STATS_REGIONS_MAX];
     uint32_t region_count;
 };
