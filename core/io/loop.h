@@ -62,6 +62,9 @@ NODISCARD int loop_run_once(struct loop *loop, uint64_t timeout_ns);
 /* Ends loop_run after the batch in progress, or right at its start. Any thread; not from a signal handler. */
 void loop_stop(struct loop *loop);
 
+/* Submits what was sent since the last batch, for those who call loop_run_once and then do something else. */
+void loop_flush(struct loop *loop);
+
 /* "uring" or "epoll". */
 const char *loop_kind_name(const struct loop *loop);
 

@@ -2,11 +2,12 @@
  *
  * Receiving: on_bytes gets what is there and says how much of it it took; the rest is kept (the carry) and shown again with more
  * behind it. Sending: stream_send copies into the outgoing buffer; one send is in flight while a second buffer fills.
- * A slow reader can't grow memory: while more than high_bytes wait to be sent, nothing is received.
+ * A slow reader can't grow memory: while more than high_bytes wait to be sent, an accepted stream receives nothing.
  *
  * Invariant: on_closed is called exactly once for every stream that was handed out, never from inside a call of the owner, and
  * nothing afterwards; the stream is gone when it returns. Instead of it a detached stream gets its detached function.
- * A peer that closed its sending side counts as closed: what it sent before is delivered first, what waits for it is dropped.
+ * A peer that closed its sending side counts as closed: what it sent before is delivered, what waits for it is sent as by
+ * stream_close.
  * Thread: the loop's; stream_detach and stream_adopt move a connection to another loop. Memory: the loop's. Nothing blocks. */
 #pragma once
 
@@ -44,6 +45,9 @@ struct stream_limits {
     uint32_t carry_bytes_max; /* bytes that on_bytes may leave; default 1 MiB + 64 KiB, the longest frame */
     uint32_t high_bytes; /* stream_send refuses and receiving stops at or above this; default 256 KiB */
     uint32_t low_bytes; /* both go on below this; default 64 KiB */
+    /* Receiving goes on above high_bytes. stream_config_init sets it: were the asking and the answering side both to stop, they
+     * would wait for each other for ever. */
+    bool receives_always;
     uint32_t close_ms; /* how long stream_close tries to send what waits; default 2000 */
 };
 

@@ -1,0 +1,170 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/io/backend.h"
+
+/* How long a listener rests after an accept that failed for want of descriptors or memory (promised: ≤ 100 ms). */
+#define LISTENER_REARM_MS UINT64_C(50)
+
+/* How many of the longest idle connections are looked at to find one that has nothing in progress. */
+#define LISTENER_EVICT_LOOKS 16u
+
+void listener_config_init(struct listener_config *config)
+{
+    *config = (struct listener_config){.unix_mode = 0660, .backlog = 1024};
+    stream_limits_init(&config->limits);
+}
+
+static void listener_on_rearm_timer(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    struct listener *listener = ctx;
+    listener->handle.loop->backend->listener_arm(listener->handle.loop, listener);
+}
+
+int listener_open(struct loop *loop, const struct listener_config *config, struct listener **ret_listener)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return -ENOMEM;
+    int error = handle_init(&listener->handle, loop, HANDLE_LISTENER);
+    if (error < 0) {
+        free(listener);
+        return error;
+    }
+    listener->on_accept = config->on_accept;
+    listener->ctx = config->ctx;
+    listener->config = *config;
+    list_init(&listener->streams);
+    timer_init(&listener->rearm_timer, listener_on_rearm_timer, listener);
+    if (config->unix_path != NULL) {
+        listener->unix_path = strdup(config->unix_path);
+        error = listener->unix_path != NULL ? 0 : -ENOMEM;
+    }
+    if (error == 0)
+        error = loop->backend->listener_open(loop, listener);
+    if (error < 0) {
+        handle_done(&listener->handle);
+        free(listener->unix_path);
+        free(listener);
+        return error;
+    }
+    listener->config.unix_path = listener->unix_path;
+    loop->backend->listener_arm(loop, listener);
+    *ret_listener = listener;
+    return 0;
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener->handle.ending)
+        return;
+    timer_stop(&listener->rearm_timer);
+    for (struct list_link *link; (link = list_take_first(&listener->streams)) != NULL;)
+        CONTAINER_OF(link, struct stream, idle_link)->listener = NULL;
+    if (listener->unix_path != NULL)
+        (void)unlink(listener->unix_path);
+    handle_end(&listener->handle, false);
+}
+
+void listener_finish(struct listener *listener)
+{
+    struct loop *loop = listener->handle.loop;
+    loop->backend->release(loop, &listener->handle);
+    handle_done(&listener->handle);
+    free(listener->unix_path);
+    free(listener);
+}
+
+const struct address *listener_local_address(const struct listener *listener)
+{
+    return &listener->local;
+}
+
+uint32_t listener_connections(const struct listener *listener)
+{
+    return listener->stream_count;
+}
+
+/* Closes the connection that has been quiet for longest and has nothing in progress. False: none of the oldest is like that. */
+static bool listener_evict(struct listener *listener)
+{
+    struct list_link *link = listener->streams.next;
+    for (uint32_t looks = 0; looks < LISTENER_EVICT_LOOKS && link != &listener->streams; looks++, link = link->next) {
+        struct stream *stream = CONTAINER_OF(link, struct stream, idle_link);
+        if (stream->state != STREAM_OPEN || stream->carry.length > 0 || stream_pending_bytes(stream) > 0)
+            continue;
+        LOOP_COUNT(listener->handle.loop, streams_evicted, 1);
+        stream_fail(stream, USHER_ECANCELLED);
+        return true;
+    }
+    return false;
+}
+
+static bool listener_has_room(struct listener *listener)
+{
+    uint32_t limit = listener->config.connections_max;
+    return limit == 0 || listener->stream_count < limit || listener_evict(listener);
+}
+
+static int listener_take(struct listener *listener, int fd, struct stream **ret_stream)
+{
+    struct loop *loop = listener->handle.loop;
+    if (!listener_has_room(listener)) {
+        LOOP_COUNT(loop, accepts_refused, 1);
+        return -EMFILE;
+    }
+    struct stream *stream;
+    int error = stream_new(loop, &stream);
+    if (error < 0)
+        return error;
+    stream->handle.fd = fd;
+    error = loop->backend->stream_attach(loop, stream);
+    if (error < 0) {
+        handle_done(&stream->handle);
+        free(stream);
+        return error;
+    }
+    *ret_stream = stream;
+    return 0;
+}
+
+void listener_event_accept(struct listener *listener, int fd)
+{
+    struct loop *loop = listener->handle.loop;
+    struct stream *stream;
+    if (listener->handle.ending || listener_take(listener, fd, &stream) < 0) {
+        (void)close(fd);
+        return;
+    }
+    LOOP_COUNT(loop, accepts, 1);
+    LOOP_COUNT(loop, streams_opened, 1);
+    stream->limits = listener->config.limits;
+    stream->state = STREAM_OPEN;
+    stream->listener = listener;
+    list_append(&listener->streams, &stream->idle_link);
+    listener->stream_count++;
+    listener->on_accept(listener->ctx, listener, stream);
+    if (stream->handlers == NULL)
+        stream_abort(stream);
+    stream_update_receiving(stream);
+}
+
+void listener_event_error(struct listener *listener, int error)
+{
+    struct loop *loop = listener->handle.loop;
+    if (listener->handle.ending)
+        return;
+    LOOP_COUNT(loop, accept_errors, 1);
+    if (error == -ECONNABORTED || error == -EINTR || error == -EPROTO) {
+        timer_start(loop, &listener->rearm_timer, 0);
+        return;
+    }
+    if ((error == -EMFILE || error == -ENFILE) && !listener_evict(listener) && loop->backend->listener_shed(loop, listener))
+        LOOP_COUNT(loop, accepts_refused, 1);
+    timer_start(loop, &listener->rearm_timer, loop->now_ns + LISTENER_REARM_MS * NS_PER_MS);
+}

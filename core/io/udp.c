@@ -1,0 +1,220 @@
+#include "core/io/udp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/io/backend.h"
+#include "core/io/socket.h"
+
+#define UDP_RECEIVE_BUFFERS_MIN 8u
+#define UDP_RECEIVE_BUFFERS_MAX 32768u
+#define UDP_RECEIVE_BUFFER_BYTES_MIN 64u
+#define UDP_RECEIVE_BUFFER_BYTES_MAX 65536u
+#define UDP_SEND_PACKETS_MAX 32768u
+#define UDP_SEND_BYTES_MIN 65536u
+#define UDP_SEND_BYTES_MAX (64u << 20)
+
+/* What the kernel takes in one GSO send (UDP_MAX_SEGMENTS was 64 until 6.9). */
+#define UDP_SEGMENTS_MAX 64u
+
+void udp_config_init(struct udp_config *config)
+{
+    *config = (struct udp_config){
+        .receive_buffers = 512,
+        .receive_buffer_bytes = 2048,
+        .send_packets = 512,
+        .send_bytes = 131072,
+    };
+}
+
+static bool udp_config_is_valid(const struct udp_config *config)
+{
+    uint32_t buffers = config->receive_buffers;
+    return buffers >= UDP_RECEIVE_BUFFERS_MIN && buffers <= UDP_RECEIVE_BUFFERS_MAX && (buffers & (buffers - 1)) == 0 &&
+           config->receive_buffer_bytes >= UDP_RECEIVE_BUFFER_BYTES_MIN &&
+           config->receive_buffer_bytes <= UDP_RECEIVE_BUFFER_BYTES_MAX && config->send_packets >= 1 &&
+           config->send_packets <= UDP_SEND_PACKETS_MAX && config->send_bytes >= UDP_SEND_BYTES_MIN &&
+           config->send_bytes <= UDP_SEND_BYTES_MAX && config->address.family != ADDRESS_NONE && config->on_datagram != NULL;
+}
+
+static void udp_free(struct udp *udp)
+{
+    free(udp->send_bytes);
+    free(udp->packets);
+    free(udp);
+}
+
+int udp_open(struct loop *loop, const struct udp_config *config, struct udp **ret_udp)
+{
+    if (!udp_config_is_valid(config))
+        return -EINVAL;
+    struct udp *udp = calloc(1, sizeof(*udp));
+    if (udp == NULL)
+        return -ENOMEM;
+    udp->send_bytes = malloc(config->send_bytes);
+    udp->packets = calloc(config->send_packets, sizeof(*udp->packets));
+    int error = udp->send_bytes != NULL && udp->packets != NULL ? handle_init(&udp->handle, loop, HANDLE_UDP) : -ENOMEM;
+    if (error < 0) {
+        udp_free(udp);
+        return error;
+    }
+    udp->on_datagram = config->on_datagram;
+    udp->ctx = config->ctx;
+    udp->config = *config;
+    udp->segmenting = config->segmentation;
+    list_init(&udp->dirty_link);
+    error = loop->backend->udp_open(loop, udp);
+    if (error < 0) {
+        handle_done(&udp->handle);
+        udp_free(udp);
+        return error;
+    }
+    *ret_udp = udp;
+    return 0;
+}
+
+void udp_close(struct udp *udp)
+{
+    struct loop *loop = udp->handle.loop;
+    if (udp->packet_count > 0)
+        loop->backend->udp_flush_now(loop, udp);
+    udp->on_datagram = NULL;
+    handle_end(&udp->handle, false);
+}
+
+void udp_finish(struct udp *udp)
+{
+    struct loop *loop = udp->handle.loop;
+    list_remove(&udp->dirty_link);
+    loop->backend->release(loop, &udp->handle);
+    handle_done(&udp->handle);
+    udp_free(udp);
+}
+
+const struct address *udp_local_address(const struct udp *udp)
+{
+    return &udp->local;
+}
+
+static void udp_deliver_segments(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
+                                 uint32_t segment_bytes)
+{
+    for (uint32_t offset = 0; offset < length && udp->on_datagram != NULL; offset += segment_bytes) {
+        uint32_t rest = length - offset;
+        LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
+        udp->on_datagram(udp->ctx, udp, peer, bytes + offset, rest < segment_bytes ? rest : segment_bytes);
+    }
+}
+
+void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length, uint32_t segment_bytes)
+{
+    struct address peer;
+    if (UNLIKELY(udp->on_datagram == NULL || address_from_socket(name, &peer) < 0))
+        return;
+    if (segment_bytes > 0) {
+        udp_deliver_segments(udp, &peer, bytes, length, segment_bytes);
+        return;
+    }
+    LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
+    if (UNLIKELY(length == 0))
+        LOOP_COUNT(udp->handle.loop, datagrams_empty, 1);
+    udp->on_datagram(udp->ctx, udp, &peer, bytes, length);
+}
+
+/* The pool is full: what is queued leaves now. */
+__attribute__((noinline, cold)) static int udp_send_make_room(struct udp *udp, uint32_t capacity)
+{
+    struct loop *loop = udp->handle.loop;
+    if (udp->on_datagram == NULL)
+        return -EPIPE;
+    if (udp->packet_count > 0)
+        loop->backend->udp_flush_now(loop, udp);
+    if (udp->packet_count < udp->config.send_packets && udp->config.send_bytes - udp->send_used >= capacity)
+        return 0;
+    LOOP_COUNT(loop, datagram_send_drops, 1);
+    return -ENOBUFS;
+}
+
+int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_bytes)
+{
+    if (UNLIKELY(udp->packet_count == udp->config.send_packets || udp->config.send_bytes - udp->send_used < capacity ||
+                 udp->on_datagram == NULL)) {
+        int error = udp_send_make_room(udp, capacity);
+        if (error < 0)
+            return error;
+    }
+    *ret_bytes = udp->send_bytes + udp->send_used;
+    return 0;
+}
+
+/* Answers to one peer that follow each other and have one length leave as one GSO send: they lie behind each other already. */
+static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t length)
+{
+    if (udp->packet_count == udp->packets_queued || length == 0)
+        return false;
+    struct udp_packet *last = &udp->packets[udp->packet_count - 1];
+    if (last->length % last->segment_bytes != 0 || length > last->segment_bytes)
+        return false;
+    if (last->length / last->segment_bytes >= UDP_SEGMENTS_MAX || last->length + length > UDP_PAYLOAD_BYTES_MAX)
+        return false;
+    if (memcmp(&udp->last_peer, peer, sizeof(*peer)) != 0)
+        return false;
+    last->length += length;
+    return true;
+}
+
+void udp_send_commit(struct udp *udp, const struct address *peer, uint32_t length)
+{
+    DEBUG_CHECK(udp->packet_count < udp->config.send_packets && length <= udp->config.send_bytes - udp->send_used);
+    if (UNLIKELY(peer->family == ADDRESS_NONE || (peer->family == ADDRESS_IPV6 && udp->local.family == ADDRESS_IPV4))) {
+        LOOP_COUNT(udp->handle.loop, datagram_send_drops, 1);
+        return;
+    }
+    if (udp->segmenting) {
+        if (udp_joins_last_packet(udp, peer, length)) {
+            udp->send_used += length;
+            return;
+        }
+        udp->last_peer = *peer;
+    }
+    struct udp_packet *packet = &udp->packets[udp->packet_count];
+    packet->name_bytes = socket_name_set(&packet->name, udp->local.family, peer);
+    packet->offset = udp->send_used;
+    packet->length = length;
+    packet->segment_bytes = length > 0 ? length : 1;
+    udp->send_used += length;
+    if (udp->packet_count++ == 0)
+        list_append(&udp->handle.loop->udp_dirty, &udp->dirty_link);
+}
+
+int udp_send(struct udp *udp, const struct address *peer, const uint8_t *bytes, uint32_t length)
+{
+    if (length > UDP_PAYLOAD_BYTES_MAX)
+        return -EMSGSIZE;
+    uint8_t *slot;
+    int error = udp_send_begin(udp, length, &slot);
+    if (error < 0)
+        return error;
+    if (length > 0)
+        memcpy(slot, bytes, length);
+    udp_send_commit(udp, peer, length);
+    return 0;
+}
+
+void udp_packets_reset(struct udp *udp)
+{
+    udp->packet_count = 0;
+    udp->packets_queued = 0;
+    udp->send_used = 0;
+    list_remove(&udp->dirty_link);
+}
+
+void udp_event_send_failed(struct udp *udp, uint32_t packet_count, int error)
+{
+    LOOP_COUNT(udp->handle.loop, datagram_send_drops, packet_count);
+    /* A device that can't do it, or a segment longer than its MTU: from now on one datagram at a time. */
+    if (udp->segmenting && (error == -EIO || error == -EINVAL || error == -EMSGSIZE))
+        udp->segmenting = false;
+}
