@@ -1,6 +1,7 @@
 #include "core/base/log.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,12 +15,14 @@ const struct log_message_row log_message_rows[MESSAGES] = {
 #undef MESSAGE
 };
 
-#define LOG_LINE_BYTES 1024
+#define LOG_LINE_BYTES 2048
+/* Long values are cut so early that what follows them, and the end of a JSON object, still fits. */
+#define LOG_LINE_TAIL_BYTES 512
 
 static const char *const log_level_names[] = {"error", "warn", "info", "debug"};
 
 static const char *log_program = "usher";
-static enum log_level log_level_max = LOG_INFO;
+static _Atomic enum log_level log_level_max = LOG_INFO; /* may change while threads log */
 static bool log_json;
 
 /* A line being written; what does not fit is cut, never overrun. */
@@ -41,7 +44,7 @@ static void line_put_quoted(struct log_line *line, const char *text)
 {
     char escape[8];
     line_put(line, "\"");
-    for (; *text; text++) {
+    for (; *text && line->length < sizeof(line->bytes) - LOG_LINE_TAIL_BYTES; text++) {
         unsigned char byte = (unsigned char)*text;
         if (byte == '"' || byte == '\\')
             snprintf(escape, sizeof(escape), "\\%c", byte);
@@ -129,7 +132,7 @@ void log_write(enum log_message message, const struct log_field *fields)
 {
     const struct log_message_row *row = &log_message_rows[message];
     struct log_line line = {.length = 0};
-    if (row->level > log_level_max)
+    if (row->level > atomic_load_explicit(&log_level_max, memory_order_relaxed))
         return;
     if (log_json)
         line_write_json(&line, row, fields);
@@ -144,6 +147,6 @@ void log_write(enum log_message message, const struct log_field *fields)
 void log_configure(const char *program, enum log_level level, bool json)
 {
     log_program = program;
-    log_level_max = level;
+    atomic_store_explicit(&log_level_max, level, memory_order_relaxed);
     log_json = json;
 }

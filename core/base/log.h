@@ -45,5 +45,6 @@ struct log_field {
 
 void log_write(enum log_message message, const struct log_field *fields);
 
-/* Call before threads start. `program` must stay valid. Default: level info, text. */
+/* `program` must stay valid. Default: level info, text. Threads that log may see a new level late; the other two are for the time
+ * before threads start. */
 void log_configure(const char *program, enum log_level level, bool json);

@@ -1,24 +1,30 @@
-/* admin - commands of operators over a unix socket: `usherctl` is the client. A request is one line of words, or a JSON array of
+/* admin - commands of operators over a unix socket; `usherctl` is the client. A request is one line of words, or a JSON array of
  * strings; the answer is one line with a JSON object: {"ok":true,…} or {"ok":false,"error":NAME,"text":TEXT,"exit":N}.
  *
- * Only root and the daemon's own user are served (SO_PEERCRED). Thread: the control loop's. Nothing blocks. */
+ * Limits: lines of 4 KiB, 5 s for a line however it drips, 30 s idle, 16 connections. A client must not close its sending side
+ * before it has its answer. Only root and the daemon's own user are served (SO_PEERCRED).
+ * Thread: the control loop's. Memory: the server's own. Nothing blocks. */
 #pragma once
 
 #include <jansson.h>
 #include <stddef.h>
 
+#include "core/base/buffer.h"
 #include "core/base/exit_code.h"
 #include "core/base/macros.h"
 
 #define ADMIN_LINE_BYTES_MAX 4096
 #define ADMIN_WORDS_MAX 64
+#define ADMIN_CONNECTIONS_MAX 16
+
+struct loop;
 
 struct admin_call {
     const char *const *words; /* the arguments, without the command's name */
     size_t word_count;
-    json_t *answer; /* object; the handler adds its members */
-    char text[256]; /* what went wrong, for admin_fail */
-    enum exit_code exit_code;
+    json_t *answer; /* an object; the handler adds its members */
+    enum exit_code exit_code; /* after a failure */
+    char text[512]; /* what went wrong and what to do */
 };
 
 /* 0, or what admin_fail returned. */
@@ -33,8 +39,34 @@ struct admin_command {
     admin_handler *handler;
 };
 
-/* Fills text and exit code; returns `error` (negative), so that a handler can return it. */
+/* Commands that share a state. Tables stay valid as long as the server. */
+struct admin_table {
+    const struct admin_command *commands;
+    size_t count;
+    void *const *state; /* where the pointer to hand to the handlers stands at the time of a call */
+};
+
+/* For handlers. Fills text and exit code; returns `error` (negative). */
 int admin_fail(struct admin_call *call, int error, enum exit_code exit_code, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* The word after `name` ("--reason"), or NULL. */
 const char *admin_word_after(const struct admin_call *call, const char *name);
+
+/* One request: line[0 … length-1] without its newline. Appends the answer with a newline. -ENOMEM. */
+NODISCARD int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
+                            struct buffer *answer);
+
+struct admin_server;
+
+struct admin_config {
+    struct loop *loop;
+    const char *path;
+    const struct admin_table *tables;
+    size_t table_count;
+};
+
+/* -EADDRINUSE: somebody answers there. -ENAMETOOLONG, -EACCES, -ENOMEM … */
+NODISCARD int admin_server_new(const struct admin_config *config, struct admin_server **ret_server);
+
+/* Closes all connections and removes the socket. NULL is a no-op. */
+void admin_server_free(struct admin_server *server);

@@ -1,14 +1,15 @@
-/* daemon - the life that usher-rm, usher-dispatcher and usher-worker have in common: arguments, configuration, log, limits, control
- * loop, start, run, drain, stop; with an admin socket, /metrics and /healthz on the way. What a daemon is for stands in its
- * hooks; its state is its own, core/daemon keeps only the pointer.
+/* daemon - the life that usher-rm, usher-dispatcher and usher-worker have in common: arguments, configuration, log, limits,
+ * control loop, start, run, drain, stop; with an admin socket, /metrics and /healthz on the way. What a daemon is for stands in
+ * its hooks; its state is its own, core/daemon keeps only the pointer.
  *
- * SIGTERM or SIGINT: DRAIN_ANNOUNCE at once, DRAIN_REFUSE after --drain-accept, DRAIN_ABANDON after --drain-limit more; the program
- * calls daemon_drained when nothing is left. A second signal goes to DRAIN_ABANDON at once. Exit code 0.
- * SIGHUP: the configuration is read and checked again; options settable at run time are applied, for the rest the log says that they
- * need a restart. It also undoes what `usherctl set` changed.
+ * SIGTERM or SIGINT: DRAIN_ANNOUNCE at once, DRAIN_REFUSE after --drain-accept, DRAIN_ABANDON after --drain-limit more; the
+ * program calls daemon_drained when nothing is left. A second signal goes on to DRAIN_ABANDON at once. Exit code 0.
+ * SIGHUP: the configuration is read and checked again; options settable at run time are applied, of the others that changed the
+ * log says that they need a restart. It also undoes what `usherctl set` changed.
  *
- * Thread: daemon_main runs the control loop on the calling thread; all hooks run there. Signals are blocked in every thread that the
- * program starts later, so they need no care of their own. */
+ * Thread: daemon_main runs the control loop on the calling thread; all hooks run there. These signals are blocked in every thread
+ * that the program starts, so that they need no care; a child process must unblock them before its exec
+ * (posix_spawnattr_setsigmask). */
 #pragma once
 
 #include <jansson.h>
@@ -30,7 +31,14 @@ struct daemon_options {
 #undef OPTION
 };
 
-#define DAEMON_OPTIONS 16 /* rows in options.def; checked when daemon.c is compiled */
+/* How many rows options.def has. */
+enum {
+    DAEMON_OPTIONS = 0
+#define OPTION(...) +1
+#include "core/daemon/options.def"
+#undef OPTION
+};
+
 extern const struct conf_option daemon_option_rows[DAEMON_OPTIONS];
 
 /* The entry for conf_program.tables: {DAEMON_TABLE(struct worker_options, daemon)}. */
@@ -55,14 +63,15 @@ struct daemon_program {
     const struct admin_command *commands; /* beside status, stats, set and help */
     size_t command_count;
 
-    /* What one row alone cannot say; at start, with -t, and before a reload. -EINVAL with ret_error. Opens nothing. */
+    /* What one row alone cannot say; at start, with -t, and before a reload. -EINVAL with ret_error. Opens nothing. Of options
+     * settable at run time only rows are checked when they are set one by one. */
     int (*check)(const void *options, struct conf_error *ret_error);
 
-    /* Builds everything and starts the program's threads. `options` stays valid until after stop; only the control thread may read it
-     * later, since options change at run time. Negative with ret_error: the daemon exits with EXIT_CODE_FAILED. */
+    /* Builds everything and starts the program's threads. `options` stays valid until after stop; later only the control thread
+     * may read it, since options change at run time. Negative with ret_error: the daemon exits with EXIT_CODE_FAILED. */
     int (*start)(struct daemon *daemon, const void *options, void **ret_state, struct conf_error *ret_error);
 
-    /* NULL: the daemon ends at once. Must be safe to call while start's connections are still being made. */
+    /* Called with each phase in turn, also when a second signal skips the waiting. NULL: the daemon ends at once. */
     void (*drain)(void *state, enum drain_phase phase);
 
     /* Ends the threads and frees the state. */
@@ -71,7 +80,7 @@ struct daemon_program {
     /* An option was changed at run time; `options` holds the new value. Hand it to the threads that need it. */
     void (*changed)(void *state, const struct conf_option *option);
 
-    /* Adds members to the answer of `status`. */
+    /* Adds members to the object that `status` answers with. */
     void (*status)(void *state, json_t *answer);
 
     /* Adds every thread's block of counters and every loop but the control loop, and sets the gauges. */
@@ -94,13 +103,16 @@ bool daemon_is_draining(const struct daemon *daemon);
 /* The program's services are bound: what the log and `status` show. Needed when --listen has port 0. */
 void daemon_set_listen_address(struct daemon *daemon, const struct address *address);
 
-/* What others shall call this daemon: --advertise, or the listening address. A wildcard needs --advertise: daemon_check_listen. */
+/* What others shall call this daemon: --advertise, or the address it listens on. */
 struct address daemon_advertised_address(const struct daemon *daemon);
 
 /* Nothing is running any more after DRAIN_REFUSE or DRAIN_ABANDON: the daemon ends. */
 void daemon_drained(struct daemon *daemon);
 
 /* For check hooks. Without keys, whoever reaches this port can steer the cluster: without --insecure only loopback will do.
- * Also refuses a wildcard without --advertise, and families that differ. -EINVAL with ret_error. */
+ * Also refuses a wildcard without --advertise. -EINVAL with ret_error. */
 NODISCARD int daemon_check_listen(const struct daemon_options *options, const struct address *listen,
                                   struct conf_error *ret_error);
+
+/* For start hooks: says why an address given with `option` ("listen") cannot be listened on. Returns `error`. */
+int daemon_fail_listen(struct conf_error *ret_error, const char *option, const struct address *address, int error);

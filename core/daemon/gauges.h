@@ -1,7 +1,7 @@
 /* gauges - values of the moment for /metrics and `usherctl stats`, each declared once in gauges.def. A daemon sets them when
- * somebody looks; what it does not set is 0 for gauges without labels, and absent for those with labels.
+ * somebody asks; a gauge without labels that it did not set is 0, one with labels is absent.
  *
- * Thread: the control loop's. Memory: grows in gauge_set, freed by its owner with gauges_done. */
+ * Thread: the control loop's. Memory: grows while being set; gauges_done frees. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "core/base/counters.h"
-#include "core/base/macros.h"
 
 enum gauge {
 #define GAUGE(symbol, programs, name, labels, help) GAUGE_##symbol,
@@ -27,8 +26,6 @@ struct gauge_row {
 
 extern const struct gauge_row gauge_rows[GAUGES];
 
-#define GAUGE_LABELS_MAX 3
-
 struct gauge_value {
     enum gauge gauge;
     double value;
@@ -42,7 +39,10 @@ struct gauges {
     bool out_of_memory; /* something is missing */
 };
 
-/* label values in the order of the row's labels, as many as it has; NULL for those it does not have. */
+/* Once for a gauge without labels. */
 void gauge_set(struct gauges *gauges, enum gauge gauge, double value);
+
+/* Once for each combination of labels; as many values as the row has labels, in its order. */
 void gauge_set_labelled(struct gauges *gauges, enum gauge gauge, double value, const char *const label_values[]);
+
 void gauges_done(struct gauges *gauges);

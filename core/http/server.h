@@ -1,25 +1,22 @@
 /* http - a small HTTP/1.1 server for machines that watch the daemons: GET and HEAD, keep-alive, pipelining; requests with a body are
- * refused with 413. Answers are whole texts made at once.
+ * refused with 413. Answers are whole texts, made at once.
  *
- * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between requests,
- * 64 connections. Thread: the loop's. Nothing blocks. */
+ * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between
+ * requests, 64 connections (the longest idle one gives way).
+ * Thread: the loop's. Memory: the server's own. Nothing blocks. */
 #pragma once
-
-#include <stddef.h>
-#include <stdint.h>
 
 #include "core/base/address.h"
 #include "core/base/buffer.h"
 #include "core/base/macros.h"
-#include "core/io/loop.h"
 
-#define HTTP_HEAD_BYTES_MAX 8192
 #define HTTP_CONNECTIONS_MAX 64
 
+struct loop;
 struct http_server;
 
 struct http_request {
-    const char *path; /* "/metrics", as sent: not decoded; never NULL */
+    const char *path; /* "/metrics", as sent: not decoded */
     const char *query; /* what followed the ?, or "" */
 };
 
@@ -39,7 +36,8 @@ struct http_config {
     void *context;
 };
 
-/* Binds and listens. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENOMEM … */
+/* Binds and listens; a port that is still busy from an exit a moment ago is waited for (≤ 1 s). -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
+ * -ENOMEM … */
 NODISCARD int http_server_new(const struct http_config *config, struct http_server **ret_server);
 
 /* Closes all connections. NULL is a no-op. */

@@ -1,0 +1,71 @@
+/* What others may see of a daemon: its health, /metrics and /healthz. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/version.h"
+#include "core/daemon/internal.h"
+#include "core/daemon/metrics.h"
+
+bool daemon_healthy(const struct daemon *daemon, char ret_reason[static DAEMON_REASON_BYTES])
+{
+    if (daemon->draining) {
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "draining");
+        return false;
+    }
+    return !daemon->program->healthy || daemon->program->healthy(daemon->state, ret_reason);
+}
+
+void daemon_measure(struct daemon *daemon, struct measures *ret_measures)
+{
+    char reason[DAEMON_REASON_BYTES];
+    struct gauges *gauges = &ret_measures->gauges;
+    *ret_measures = (struct measures){.gauges = {.count = 0}};
+    measures_add_loop(ret_measures, daemon->loop);
+    gauge_set(gauges, GAUGE_START_TIME, (double)daemon->start_wall_ms / 1000.0);
+    gauge_set(gauges, GAUGE_DRAINING, daemon->draining);
+    gauge_set(gauges, GAUGE_HEALTHY, daemon_healthy(daemon, reason));
+    gauge_set(gauges, GAUGE_LAST_RELOAD_SUCCESS, !daemon->reload_failed);
+    gauge_set_labelled(gauges, GAUGE_IO_BACKEND, 1, (const char *const[]){loop_kind_name(daemon->loop)});
+    gauge_set_labelled(gauges, GAUGE_BUILD, 1, (const char *const[]){USHER_VERSION});
+    if (daemon->program->measure)
+        daemon->program->measure(daemon->state, ret_measures);
+}
+
+static int answer_metrics(struct daemon *daemon, struct http_answer *answer)
+{
+    struct measures measures;
+    daemon_measure(daemon, &measures);
+    answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    int error = metrics_print(&measures, daemon->program->counter_program, &answer->body);
+    measures_done(&measures);
+    return error;
+}
+
+static int answer_health(struct daemon *daemon, struct http_answer *answer)
+{
+    char reason[DAEMON_REASON_BYTES];
+    if (daemon_healthy(daemon, reason))
+        return buffer_print(&answer->body, "ok\n");
+    answer->status = 503;
+    return buffer_print(&answer->body, "%s\n", reason);
+}
+
+static int on_request(void *context, const struct http_request *request, struct http_answer *answer)
+{
+    if (strcmp(request->path, "/metrics") == 0)
+        return answer_metrics(context, answer);
+    if (strcmp(request->path, "/healthz") == 0)
+        return answer_health(context, answer);
+    answer->status = 404;
+    return buffer_print(&answer->body, "nothing here; there are /metrics and /healthz\n");
+}
+
+int daemon_open_http(struct daemon *daemon, struct conf_error *ret_error)
+{
+    struct http_config config = {daemon->loop, daemon->own->http, on_request, daemon};
+    if (daemon->own->http.family == ADDRESS_NONE)
+        return 0;
+    int error = http_server_new(&config, &daemon->http);
+    return error < 0 ? daemon_fail_listen(ret_error, "http", &daemon->own->http, error) : 0;
+}

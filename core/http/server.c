@@ -1,0 +1,215 @@
+#include "core/http/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/http/reader.h"
+#include "core/io/loop.h"
+#include "core/io/stream.h"
+#include "core/io/timer.h"
+
+#define HTTP_REQUEST_NS (5 * NS_PER_S)
+#define HTTP_IDLE_NS (30 * NS_PER_S)
+#define HTTP_PENDING_BYTES_MAX (256u << 10)
+
+struct http_connection {
+    struct http_server *server;
+    struct http_connection *next;
+    struct http_connection *previous;
+    struct stream *stream;
+    struct timer timer;
+    struct http_reader reader;
+    bool closing; /* what the peer still sends is of no interest */
+};
+
+struct http_server {
+    struct http_config config;
+    struct listener *listener;
+    struct http_connection *first;
+};
+
+static void connection_unlink(struct http_connection *connection)
+{
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        connection->server->first = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+}
+
+static void connection_free(struct http_connection *connection)
+{
+    timer_stop(&connection->timer);
+    connection_unlink(connection);
+    free(connection);
+}
+
+static void connection_close(struct http_connection *connection)
+{
+    connection->closing = true;
+    timer_stop(&connection->timer);
+    stream_close(connection->stream);
+}
+
+/* Sends an answer. A peer for which there is no memory left is cut off: it would wait for ever. */
+static void connection_send(struct http_connection *connection, const struct http_answer *answer, bool keep_alive, bool with_body)
+{
+    struct buffer bytes = {0};
+    int error = buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n", answer->status,
+                             http_status_text(answer->status), answer->content_type, answer->body.length,
+                             answer->status == 405 ? "Allow: GET, HEAD\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
+    if (error == 0 && with_body)
+        error = buffer_append(&bytes, answer->body.bytes, answer->body.length);
+    if (error == 0)
+        error = stream_send(connection->stream, bytes.bytes, bytes.length);
+    buffer_done(&bytes);
+    if (error < 0 || !keep_alive)
+        connection_close(connection);
+}
+
+static void connection_refuse(struct http_connection *connection, int status)
+{
+    struct http_answer answer = {.status = status, .content_type = "text/plain; charset=utf-8"};
+    if (buffer_print(&answer.body, "%d %s\n", status, http_status_text(status)) == 0)
+        connection_send(connection, &answer, false, true);
+    else
+        connection_close(connection);
+    buffer_done(&answer.body);
+}
+
+static void connection_answer(struct http_connection *connection)
+{
+    struct http_reader *reader = &connection->reader;
+    struct http_answer answer = {.status = 200, .content_type = "text/plain; charset=utf-8"};
+    char *question = strchr(reader->target, '?');
+    struct http_request request = {.path = reader->target, .query = question ? question + 1 : ""};
+    if (question)
+        *question = '\0';
+    int error = connection->server->config.on_request(connection->server->config.context, &request, &answer);
+    if (error < 0)
+        connection_refuse(connection, 500);
+    else
+        connection_send(connection, &answer, http_reader_keeps_alive(reader), !http_reader_is_head(reader));
+    buffer_done(&answer.body);
+}
+
+/* 5 s for the request in progress, counted from its first byte; else the idle limit. */
+static void connection_set_timer(struct http_connection *connection, bool was_within)
+{
+    bool within = http_reader_is_within(&connection->reader);
+    struct loop *loop = connection->server->config.loop;
+    if (connection->closing || (within && was_within))
+        return;
+    timer_start(loop, &connection->timer, loop_now_ns(loop) + (within ? HTTP_REQUEST_NS : HTTP_IDLE_NS));
+}
+
+static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    struct http_connection *connection = ctx;
+    bool within = http_reader_is_within(&connection->reader);
+    size_t done = 0;
+    /* A peer that pipelines and does not read gets no more answers until it does; its bytes wait in the stream. */
+    while (done < length && !connection->closing && stream_pending_bytes(stream) < HTTP_PENDING_BYTES_MAX) {
+        size_t taken;
+        int result = http_reader_feed(&connection->reader, bytes + done, length - done, &taken);
+        if (result > HTTP_READER_REQUEST) {
+            connection_refuse(connection, result);
+            break;
+        }
+        done += taken;
+        if (result == HTTP_READER_REQUEST) {
+            within = false;
+            connection_answer(connection);
+        }
+    }
+    connection_set_timer(connection, within);
+    return connection->closing ? length : done;
+}
+
+static void connection_on_closed(void *ctx, struct stream *stream, int error)
+{
+    (void)stream;
+    (void)error;
+    connection_free(ctx);
+}
+
+static void connection_on_timer(void *ctx, struct timer *timer)
+{
+    struct http_connection *connection = ctx;
+    (void)timer;
+    if (http_reader_is_within(&connection->reader))
+        connection_refuse(connection, 408);
+    else
+        connection_close(connection);
+}
+
+static const struct stream_handlers connection_handlers = {
+    .on_bytes = connection_on_bytes,
+    .on_closed = connection_on_closed,
+};
+
+/* Without memory the stream is left without handlers, and its listener closes it. */
+static void server_on_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    struct http_server *server = ctx;
+    (void)listener;
+    struct http_connection *connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return;
+    connection->server = server;
+    connection->stream = stream;
+    connection->next = server->first;
+    if (server->first)
+        server->first->previous = connection;
+    server->first = connection;
+    http_reader_init(&connection->reader);
+    timer_init(&connection->timer, connection_on_timer, connection);
+    stream_set_handlers(stream, &connection_handlers, connection);
+    connection_set_timer(connection, false);
+}
+
+int http_server_new(const struct http_config *config, struct http_server **ret_server)
+{
+    struct listener_config listening;
+    struct http_server *server = calloc(1, sizeof(*server));
+    if (!server)
+        return -ENOMEM;
+    server->config = *config;
+    listener_config_init(&listening);
+    listening.address = config->address;
+    listening.retry_bind = true;
+    listening.connections_max = HTTP_CONNECTIONS_MAX;
+    listening.limits.carry_bytes_max = HTTP_HEAD_BYTES_MAX * 8; /* pipelined requests whose answers are not read yet */
+    listening.limits.high_bytes = HTTP_PENDING_BYTES_MAX;
+    listening.on_accept = server_on_accept;
+    listening.ctx = server;
+    int error = listener_open(config->loop, &listening, &server->listener);
+    if (error < 0) {
+        free(server);
+        return error;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (!server)
+        return;
+    listener_close(server->listener);
+    while (server->first) {
+        struct http_connection *connection = server->first;
+        stream_set_handlers(connection->stream, NULL, NULL);
+        stream_abort(connection->stream);
+        connection_free(connection);
+    }
+    free(server);
+}
+
+struct address http_server_address(const struct http_server *server)
+{
+    return *listener_local_address(server->listener);
+}

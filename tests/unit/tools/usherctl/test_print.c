@@ -1,0 +1,57 @@
+/* Answers as people read them. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tools/usherctl/print.h"
+
+static const char *printed(const char *json)
+{
+    static struct buffer text;
+    json_t *answer = json_loads(json, 0, NULL);
+    cr_assert(json_is_object(answer));
+    buffer_done(&text);
+    cr_assert_eq(print_answer(answer, &text), 0);
+    cr_assert_eq(buffer_append(&text, "", 1), 0);
+    json_decref(answer);
+    return (const char *)text.bytes;
+}
+
+Test(print, answer_without_members_is_ok)
+{
+    cr_expect_str_eq(printed("{\"ok\":true}"), "ok\n");
+}
+
+Test(print, empty_things_are_dashes)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"nodes\":[]}"), "nodes  -\n");
+    cr_expect_str_eq(printed("{\"ok\":true,\"a\":\"\",\"b\":null}"), "a  -\nb  -\n");
+}
+
+Test(print, members_are_aligned_lines)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"io\":\"epoll\",\"healthy\":false,\"load\":0.25,\"l\":[1,\"x\"]}"),
+                     "io       epoll\nhealthy  no\nload     0.25\nl        1,x\n");
+}
+
+Test(print, list_of_objects_is_a_table_with_numbers_to_the_right)
+{
+    cr_expect_str_eq(
+        printed("{\"ok\":true,\"nodes\":[{\"node\":\"a:1\",\"load\":1},{\"node\":\"bb:2\",\"load\":10,\"s\":[\"x\",\"y\"]}]}"),
+        "node  load  s\na:1      1  -\nbb:2    10  x,y\n");
+}
+
+Test(print, table_beside_other_members_has_a_title)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"v\":1,\"rm\":[{\"a\":1}]}"), "v  1\n\nrm:\na\n1\n");
+}
+
+Test(print, object_is_a_block)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"stats\":{\"x\":1,\"long\":2}}"), "x     1\nlong  2\n");
+}
+
+Test(print, width_counts_characters)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"n\":[{\"a\":\"\u00e4\u00e4\",\"b\":\"x\"},{\"a\":\"cc\",\"b\":\"y\"}]}"),
+                     "a   b\n\u00e4\u00e4  x\ncc  y\n");
+}

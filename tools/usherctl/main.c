@@ -1,0 +1,109 @@
+/* usherctl - what operators tell daemons and ask them, over their admin sockets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/exit_code.h"
+#include "tools/usherctl/connection.h"
+#include "tools/usherctl/find.h"
+#include "tools/usherctl/print.h"
+
+struct ctl_options {
+#define OPTION(kind, field, ...) CONF_TYPE_##kind field;
+#include "tools/usherctl/options.def"
+#undef OPTION
+};
+
+static const struct conf_option ctl_rows[] = {
+#define OPTION(...) CONF_ROW(struct ctl_options, __VA_ARGS__)
+#include "tools/usherctl/options.def"
+#undef OPTION
+};
+
+static const struct conf_table ctl_tables[] = {{.title = "Options", .rows = ctl_rows, .row_count = ARRAY_COUNT(ctl_rows)}};
+
+static const struct conf_program ctl_program = {
+    .name = "usherctl",
+    .summary = "asks and steers the daemons of Usher on this machine",
+    .description = "Commands that every daemon has:\n"
+                   "\n"
+                   "  status - what it is and how it is\n"
+                   "  stats - all counters and gauges\n"
+                   "  set NAME VALUE - change an option while it runs\n"
+                   "  help - all its commands\n"
+                   "\n"
+                   "usher-rm: nodes [SERVICE], drain NODE [--reason TEXT], ready NODE. usher-dispatcher: nodes [SERVICE], "
+                   "which shows its own directory.",
+    .words = "COMMAND [ARGUMENT...]",
+    .man_section = 8,
+    .options_bytes = sizeof(struct ctl_options),
+    .tables = ctl_tables,
+    .table_count = ARRAY_COUNT(ctl_tables),
+};
+
+static int print_text(json_t *answer, bool json)
+{
+    struct buffer text = {0};
+    char *dump = json ? json_dumps(answer, JSON_COMPACT) : NULL;
+    int error = json ? buffer_print(&text, "%s\n", dump ? dump : "") : print_answer(answer, &text);
+    if (error == 0)
+        fwrite(text.bytes, 1, text.length, stdout);
+    bool written = error == 0 && fflush(stdout) == 0;
+    free(dump);
+    buffer_done(&text);
+    return written ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+/* The daemon's own word on what went wrong. */
+static int report_failure(const json_t *answer)
+{
+    const char *text = json_string_value(json_object_get(answer, "text"));
+    json_int_t code = json_integer_value(json_object_get(answer, "exit"));
+    fprintf(stderr, "usherctl: %s\n", text && text[0] ? text : "the daemon refused and did not say why");
+    return code > EXIT_CODE_OK && code <= EXIT_CODE_NO_NODE ? (int)code : EXIT_CODE_FAILED;
+}
+
+static int run(const struct ctl_options *options, const struct conf_words *words, struct conf_error *why)
+{
+    char path[PATH_MAX];
+    json_t *answer;
+    const char *request[CONF_WORDS_MAX + 2];
+    size_t count = words->count;
+    memcpy(request, words->item, count * sizeof(*request));
+    if (options->reason) {
+        request[count++] = "--reason";
+        request[count++] = options->reason;
+    }
+    if (words->count == 0) {
+        conf_error_set(why, "say what to do: usherctl status; usherctl --help lists the commands");
+        return EXIT_CODE_USAGE;
+    }
+    int code = options->socket ? EXIT_CODE_OK : find_socket(options->state_dir, path, why);
+    if (code != EXIT_CODE_OK)
+        return code;
+    code = connection_call(options->socket ? options->socket : path, request, count, options->timeout_ns, &answer, why);
+    if (code != EXIT_CODE_OK)
+        return code;
+    bool ok = json_is_true(json_object_get(answer, "ok"));
+    if (ok || options->json)
+        code = print_text(answer, options->json);
+    if (!ok)
+        code = report_failure(answer);
+    json_decref(answer);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_options options;
+    struct conf_words words;
+    struct conf_error why = {.text = ""};
+    int result = conf_parse(&ctl_program, argc, argv, &options, &words, &why);
+    if (result != 0)
+        return result < 0 ? conf_fail(ctl_program.name, &why) : EXIT_CODE_OK;
+    int code = run(&options, &words, &why);
+    if (why.text[0])
+        conf_fail(ctl_program.name, &why);
+    conf_done(&ctl_program, &options);
+    return code;
+}

@@ -1,0 +1,217 @@
+#include "tools/usherctl/print.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MAX 32
+
+/* Bytes that begin a character: how wide UTF-8 text is. */
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+/* One value as a word or a few; lists are joined by commas. Objects within stay JSON. */
+static int print_value(const json_t *value, struct buffer *text)
+{
+    switch (json_typeof(value)) {
+    case JSON_STRING: return buffer_print(text, "%s", json_string_length(value) ? json_string_value(value) : "-");
+    case JSON_INTEGER: return buffer_print(text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    case JSON_REAL: return buffer_print(text, "%.6g", json_real_value(value));
+    case JSON_TRUE: return buffer_print(text, "yes");
+    case JSON_FALSE: return buffer_print(text, "no");
+    case JSON_NULL: return buffer_print(text, "-");
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    char *dump = json_dumps(value, JSON_COMPACT);
+    int error = dump ? buffer_print(text, "%s", dump) : -ENOMEM;
+    free(dump);
+    return error;
+}
+
+static int print_cell(const json_t *value, struct buffer *text)
+{
+    size_t i;
+    const json_t *item;
+    int error = 0;
+    if (!value)
+        return buffer_print(text, "-");
+    if (!json_is_array(value))
+        return print_value(value, text);
+    if (json_array_size(value) == 0)
+        return buffer_print(text, "-");
+    for (i = 0; i < json_array_size(value) && error == 0; i++) {
+        item = json_array_get(value, i);
+        error = i ? buffer_print(text, ",") : 0;
+        if (error == 0)
+            error = print_value(item, text);
+    }
+    return error;
+}
+
+/* A cell's text with a NUL, in `cell`, which is emptied before. */
+static int render_cell(const json_t *value, struct buffer *cell)
+{
+    cell->length = 0;
+    int error = print_cell(value, cell);
+    return error ? error : buffer_append(cell, "", 1);
+}
+
+static int print_padded(struct buffer *text, const char *cell, size_t width, bool right)
+{
+    size_t used = text_width(cell);
+    int padding = used < width ? (int)(width - used) : 0;
+    return right ? buffer_print(text, "%*s%s", padding, "", cell) : buffer_print(text, "%s%*s", cell, padding, "");
+}
+
+/* Trailing spaces help nobody. */
+static void trim_line(struct buffer *text)
+{
+    while (text->length && text->bytes[text->length - 1] == ' ')
+        text->length--;
+}
+
+struct column {
+    const char *name;
+    size_t width;
+    bool number;
+};
+
+static size_t find_columns(const json_t *rows, struct column columns[static COLUMNS_MAX])
+{
+    size_t count = 0, i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *name;
+        json_t *value;
+        json_object_foreach(row, name, value)
+        {
+            size_t c = 0;
+            while (c < count && strcmp(columns[c].name, name) != 0)
+                c++;
+            if (c == COLUMNS_MAX)
+                continue;
+            if (c == count)
+                columns[count++] = (struct column){.name = name, .width = text_width(name), .number = true};
+            columns[c].number = columns[c].number && (json_is_number(value) || json_is_null(value));
+        }
+    }
+    return count;
+}
+
+static int measure_columns(const json_t *rows, struct column *columns, size_t count, struct buffer *cell)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t c = 0; c < count; c++) {
+            int error = render_cell(json_object_get(row, columns[c].name), cell);
+            if (error < 0)
+                return error;
+            size_t width = text_width((const char *)cell->bytes);
+            columns[c].width = width > columns[c].width ? width : columns[c].width;
+        }
+    }
+    return 0;
+}
+
+static int print_row(const json_t *row, const struct column *columns, size_t count, struct buffer *cell, struct buffer *text)
+{
+    int error = 0;
+    for (size_t c = 0; c < count && error == 0; c++) {
+        error = row ? render_cell(json_object_get(row, columns[c].name), cell) : 0;
+        const char *content = row && error == 0 ? (const char *)cell->bytes : columns[c].name;
+        if (error == 0)
+            error = print_padded(text, content, columns[c].width, columns[c].number);
+        if (error == 0 && c + 1 < count)
+            error = buffer_print(text, "  ");
+    }
+    trim_line(text);
+    return error ? error : buffer_print(text, "\n");
+}
+
+static int print_table(const json_t *rows, struct buffer *text)
+{
+    struct column columns[COLUMNS_MAX];
+    struct buffer cell = {0};
+    size_t i;
+    json_t *row;
+    size_t count = find_columns(rows, columns);
+    int error = measure_columns(rows, columns, count, &cell);
+    if (error == 0)
+        error = print_row(NULL, columns, count, &cell, text);
+    json_array_foreach(rows, i, row)
+    {
+        if (error == 0)
+            error = print_row(row, columns, count, &cell, text);
+    }
+    buffer_done(&cell);
+    return error;
+}
+
+/* A list of objects is a table, an object within is a block of its own; the rest fits on a line. */
+static bool is_table(const json_t *value)
+{
+    return json_is_array(value) && json_is_object(json_array_get(value, 0));
+}
+
+static bool is_line(const char *name, const json_t *value)
+{
+    return !is_table(value) && !json_is_object(value) && strcmp(name, "ok") != 0;
+}
+
+/* The members of an object that fit on a line each. */
+static int print_lines(json_t *object, struct buffer *text)
+{
+    struct buffer cell = {0};
+    const char *name;
+    json_t *value;
+    size_t width = 0;
+    int error = 0;
+    json_object_foreach(object, name, value)
+    {
+        if (is_line(name, value) && text_width(name) > width)
+            width = text_width(name);
+    }
+    json_object_foreach(object, name, value)
+    {
+        if (error < 0 || !is_line(name, value))
+            continue;
+        error = print_padded(text, name, width, false);
+        if (error == 0)
+            error = render_cell(value, &cell);
+        if (error == 0)
+            error = buffer_print(text, "  %s\n", (const char *)cell.bytes);
+    }
+    buffer_done(&cell);
+    return error;
+}
+
+int print_answer(json_t *answer, struct buffer *text)
+{
+    size_t begin = text->length;
+    const char *name;
+    json_t *value;
+    int error = print_lines(answer, text);
+    json_object_foreach(answer, name, value)
+    {
+        bool only = text->length == begin && json_object_size(answer) <= 2; /* the answer to one question needs no title */
+        if (error < 0 || (!is_table(value) && !json_is_object(value)))
+            continue;
+        if (!only)
+            error = buffer_print(text, "%s%s:\n", text->length > begin ? "\n" : "", name);
+        if (error == 0)
+            error = is_table(value) ? print_table(value, text) : print_lines(value, text);
+    }
+    if (error == 0 && text->length == begin)
+        error = buffer_print(text, "ok\n");
+    return error;
+}
