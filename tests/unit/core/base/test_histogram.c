@@ -1,0 +1,61 @@
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/base/histogram.h"
+#include "core/base/random.h"
+
+Test(histogram, empty_says_zero)
+{
+    struct histogram histogram = {0};
+    cr_assert_eq(histogram_quantile(&histogram, 0.5), 0);
+    cr_assert_eq(histogram_mean(&histogram), 0);
+}
+
+Test(histogram, value_above_the_limit_counts_as_the_limit)
+{
+    struct histogram histogram = {0};
+    histogram_add(&histogram, UINT64_MAX);
+    cr_assert_eq(histogram.max, HISTOGRAM_VALUE_MAX);
+    cr_assert_eq(histogram_quantile(&histogram, 0.5), HISTOGRAM_VALUE_MAX);
+}
+
+Test(histogram, small_values_are_exact)
+{
+    struct histogram histogram = {0};
+    for (uint64_t value = 1; value <= 100; value++)
+        histogram_add(&histogram, value);
+    cr_assert_eq(histogram_quantile(&histogram, 0.5), 50);
+    cr_assert_eq(histogram_quantile(&histogram, 0.99), 99);
+    cr_assert_eq(histogram_quantile(&histogram, 1), 100);
+    cr_assert_float_eq(histogram_mean(&histogram), 50.5, 1e-9);
+}
+
+/* Each value has a neighbour on both sides, so that it is the quantile and the exact ends can't help. */
+Test(histogram, any_value_is_off_by_less_than_one_percent)
+{
+    struct random_state random;
+    random_init(&random, 1);
+    for (int i = 0; i < 10000; i++) {
+        struct histogram histogram = {0};
+        uint64_t value = random_next(&random) >> (21 + random_below(&random, 43));
+        histogram_add(&histogram, 0);
+        histogram_add(&histogram, value);
+        histogram_add(&histogram, HISTOGRAM_VALUE_MAX);
+        double error = (double)histogram_quantile(&histogram, 0.5) - (double)value;
+        cr_assert(error <= 0.01 * (double)value && error >= -0.01 * (double)value, "%llu", (unsigned long long)value);
+    }
+}
+
+Test(histogram, merged_equals_added_to_one)
+{
+    static struct histogram both, first, second;
+    for (uint64_t value = 0; value < 5000; value++) {
+        histogram_add(&both, value * value);
+        histogram_add(value % 3 ? &first : &second, value * value);
+    }
+    histogram_merge(&first, &second);
+    cr_assert_eq(first.total, both.total);
+    cr_assert_eq(first.min, both.min);
+    cr_assert_eq(first.max, both.max);
+    cr_assert_eq(histogram_quantile(&first, 0.9), histogram_quantile(&both, 0.9));
+}
