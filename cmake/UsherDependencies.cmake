@@ -16,6 +16,7 @@ endfunction()
 usher_library(hiredis hiredis/hiredis.h hiredis)
 usher_library(jansson jansson.h jansson)
 usher_library(http_parser http_parser.h http_parser)
+usher_library(sodium sodium.h sodium)
 
 # liburing is linked statically, so that a binary built on Debian 12 carries the 2.9 that Debian 12 does not have. There
 # tools/deps puts it, and the newer kernel headers it includes, into build/deps/root. Only files whose name contains

@@ -34,7 +34,7 @@ NODISCARD int executors_submit(struct executors *executors, struct job *job);
 /* True: the job was still waiting and will not be run. False: it runs or has ended; see executors_stop. Either way it comes back. */
 NODISCARD bool executors_drop(struct executors *executors, struct job *job);
 
-/* A job that was submitted, not dropped and did not come back yet: its service shall end now. */
+/* A job that did not come back yet and that executors_drop returned false for: its service shall end now. */
 void executors_stop(struct executors *executors, struct job *job);
 
 /* The parts handed over so far, oldest first, linked by node.next; NULL: none. */

@@ -4,9 +4,9 @@
  *     SEEKING ──ack──▶ REACHED ──no ack for 3 intervals──▶ LOST ──ack──▶ REACHED
  *        any ──an ERROR, or an ack of another region──▶ REFUSED ──an ack that fits──▶ REACHED
  *
- * SEEKING and LOST: a REGISTER each interval. REACHED: a HEARTBEAT each interval; a REGISTER at once when rm asks for one, and a
- * HEARTBEAT at once behind the first acknowledgement, so that rm need not wait an interval for the load. REFUSED: a REGISTER every
- * HEARTBEAT_REFUSED_NS, in case somebody has put it right.
+ * SEEKING and LOST: a REGISTER each interval. REACHED: a HEARTBEAT each interval; a REGISTER at once when rm asks for one. REFUSED: a
+ * REGISTER every HEARTBEAT_REFUSED_NS, in case somebody has put it right. Behind an acknowledged REGISTER a HEARTBEAT goes out at once,
+ * so that rm need not wait an interval for the load.
  *
  * Invariant: sequences strictly increase over all rm of one boot; an acknowledgement counts once, and only of what was sent.
  * Thread: one owner. Memory: none of its own. Time comes as an argument. */
@@ -43,6 +43,7 @@ struct heartbeat_rm {
     uint64_t extra_ns; /* not before */
     uint64_t heard_ns; /* last acknowledgement, or when we began */
     uint64_t acknowledged_ns; /* last acknowledgement; 0: none */
+    bool registering; /* a REGISTER went out and is not acknowledged yet */
     uint64_t sent_sequence; /* of the last message to this rm */
     uint64_t acked_sequence;
     uint16_t region; /* as it said; 0: nothing heard */

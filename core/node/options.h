@@ -12,7 +12,13 @@ struct node_options {
 #undef OPTION
 };
 
-#define NODE_OPTIONS 13 /* rows in options.def; checked when options.c is compiled */
+/* Rows in options.def. */
+enum {
+    NODE_OPTIONS = 0
+#define OPTION(...) +1
+#include "core/node/options.def"
+#undef OPTION
+};
 extern const struct conf_option node_option_rows[NODE_OPTIONS];
 
 /* The entry for conf_program.tables: {NODE_TABLE(struct worker_options, node)}. */

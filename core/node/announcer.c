@@ -1,0 +1,244 @@
+/* Heartbeats on their way: sockets, timer, and what goes into them. When to send what to whom is heartbeat.c's. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/base/errors.h"
+#include "core/base/random.h"
+#include "core/node/node_internal.h"
+
+#define TEXT_BYTES 320
+
+static uint8_t node_flags(const struct node *node)
+{
+    uint8_t flags = 0;
+    if (node->phase >= NODE_LEAVING)
+        flags |= WIRE_NODE_DRAINING;
+    if (node->config.no_jobs)
+        flags |= WIRE_NODE_NO_JOBS;
+    return flags;
+}
+
+static int encode_register(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+{
+    const struct service_set *services = &node->config.services;
+    struct wire_register registration = {
+        .node = node->config.address,
+        .kind = (uint8_t)node->config.kind,
+        .node_flags = node_flags(node),
+        .slots = (uint16_t)node->config.slots,
+        .service_count = (uint8_t)services->count,
+        .trailer = {.boot_id = node->config.boot_id, .sequence = sequence},
+    };
+    for (uint32_t i = 0; i < services->count; i++) {
+        struct wire_service_name *name = &registration.services[i];
+        name->length = (uint8_t)strlen(services->items[i].name);
+        memcpy(name->text, services->items[i].name, sizeof(name->text));
+    }
+    return wire_register_encode(&registration, sequence, padded_length, bytes, capacity);
+}
+
+static void add_metadata(struct wire_heartbeat *heartbeat, enum wire_metadata_key key, float value)
+{
+    heartbeat->metadata[heartbeat->metadata_count++] = (struct wire_metadata){.key = (uint8_t)key, .value = value};
+}
+
+static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+{
+    const struct service_set *services = &node->config.services;
+    const struct load_report *load = &node->report;
+    struct wire_heartbeat heartbeat = {
+        .node = node->config.address,
+        .kind = (uint8_t)node->config.kind,
+        .node_flags = node_flags(node),
+        .slots = (uint16_t)node->config.slots,
+        .timestamp_ms = loop_wall_ms(node->loop),
+        .load_index = load->index,
+        .load_per_job = load->per_job,
+        .jobs_queued = executors_queued(node->executors),
+        .jobs_running = executors_running(node->executors),
+        .admin = node->heartbeats.admin,
+        .service_count = (uint8_t)services->count,
+        .echo_count = (uint8_t)node->echoes.count,
+        .trailer = {.boot_id = node->config.boot_id, .sequence = sequence},
+    };
+    for (uint32_t i = 0; i < services->count; i++)
+        heartbeat.services[i] = (struct wire_service_load){
+            .service_id = services->items[i].id,
+            .work_s = estimate_work_s(&node->estimate, i),
+            .rate = (float)node->config.slots, /* seconds of work done in a second with all slots busy */
+        };
+    memcpy(heartbeat.echoes, node->echoes.echoes, node->echoes.count * sizeof(heartbeat.echoes[0]));
+    add_metadata(&heartbeat, WIRE_METADATA_CPU_USE, load->mean[LOAD_CPU]);
+    add_metadata(&heartbeat, WIRE_METADATA_MEMORY_USE, load->mean[LOAD_MEMORY]);
+    add_metadata(&heartbeat, WIRE_METADATA_DISK_USE, load->mean[LOAD_DISK]);
+    add_metadata(&heartbeat, WIRE_METADATA_QUEUE_LENGTH, load->mean[LOAD_QUEUE]);
+    return wire_heartbeat_encode(&heartbeat, sequence, padded_length, bytes, capacity);
+}
+
+static void report_rm(struct node *node, uint32_t rm_index, const char *text)
+{
+    if (node->config.events.on_rm != NULL)
+        node->config.events.on_rm(node->config.events.ctx, &node->heartbeats.rms[rm_index], text);
+}
+
+static void send_to(struct node *node, uint32_t rm_index)
+{
+    uint64_t sequence = 0;
+    uint32_t padded_length = 0;
+    bool changed;
+    enum heartbeat_message message =
+        heartbeats_take(&node->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
+    if (changed)
+        report_rm(node, rm_index, "");
+    if (message == HEARTBEAT_NOTHING)
+        return;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    int length = message == HEARTBEAT_REGISTER ? encode_register(node, sequence, padded_length, bytes, sizeof(bytes))
+                                               : encode_heartbeat(node, sequence, padded_length, bytes, sizeof(bytes));
+    CHECK(length > 0); /* all limits were checked at start */
+    const struct address *rm = &node->heartbeats.rms[rm_index].address;
+    /* No room in the send pool: counted by the loop, and the next one is not far. */
+    if (udp_send(rm->family == ADDRESS_IPV4 ? node->udp_ipv4 : node->udp_ipv6, rm, bytes, (uint32_t)length) == 0)
+        counter_add(&node->counters, message == HEARTBEAT_REGISTER ? COUNTER_REGISTERS_SENT : COUNTER_HEARTBEATS_SENT, 1);
+}
+
+static void send_due(struct node *node)
+{
+    for (uint32_t i = 0; i < node->heartbeats.rm_count; i++)
+        send_to(node, i);
+    timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
+    node_publish(node);
+}
+
+static void on_heartbeat_time(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    send_due(ctx);
+}
+
+void announcer_hasten(struct node *node)
+{
+    if (!timer_is_running(&node->heartbeat_timer))
+        return; /* not started */
+    heartbeats_hasten(&node->heartbeats, loop_now_ns(node->loop));
+    send_due(node);
+}
+
+static void on_ack(struct node *node, uint32_t rm_index, const struct frame *frame)
+{
+    struct wire_heartbeat_ack ack;
+    enum refusal refusal;
+    bool changed;
+    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0) {
+        counter_add(&node->counters, refusal_counter(refusal), 1);
+        return;
+    }
+    if (heartbeats_on_ack(&node->heartbeats, rm_index, &ack, loop_now_ns(node->loop), &changed) < 0) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
+    char text[TEXT_BYTES] = "";
+    if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REFUSED)
+        snprintf(text, sizeof(text), "it serves region %u, but this node was started with --region %u", ack.region,
+                 node->heartbeats.region);
+    if (changed)
+        report_rm(node, rm_index, text);
+}
+
+static void on_error(struct node *node, uint32_t rm_index, const struct frame *frame)
+{
+    struct wire_error error;
+    enum refusal refusal;
+    bool changed;
+    if (wire_error_decode(frame, &error, &refusal) < 0) {
+        counter_add(&node->counters, refusal_counter(refusal), 1);
+        return;
+    }
+    if (heartbeats_on_error(&node->heartbeats, rm_index, frame->request_id, loop_now_ns(node->loop), &changed) < 0) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
+    char text[TEXT_BYTES];
+    int code = wire_error_to_error(error.code);
+    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
+    if (changed)
+        report_rm(node, rm_index, text);
+}
+
+static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    struct node *node = ctx;
+    (void)udp;
+    uint32_t rm_index = heartbeats_find(&node->heartbeats, peer);
+    if (rm_index == HEARTBEAT_RMS_MAX) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    for (uint32_t at = 0; at < length;) {
+        struct frame frame;
+        enum refusal refusal;
+        int r = frame_decode_datagram(bytes + at, length - at, &frame, &refusal);
+        if (r < 0) {
+            counter_add(&node->counters, refusal_counter(refusal), 1);
+            break;
+        }
+        at += (uint32_t)r;
+        if (frame.type == FRAME_TYPE_HEARTBEAT_ACK)
+            on_ack(node, rm_index, &frame);
+        else if (frame.type == FRAME_TYPE_ERROR)
+            on_error(node, rm_index, &frame);
+        else
+            counter_add(&node->counters, COUNTER_FRAMES_UNWANTED, 1);
+    }
+    timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
+    node_publish(node);
+}
+
+/* From the service's IP where that is possible: rm sees who speaks, and firewalls are simpler. */
+static int open_socket(struct node *node, enum address_family family, struct udp **ret_udp)
+{
+    struct udp_config config;
+    udp_config_init(&config);
+    config.address = (struct address){.family = (uint8_t)family};
+    if (node->config.bind_ip.family == family)
+        config.address = node->config.bind_ip;
+    config.address.port = 0;
+    config.receive_buffers = 64; /* an answer for each rm, some times over */
+    config.send_packets = 64;
+    config.send_bytes = 65536;
+    config.on_datagram = on_datagram;
+    config.ctx = node;
+    return udp_open(node->loop, &config, ret_udp);
+}
+
+int announcer_start(struct node *node)
+{
+    for (uint32_t i = 0; i < node->config.rm_count; i++) {
+        enum address_family family = node->config.rms[i].family;
+        struct udp **udp = family == ADDRESS_IPV4 ? &node->udp_ipv4 : &node->udp_ipv6;
+        int r = *udp == NULL ? open_socket(node, family, udp) : 0;
+        if (r < 0)
+            return r;
+    }
+    struct random_state random;
+    random_init_from_kernel(&random);
+    heartbeats_init(&node->heartbeats, node->config.rms, node->config.rm_count, node->config.region, node->config.heartbeat_ns,
+                    random_unit(&random), loop_now_ns(node->loop));
+    timer_init(&node->heartbeat_timer, on_heartbeat_time, node);
+    timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
+    return 0;
+}
+
+void announcer_stop(struct node *node)
+{
+    timer_stop(&node->heartbeat_timer);
+    if (node->udp_ipv4 != NULL)
+        udp_close(node->udp_ipv4);
+    if (node->udp_ipv6 != NULL)
+        udp_close(node->udp_ipv6);
+    node->udp_ipv4 = node->udp_ipv6 = NULL;
+}

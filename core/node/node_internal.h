@@ -1,0 +1,156 @@
+/* node_internal - the state behind node.h, and what its files (node.c, connection.c, job_answer.c, announcer.c) offer each other.
+ * Thread: the loop's, but for what is atomic. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "core/base/counters.h"
+#include "core/io/loop.h"
+#include "core/io/stream.h"
+#include "core/io/timer.h"
+#include "core/io/udp.h"
+#include "core/node/dedupe.h"
+#include "core/node/echo.h"
+#include "core/node/estimate.h"
+#include "core/node/executors.h"
+#include "core/node/heartbeat.h"
+#include "core/node/job.h"
+#include "core/node/load.h"
+#include "core/node/node.h"
+#include "core/node/sampler.h"
+#include "core/wire/error.h"
+
+/* In this order; never back. */
+enum node_phase {
+    NODE_SERVING,
+    NODE_LEAVING, /* heartbeats say so */
+    NODE_REFUSING, /* new jobs are refused */
+    NODE_ABANDONING, /* running jobs are stopped */
+};
+
+/* A client's connection. Its jobs: accepted and not ended. Its unsent parts: those that the stream had no room for, oldest first; while
+ * there are any nothing more is read. */
+struct connection {
+    struct node *node;
+    struct stream *stream;
+    struct connection *previous;
+    struct connection *next;
+    struct job *jobs;
+    struct job_part *unsent_oldest;
+    struct job_part *unsent_newest;
+    bool ending; /* no more jobs are taken; closed as soon as everything is answered */
+    bool closed; /* stream_close was called */
+    struct timer timer;
+    uint64_t active_ns; /* last bytes from the client, or last answer */
+    uint64_t partial_ns; /* when the frame that is not complete yet began; 0: none */
+    uint64_t ending_ns;
+};
+
+/* What other threads may read: stored by node_publish. */
+struct node_board {
+    _Atomic uint32_t phase;
+    _Atomic uint32_t connections;
+    _Atomic uint32_t dispatchers;
+    _Atomic bool admin_drain;
+    _Atomic float load_index;
+    _Atomic float load_per_job;
+    _Atomic float load_mean[LOAD_PARTS];
+    struct {
+        _Atomic uint32_t jobs;
+        _Atomic float mean_s;
+    } services[NODE_SERVICES_MAX];
+    struct {
+        _Atomic uint32_t state;
+        _Atomic uint32_t region;
+        _Atomic uint32_t dispatchers;
+        _Atomic uint64_t acknowledged_ns;
+    } rms[HEARTBEAT_RMS_MAX];
+};
+
+struct node {
+    struct node_config config; /* its texts and lists are our own: */
+    struct address rms[HEARTBEAT_RMS_MAX];
+    char *disk_path;
+    char *commands[NODE_SERVICES_MAX];
+    struct loop *loop;
+    struct counters counters;
+    struct executors *executors;
+    struct estimate estimate;
+    struct dedupe dedupe;
+    struct echo_table echoes;
+
+    struct load load;
+    struct load_report report; /* as of the latest sample */
+    struct sampler *sampler;
+    struct timer sample_timer;
+    uint64_t sample_due_ns;
+
+    struct heartbeats heartbeats;
+    struct timer heartbeat_timer;
+    struct udp *udp_ipv4; /* NULL: no rm of this family */
+    struct udp *udp_ipv6;
+
+    struct connection *connections;
+    uint32_t connection_count;
+    uint32_t job_count; /* accepted and not answered yet */
+    uint64_t data_bytes; /* parameters of all jobs in memory */
+
+    enum node_phase phase;
+    uint64_t refusing_ns; /* since when */
+    bool drained; /* and said so */
+    bool freeing;
+
+    struct loop_message parts_message;
+    struct loop_message phase_message;
+    _Atomic uint32_t phase_wanted;
+    _Atomic bool phase_posted;
+    _Atomic uint32_t messages; /* of ours that the loop still holds */
+
+    struct node_board board;
+};
+
+/* connection.c: never fails to be freed by its stream's end. */
+NODISCARD int connection_new(struct node *node, struct connection **ret_connection);
+extern const struct stream_handlers connection_handlers;
+void connection_open(struct connection *connection, struct stream *stream);
+
+/* Drops everything at once and frees. */
+void connection_discard(struct connection *connection);
+
+/* Takes no more jobs; stops those that are there and answers CANCELLED; closes when all is sent. */
+void connection_end(struct connection *connection, enum job_stop why);
+
+/* Looks again at when this connection must have done something. */
+void connection_watch(struct connection *connection);
+
+/* Takes the part. */
+void connection_send(struct connection *connection, struct job_part *part);
+void connection_send_error(struct connection *connection, uint64_t request_id, enum wire_error_code code, bool started,
+                           const char *text);
+void connection_send_busy(struct connection *connection, uint64_t request_id, uint64_t job_id);
+
+/* The part has left, or nobody wants it. */
+void part_release(struct node *node, struct job_part *part);
+
+/* job_answer.c */
+void job_accept(struct connection *connection, const struct frame *frame);
+
+/* Not started: it is answered (USHER_ECANCELLED, USHER_ESHUTDOWN; 0: no answer) and forgotten. True then. */
+bool job_drop(struct node *node, struct job *job, int error);
+
+/* Ends it in whatever state it is; `why` decides the answer. */
+void job_cancel(struct node *node, struct job *job, enum job_stop why);
+
+/* What came from the executors. */
+void job_on_part(struct node *node, struct job_part *part);
+
+/* announcer.c */
+NODISCARD int announcer_start(struct node *node);
+void announcer_stop(struct node *node);
+void announcer_hasten(struct node *node);
+
+/* node.c */
+void node_publish(struct node *node);
+
+/* Says on_drained when the time has come. */
+void node_look_drained(struct node *node);
