@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/check.h"
 #include "core/conf/internal.h"
 
 #define SUITE_COMMANDS_MAX 32
@@ -86,9 +87,10 @@ int conf_suite_choose(const struct conf_suite *suite, int argc, char *const *arg
                       struct conf_error *ret_error)
 {
     const char *words[SUITE_COMMANDS_MAX];
-    size_t count = 0;
-    for (; count < suite->command_count && count < SUITE_COMMANDS_MAX; count++)
-        words[count] = command_word(suite, count);
+    size_t count = suite->command_count;
+    CHECK(count > 0 && count <= SUITE_COMMANDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        words[i] = command_word(suite, i);
     if (argc < 2) {
         conf_error_set(ret_error, "say what to do: %s %s; %s --help lists the commands", suite->name, words[0], suite->name);
         return -EINVAL;
