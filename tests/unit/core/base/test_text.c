@@ -124,10 +124,11 @@ Test(random, below_is_uniform)
     random_init(&random, 3);
     for (int i = 0; i < THROWS; i++)
         seen[random_below(&random, SIDES)]++;
+    const double expected = (double)THROWS / (double)SIDES;
     double chi_squared = 0;
     for (int i = 0; i < SIDES; i++) {
-        double off = (double)seen[i] - (double)THROWS / SIDES;
-        chi_squared += off * off / ((double)THROWS / SIDES);
+        double off = (double)seen[i] - expected;
+        chi_squared += off * off / expected;
     }
     cr_expect_lt(chi_squared, 22.46); /* 6 degrees of freedom, p = 0.001 */
 }
