@@ -102,7 +102,7 @@ int address_range_parse(const char *text, struct address_range *ret_range)
     return 0;
 }
 
-static struct address address_unmapped(const struct address *address)
+struct address address_plain(const struct address *address)
 {
     static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
     struct address plain = *address;
@@ -115,7 +115,7 @@ static struct address address_unmapped(const struct address *address)
 
 bool address_range_contains(const struct address_range *range, const struct address *address)
 {
-    struct address plain = address_unmapped(address);
+    struct address plain = address_plain(address);
     if (plain.family != range->base.family)
         return false;
     ip_mask(plain.ip, range->prefix_bits);
@@ -165,7 +165,7 @@ int address_from_socket(const struct sockaddr *socket_address, struct address *r
         address.family = ADDRESS_IPV6;
         address.port = ntohs(in6->sin6_port);
         memcpy(address.ip, &in6->sin6_addr, 16);
-        address = address_unmapped(&address);
+        address = address_plain(&address);
     } else {
         return -EAFNOSUPPORT;
     }
@@ -181,7 +181,7 @@ bool address_equal(const struct address *a, const struct address *b)
 bool address_is_loopback(const struct address *address)
 {
     static const uint8_t loopback[16] = {[15] = 1};
-    struct address plain = address_unmapped(address);
+    struct address plain = address_plain(address);
     if (plain.family == ADDRESS_IPV4)
         return plain.ip[0] == 127;
     return plain.family == ADDRESS_IPV6 && memcmp(plain.ip, loopback, sizeof(loopback)) == 0;

@@ -55,6 +55,9 @@ socklen_t address_to_socket(const struct address *address, struct sockaddr_stora
 /* From what the kernel says; IPv4-mapped IPv6 becomes IPv4. -EAFNOSUPPORT. */
 NODISCARD int address_from_socket(const struct sockaddr *socket_address, struct address *ret_address);
 
+/* IPv4-mapped IPv6 as the IPv4 address it means; others as they are. */
+struct address address_plain(const struct address *address);
+
 bool address_equal(const struct address *a, const struct address *b);
 
 /* 127.0.0.0/8 or ::1. */
