@@ -26,7 +26,7 @@ struct region_dispatcher {
 /* The first address of an interval; it reaches to the next one's first. */
 struct region_interval {
     struct address first; /* port 0; sorted by family, then by the bytes of ip */
-    uint16_t region;      /* REGION_NONE: a gap */
+    uint16_t region; /* REGION_NONE: a gap */
 };
 
 struct region_table {

@@ -1,0 +1,295 @@
+#include "core/redis/redis_connection.h"
+
+#include <errno.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/random.h"
+#include "core/io/poll.h"
+#include "core/io/timer.h"
+
+#define RETRY_NS_MIN (20 * NS_PER_MS)
+#define RETRY_NS_MAX (2 * NS_PER_S)
+
+struct pending_call {
+    redis_on_reply *on_reply;
+    void *ctx;
+};
+
+struct redis_connection {
+    struct redis_connection_config config;
+    redisAsyncContext *context; /* NULL: waiting for the next attempt */
+    struct poll_watch watch;
+    struct timer retry_timer;
+    struct timer deadline_timer;
+    struct random_state random;
+    struct pending_call pending[REDIS_CALLS_MAX]; /* ring: replies come in the order of the calls */
+    uint32_t pending_first;
+    uint32_t pending_count;
+    uint64_t oldest_since_ns; /* since when the oldest call has been the oldest */
+    uint64_t retry_ns;
+    bool up;
+    bool freeing;
+    char reason[REDIS_REASON_BYTES];
+};
+
+static void reason_set(struct redis_connection *connection, const char *what)
+{
+    snprintf(connection->reason, sizeof(connection->reason), "%s", what);
+}
+
+/* Half of the waiting time is jitter, so that several rm do not knock in step. */
+static void retry_schedule(struct redis_connection *connection)
+{
+    uint64_t half = connection->retry_ns / 2;
+    uint64_t wait_ns = half + (uint64_t)(random_unit(&connection->random) * (double)half);
+    timer_start(connection->config.loop, &connection->retry_timer, loop_now_ns(connection->config.loop) + wait_ns);
+    connection->retry_ns = connection->retry_ns * 2 < RETRY_NS_MAX ? connection->retry_ns * 2 : RETRY_NS_MAX;
+}
+
+/* hiredis calls these when it wants to read or write, any number of times. */
+static void watch_events_set(struct redis_connection *connection, uint32_t events)
+{
+    if (poll_is_running(&connection->watch) && connection->watch.events != events)
+        poll_modify(&connection->watch, events);
+}
+
+static void on_add_read(void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    watch_events_set(connection, connection->watch.events | POLLIN);
+}
+
+static void on_delete_read(void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    watch_events_set(connection, connection->watch.events & ~(uint32_t)POLLIN);
+}
+
+static void on_add_write(void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    watch_events_set(connection, connection->watch.events | POLLOUT);
+}
+
+static void on_delete_write(void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    watch_events_set(connection, connection->watch.events & ~(uint32_t)POLLOUT);
+}
+
+/* hiredis is about to free its context, after it has answered all calls with NULL. */
+static void on_cleanup(void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    bool was_up = connection->up;
+    if (connection->context->err != 0)
+        reason_set(connection, connection->context->errstr);
+    poll_stop(&connection->watch);
+    timer_stop(&connection->deadline_timer);
+    connection->context = NULL;
+    connection->up = false;
+    CHECK(connection->pending_count == 0);
+    if (connection->freeing)
+        return;
+    retry_schedule(connection);
+    if (was_up)
+        connection->config.on_down(connection->config.ctx, connection->reason);
+}
+
+static void on_ready(void *ctx, struct poll_watch *watch, uint32_t ready)
+{
+    struct redis_connection *connection = ctx;
+    (void)watch;
+    if (ready & (uint32_t)(POLLIN | POLLHUP | POLLERR))
+        redisAsyncHandleRead(connection->context);
+    if (connection->context && (ready & POLLOUT))
+        redisAsyncHandleWrite(connection->context);
+}
+
+static void deadline_update(struct redis_connection *connection)
+{
+    if (connection->pending_count == 0)
+        timer_stop(&connection->deadline_timer);
+    else
+        timer_start(connection->config.loop, &connection->deadline_timer,
+                    connection->oldest_since_ns + connection->config.call_deadline_ns);
+}
+
+static void on_deadline(void *ctx, struct timer *timer)
+{
+    struct redis_connection *connection = ctx;
+    (void)timer;
+    snprintf(connection->reason, sizeof(connection->reason), "no answer within %u ms",
+             (unsigned)(connection->config.call_deadline_ns / NS_PER_MS));
+    redisAsyncFree(connection->context);
+}
+
+static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
+{
+    struct redis_connection *connection = ctx;
+    (void)context;
+    CHECK(connection->pending_count > 0);
+    struct pending_call call = connection->pending[connection->pending_first];
+    connection->pending_first = (connection->pending_first + 1) % REDIS_CALLS_MAX;
+    connection->pending_count--;
+    connection->oldest_since_ns = loop_now_ns(connection->config.loop);
+    deadline_update(connection);
+    if (call.on_reply)
+        call.on_reply(call.ctx, reply);
+}
+
+static int call_send(struct redis_connection *connection, struct redis_command *command, redis_on_reply *on_reply, void *ctx)
+{
+    const uint8_t *bytes;
+    size_t length;
+    if (connection->pending_count == REDIS_CALLS_MAX)
+        return -ENOBUFS;
+    int error = redis_command_finish(command, &bytes, &length);
+    if (error < 0)
+        return error;
+    if (redisAsyncFormattedCommand(connection->context, on_hiredis_reply, connection, (const char *)bytes, length) != REDIS_OK)
+        return -ENOTCONN; /* it is being closed */
+    uint32_t last = (connection->pending_first + connection->pending_count) % REDIS_CALLS_MAX;
+    connection->pending[last] = (struct pending_call){.on_reply = on_reply, .ctx = ctx};
+    if (connection->pending_count++ == 0) {
+        connection->oldest_since_ns = loop_now_ns(connection->config.loop);
+        deadline_update(connection);
+    }
+    return 0;
+}
+
+/* The answer to the first PING: a server that is still loading its data says so and is tried again later. */
+static void on_greeting(void *ctx, const struct redisReply *reply)
+{
+    struct redis_connection *connection = ctx;
+    if (!reply)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        reason_set(connection, reply->str);
+        redisAsyncFree(connection->context);
+        return;
+    }
+    connection->up = true;
+    connection->retry_ns = RETRY_NS_MIN;
+    connection->config.on_up(connection->config.ctx);
+}
+
+/* The server did not accept us within the deadline; hiredis frees the context of a refused connection by itself. */
+static void greeting_send(struct redis_connection *connection)
+{
+    struct redis_command command = {.word_count = 0};
+    redis_command_begin(&command, "PING");
+    if (call_send(connection, &command, on_greeting, connection) < 0)
+        reason_set(connection, "out of memory"); /* nothing is pending: the deadline below ends the attempt */
+    redis_command_done(&command);
+    connection->oldest_since_ns = loop_now_ns(connection->config.loop);
+    timer_start(connection->config.loop, &connection->deadline_timer,
+                connection->oldest_since_ns + connection->config.call_deadline_ns);
+}
+
+static redisAsyncContext *context_new(const struct redis_target *target)
+{
+    struct address address = target->address;
+    char text[ADDRESS_TEXT_BYTES];
+    if (target->kind == REDIS_TARGET_UNIX)
+        return redisAsyncConnectUnix(target->path);
+    address_format(&address, text);
+    char *colon = strrchr(text, ':');
+    *colon = '\0';
+    if (text[0] != '[')
+        return redisAsyncConnect(text, address.port);
+    colon[-1] = '\0';
+    return redisAsyncConnect(text + 1, address.port);
+}
+
+static void attempt(struct redis_connection *connection)
+{
+    redisAsyncContext *context = context_new(&connection->config.target);
+    int error = context ? 0 : -ENOMEM;
+    if (context && context->err == 0)
+        error = poll_start(connection->config.loop, &connection->watch, context->c.fd, POLLOUT, on_ready, connection);
+    if (!context || context->err != 0 || error < 0) {
+        reason_set(connection, context && context->err != 0 ? context->errstr : strerror(-error));
+        if (context)
+            redisAsyncFree(context);
+        retry_schedule(connection);
+        return;
+    }
+    connection->context = context;
+    context->data = connection;
+    context->ev.data = connection;
+    context->ev.addRead = on_add_read;
+    context->ev.delRead = on_delete_read;
+    context->ev.addWrite = on_add_write;
+    context->ev.delWrite = on_delete_write;
+    context->ev.cleanup = on_cleanup;
+    greeting_send(connection);
+}
+
+static void on_retry(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    attempt(ctx);
+}
+
+int redis_connection_new(const struct redis_connection_config *config, struct redis_connection **ret_connection)
+{
+    CHECK(config->target.kind != REDIS_TARGET_EMBEDDED && config->on_up && config->on_down);
+    struct redis_connection *connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return -ENOMEM;
+    connection->config = *config;
+    connection->retry_ns = RETRY_NS_MIN;
+    random_init(&connection->random, config->seed);
+    timer_init(&connection->retry_timer, on_retry, connection);
+    timer_init(&connection->deadline_timer, on_deadline, connection);
+    timer_start(config->loop, &connection->retry_timer, 0);
+    *ret_connection = connection;
+    return 0;
+}
+
+void redis_connection_free(struct redis_connection *connection)
+{
+    if (!connection)
+        return;
+    connection->freeing = true;
+    timer_stop(&connection->retry_timer);
+    if (connection->context)
+        redisAsyncFree(connection->context);
+    free(connection);
+}
+
+int redis_connection_call(struct redis_connection *connection, struct redis_command *command, redis_on_reply *on_reply, void *ctx)
+{
+    if (!connection->up)
+        return -ENOTCONN;
+    return call_send(connection, command, on_reply, ctx);
+}
+
+bool redis_connection_is_up(const struct redis_connection *connection)
+{
+    return connection->up;
+}
+
+uint32_t redis_connection_calls(const struct redis_connection *connection)
+{
+    return connection->pending_count;
+}
+
+const char *redis_connection_reason(const struct redis_connection *connection)
+{
+    return connection->reason;
+}
+
+void redis_connection_hurry(struct redis_connection *connection)
+{
+    connection->retry_ns = RETRY_NS_MIN;
+    if (timer_is_running(&connection->retry_timer))
+        timer_start(connection->config.loop, &connection->retry_timer, 0);
+}

@@ -1,0 +1,53 @@
+/* redis_connection - one connection to a Redis server, kept up: calls without waiting, deadlines, reconnecting with back-off.
+ *
+ * Invariant: every call that was taken is answered exactly once, in the order of the calls: with its reply, or with NULL when the
+ * connection broke (whether the command was carried out is then unknown). At most REDIS_CALLS_MAX calls wait for an answer, so
+ * that a stopped server grows no memory. A server that leaves the oldest call unanswered for call_deadline_ns counts as lost.
+ * Thread: the loop's. Memory: redis_connection_new … redis_connection_free. Nothing blocks.
+ * Works with hiredis 0.14 (Debian 12), whose asynchronous part has no time limits of its own, and 1.2 (Debian 13). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/io/loop.h"
+#include "core/redis/redis_command.h"
+#include "core/redis/redis_target.h"
+
+#define REDIS_CALLS_MAX 64u
+#define REDIS_REASON_BYTES 128
+
+struct redisReply; /* <hiredis/read.h> */
+struct redis_connection;
+
+/* reply: valid during the call, may be an error reply; NULL: the connection broke. Must not free the connection. */
+typedef void redis_on_reply(void *ctx, const struct redisReply *reply);
+
+struct redis_connection_config {
+    struct loop *loop;
+    struct redis_target target; /* unix or tcp */
+    uint64_t call_deadline_ns;
+    void (*on_up)(void *ctx); /* connected, and the server answers */
+    void (*on_down)(void *ctx, const char *reason); /* after an on_up; its calls have been answered with NULL */
+    void *ctx;
+    uint64_t seed; /* of the jitter between attempts */
+};
+
+/* Begins to connect. -ENOMEM. */
+NODISCARD int redis_connection_new(const struct redis_connection_config *config, struct redis_connection **ret_connection);
+
+/* Calls not answered are answered with NULL; on_down is not called. NULL is a no-op. */
+void redis_connection_free(struct redis_connection *connection);
+
+/* Takes a command; on_reply NULL: nobody wants to know. -ENOTCONN: not up. -ENOBUFS: REDIS_CALLS_MAX are unanswered. -ENOMEM. */
+NODISCARD int redis_connection_call(struct redis_connection *connection, struct redis_command *command, redis_on_reply *on_reply,
+                                    void *ctx);
+
+bool redis_connection_is_up(const struct redis_connection *connection);
+uint32_t redis_connection_calls(const struct redis_connection *connection); /* unanswered */
+
+/* Why it is not up, or was not before; "" when it always was. */
+const char *redis_connection_reason(const struct redis_connection *connection);
+
+/* Tries to connect now, if it is waiting to do so: the server has just been started. */
+void redis_connection_hurry(struct redis_connection *connection);

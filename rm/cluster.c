@@ -1,0 +1,339 @@
+#include "rm/cluster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/wire/service.h"
+#include "rm/averages.h"
+#include "rm/changes.h"
+#include "rm/membership.h"
+
+#define ADMIN_AHEAD_MS_MAX (UINT64_C(24) * 3600 * MS_PER_S)
+
+int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct cluster **ret_cluster)
+{
+    CHECK(config->valid_ns > 0 && config->on_event);
+    struct cluster *cluster = calloc(1, sizeof(*cluster));
+    if (!cluster)
+        return -ENOMEM;
+    cluster->config = *config;
+    cluster->free_head = NODE_NONE;
+    cluster->started_ns = now_ns;
+    map_init(&cluster->by_address, sizeof(struct address));
+    services_init(&cluster->services);
+    for (uint32_t i = 0; i < NODE_STATES; i++)
+        node_list_init(&cluster->states[i]);
+    node_list_init(&cluster->changes);
+    node_list_init(&cluster->dirty);
+    cluster->removals = calloc(CLUSTER_REMOVALS_MAX, sizeof(*cluster->removals));
+    if (!cluster->removals) {
+        cluster_free(cluster);
+        return -ENOMEM;
+    }
+    *ret_cluster = cluster;
+    return 0;
+}
+
+void cluster_free(struct cluster *cluster)
+{
+    if (!cluster)
+        return;
+    for (uint32_t slot = 0; slot < cluster->slot_count; slot++)
+        node_release(&cluster->nodes[slot]);
+    free(cluster->nodes);
+    free(cluster->dispatchers);
+    free(cluster->removals);
+    map_done(&cluster->by_address);
+    services_done(&cluster->services);
+    free(cluster);
+}
+
+uint32_t cluster_find(const struct cluster *cluster, const struct address *address)
+{
+    return map_get(&cluster->by_address, address);
+}
+
+/* Whether a datagram of this boot and sequence may speak for the node. */
+static enum cluster_verdict boot_check(const struct node *node, const struct wire_trailer *trailer)
+{
+    if (trailer->boot_id == node->boot.boot_id)
+        return trailer->sequence > node->boot.sequence ? CLUSTER_ACCEPTED : CLUSTER_REPLAYED;
+    for (uint8_t i = 0; i < node->older_count; i++) {
+        if (node->older[i].boot_id != trailer->boot_id)
+            continue;
+        /* Late datagrams of a process that was replaced. When its successor is gone it may come back: it lives, then. */
+        if (node_is_listed(node) && node->state == NODE_FRESH)
+            return CLUSTER_OLDER_BOOT;
+        return trailer->sequence > node->older[i].sequence ? CLUSTER_ACCEPTED : CLUSTER_REPLAYED;
+    }
+    return CLUSTER_ACCEPTED;
+}
+
+/* Takes the boot over; true when another process spoke for the node before. */
+static bool boot_take(struct node *node, const struct wire_trailer *trailer)
+{
+    struct node_boot boot = {.boot_id = trailer->boot_id, .sequence = trailer->sequence};
+    bool rebooted = node->boot.boot_id != 0 && node->boot.boot_id != boot.boot_id;
+    if (rebooted) {
+        uint8_t kept = 0;
+        for (uint8_t i = 0; i < node->older_count; i++)
+            if (node->older[i].boot_id != boot.boot_id)
+                node->older[kept++] = node->older[i];
+        if (kept == NODE_OLDER_BOOTS_MAX) {
+            kept--;
+            memmove(node->older, node->older + 1, kept * sizeof(node->older[0]));
+        }
+        node->older[kept++] = node->boot;
+        node->older_count = kept;
+    }
+    node->boot = boot;
+    return rebooted;
+}
+
+/* What of the heartbeat's services counts: nothing twice, nothing whose name was refused. */
+static uint8_t services_filter(const struct node *node, const struct wire_heartbeat *heartbeat,
+                               struct wire_service_load ret_services[static NODE_SERVICES_MAX])
+{
+    uint8_t count = 0;
+    for (uint8_t i = 0; i < heartbeat->service_count; i++) {
+        bool counts = !node_refuses(node, heartbeat->services[i].service_id);
+        for (uint8_t j = 0; j < count && counts; j++)
+            counts = ret_services[j].service_id != heartbeat->services[i].service_id;
+        if (counts)
+            ret_services[count++] = heartbeat->services[i];
+    }
+    return count;
+}
+
+static bool services_are_the_same(const struct node *node, const struct wire_service_load *services, uint8_t count)
+{
+    if (node->service_count != count)
+        return false;
+    for (uint8_t i = 0; i < count; i++)
+        if (node->services[i].service_id != services[i].service_id)
+            return false;
+    return true;
+}
+
+/* True in *ret_changed when the node offers other services than before. */
+static int services_take(struct cluster *cluster, uint32_t slot, const struct wire_heartbeat *heartbeat, bool *ret_changed)
+{
+    struct node *node = &cluster->nodes[slot];
+    struct wire_service_load services[NODE_SERVICES_MAX];
+    uint8_t count = services_filter(node, heartbeat, services);
+    bool changed = !services_are_the_same(node, services, count);
+    if (changed) {
+        averages_leave(cluster, slot);
+        int error = membership_set_services(cluster, slot, services, count);
+        if (error < 0)
+            return error;
+    }
+    for (uint8_t i = 0; i < count; i++) {
+        node->services[i].work_s = services[i].work_s;
+        node->services[i].rate = services[i].rate;
+    }
+    *ret_changed = changed;
+    return 0;
+}
+
+static void metadata_take(struct node *node, const struct wire_heartbeat *heartbeat)
+{
+    memcpy(node->metadata, heartbeat->metadata, heartbeat->metadata_count * sizeof(node->metadata[0]));
+    node->metadata_count = heartbeat->metadata_count;
+}
+
+/* Everything but who the node is and when it spoke. -ENOMEM, -ENOSPC: some of it may have been taken. */
+static int heartbeat_take(struct cluster *cluster, uint32_t slot, const struct wire_heartbeat *heartbeat)
+{
+    struct node *node = &cluster->nodes[slot];
+    float old_load = node->load_index;
+    bool services_changed;
+    bool identity = node->kind != heartbeat->kind || node->slots != heartbeat->slots || node->flags != heartbeat->node_flags;
+    int error = node_set_echoes(node, heartbeat->echoes, heartbeat->echo_count);
+    if (error < 0)
+        return error;
+    error = services_take(cluster, slot, heartbeat, &services_changed);
+    if (error < 0)
+        return error;
+    metadata_take(node, heartbeat);
+    node->kind = heartbeat->kind;
+    node->flags = heartbeat->node_flags;
+    node->slots = heartbeat->slots;
+    node->timestamp_ms = heartbeat->timestamp_ms;
+    node->load_index = heartbeat->load_index;
+    node->load_per_job = heartbeat->load_per_job;
+    node->jobs_queued = heartbeat->jobs_queued;
+    node->jobs_running = heartbeat->jobs_running;
+    node->metadata_dirty = node->metadata_dirty || identity || services_changed;
+    averages_load_changed(cluster, slot, old_load);
+    return 0;
+}
+
+static void heartbeat_tell(struct cluster *cluster, uint32_t slot, enum node_state was, bool restored, bool rebooted)
+{
+    enum cluster_event event;
+    if (was == NODE_KNOWN)
+        event = CLUSTER_NODE_JOINED;
+    else if (rebooted)
+        event = CLUSTER_NODE_REBOOTED;
+    else if (was == NODE_LAST || was == NODE_FAULTY || restored)
+        event = CLUSTER_NODE_RETURNED;
+    else
+        return;
+    cluster->config.on_event(cluster->config.ctx, event, slot);
+}
+
+enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now, const struct wire_heartbeat *heartbeat,
+                                       uint32_t *ret_slot)
+{
+    uint32_t slot;
+    if (membership_put(cluster, now, &heartbeat->node, &slot) < 0)
+        return CLUSTER_FULL;
+    struct node *node = &cluster->nodes[slot];
+    enum cluster_verdict verdict = boot_check(node, &heartbeat->trailer);
+    if (verdict != CLUSTER_ACCEPTED)
+        return verdict;
+    enum node_state was = node->state;
+    bool restored = node->restored;
+    bool rebooted = boot_take(node, &heartbeat->trailer);
+    if (heartbeat_take(cluster, slot, heartbeat) < 0)
+        return CLUSTER_FULL;
+    node->restored = false;
+    node->arrival_ns = now.ns;
+    node->clock_offset_ms = (int64_t)(heartbeat->timestamp_ms - now.wall_ms);
+    node->metadata_dirty = node->metadata_dirty || rebooted;
+    /* The first to come back after all had been lost must not be left alone: the others follow within a heartbeat. */
+    if (cluster->states[NODE_FRESH].count == 0 && cluster->states[NODE_LAST].count > 1)
+        cluster_grace_begin(cluster, now.ns);
+    if (membership_enter(cluster, slot, NODE_FRESH) < 0)
+        return CLUSTER_FULL;
+    (void)cluster_admin_adopt(cluster, now, slot, &heartbeat->admin, NULL);
+    heartbeat_tell(cluster, slot, was, restored, rebooted);
+    *ret_slot = slot;
+    return CLUSTER_ACCEPTED;
+}
+
+/* Registers the names; which of them collide becomes node->refused. */
+static int names_take(struct cluster *cluster, struct node *node, const struct wire_register *registration)
+{
+    uint64_t refused[NODE_SERVICES_MAX];
+    uint8_t refused_count = 0;
+    for (uint8_t i = 0; i < registration->service_count; i++) {
+        const struct wire_service_name *name = &registration->services[i];
+        uint32_t index;
+        int error = services_put_name(&cluster->services, name->text, name->length, &index);
+        if (error == USHER_ENAMECOLLISION)
+            refused[refused_count++] = service_id(name->text, name->length);
+        else if (error < 0)
+            return error;
+    }
+    return node_set_refused(node, refused, refused_count);
+}
+
+/* Takes services that are refused now out of what the node offers. */
+static int refused_leave(struct cluster *cluster, uint32_t slot)
+{
+    struct node *node = &cluster->nodes[slot];
+    struct wire_service_load kept[NODE_SERVICES_MAX];
+    uint8_t kept_count = 0;
+    for (uint8_t i = 0; i < node->service_count; i++) {
+        const struct node_service *offered = &node->services[i];
+        if (!node_refuses(node, offered->service_id))
+            kept[kept_count++] =
+                (struct wire_service_load){.service_id = offered->service_id, .work_s = offered->work_s, .rate = offered->rate};
+    }
+    if (kept_count == node->service_count)
+        return 0;
+    averages_leave(cluster, slot);
+    int error = membership_set_services(cluster, slot, kept, kept_count);
+    if (error < 0)
+        return error;
+    if (node_is_listed(node))
+        changes_touch(cluster, slot);
+    return averages_update(cluster, slot);
+}
+
+enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_time now, const struct wire_register *registration,
+                                      uint32_t *ret_slot)
+{
+    uint32_t slot;
+    if (membership_put(cluster, now, &registration->node, &slot) < 0)
+        return CLUSTER_FULL;
+    struct node *node = &cluster->nodes[slot];
+    enum cluster_verdict verdict = boot_check(node, &registration->trailer);
+    if (verdict != CLUSTER_ACCEPTED)
+        return verdict;
+    if (boot_take(node, &registration->trailer))
+        cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_REBOOTED, slot);
+    bool told = node->registered_boot == node->boot.boot_id && node->refused_count > 0;
+    if (names_take(cluster, node, registration) < 0 || refused_leave(cluster, slot) < 0)
+        return CLUSTER_FULL;
+    node->registered_boot = node->boot.boot_id;
+    node->metadata_dirty = true;
+    changes_mark_dirty(cluster, slot);
+    *ret_slot = slot;
+    if (node->refused_count == 0)
+        return CLUSTER_ACCEPTED;
+    if (!told)
+        cluster->config.on_event(cluster->config.ctx, CLUSTER_NAME_COLLISION, slot);
+    return CLUSTER_COLLISION;
+}
+
+bool cluster_wants_register(const struct cluster *cluster, uint32_t slot)
+{
+    const struct node *node = &cluster->nodes[slot];
+    if (node->registered_boot != node->boot.boot_id)
+        return true;
+    for (uint8_t i = 0; i < node->service_count; i++)
+        if (cluster->services.item[node->services[i].service].name[0] == '\0')
+            return true;
+    return false;
+}
+
+/* Takes the word as it is and lets it have its effect. */
+static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason)
+{
+    struct node *node = &cluster->nodes[slot];
+    bool was_drained = node_is_drained(node);
+    bool drained = (admin->flags & WIRE_ADMIN_DRAIN) != 0;
+    node->admin = *admin;
+    node->admin_dirty = true;
+    node_set_reason(node, reason);
+    changes_mark_dirty(cluster, slot);
+    /* Out of memory while a node joins its averages: it stays unmarked until its next heartbeat. */
+    if (averages_update(cluster, slot) == 0 && node_is_listed(node))
+        changes_touch(cluster, slot);
+    if (was_drained != drained)
+        cluster->config.on_event(cluster->config.ctx, drained ? CLUSTER_NODE_DRAINED : CLUSTER_NODE_READY, slot);
+}
+
+bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
+                         const char *reason)
+{
+    const struct wire_admin *known = &cluster->nodes[slot].admin;
+    if (admin->version_ms > now.wall_ms + ADMIN_AHEAD_MS_MAX)
+        return false;
+    if (admin->version_ms < known->version_ms ||
+        (admin->version_ms == known->version_ms && admin->writer_rm_id <= known->writer_rm_id))
+        return false;
+    admin_take(cluster, slot, admin, reason);
+    return true;
+}
+
+int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const struct address *address, uint8_t set, uint8_t clear,
+                      const char *reason)
+{
+    uint32_t slot = cluster_find(cluster, address);
+    if (slot == NODE_NONE)
+        return -ENOENT;
+    struct wire_admin admin = cluster->nodes[slot].admin;
+    admin.version_ms = now.wall_ms > admin.version_ms ? now.wall_ms : admin.version_ms + 1;
+    admin.writer_rm_id = cluster->config.rm_id;
+    admin.flags = (uint8_t)((admin.flags & ~clear) | set);
+    admin_take(cluster, slot, &admin, reason);
+    return 0;
+}

@@ -1,0 +1,170 @@
+/* cluster - what rm knows: every node of the region, who is alive, who counts as below average, and what has changed since when.
+ * This is the truth; Redis is its mirror.
+ *
+ * Pure steps: an event comes with its time, and changes memory; nothing here reads a clock, sends or logs. What deserves to be told
+ * goes to config.on_event.
+ *   cluster.c   heartbeats, registrations, the operator's word       changes.c   versions, what a delta is made of
+ *   expiry.c    who is too old, protection, grace, forgetting        averages.c  the marks of requirement R3
+ *   restore.c   nodes that an earlier rm left in Redis
+ * Invariant: once a node is listed the list never becomes empty again. A heartbeat costs O(its services), however many nodes.
+ * Thread: the control loop's. Memory: cluster_new … cluster_free. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/map.h"
+#include "core/wire/heartbeat.h"
+#include "rm/node.h"
+#include "rm/services.h"
+
+#define CLUSTER_NODES_MAX (1u << 20)
+#define CLUSTER_REMOVALS_MAX 4096u /* that a delta can tell; who is further behind gets a full list */
+#define CLUSTER_PROTECTION_BUCKETS 16u
+
+struct cluster_time {
+    uint64_t ns; /* CLOCK_MONOTONIC: decides */
+    uint64_t wall_ms; /* for the clock offset shown to people, and versions of the operator's word */
+};
+
+enum cluster_event {
+    CLUSTER_NODE_JOINED,
+    CLUSTER_NODE_RETURNED, /* a faulty or restored one heartbeats again (R4) */
+    CLUSTER_NODE_REBOOTED, /* another boot took over its address */
+    CLUSTER_NODE_EXPIRED, /* its heartbeat is past the valid time */
+    CLUSTER_NODE_LEFT, /* expired after it had announced so */
+    CLUSTER_NODE_DRAINED, /* an operator's word, here or at another rm */
+    CLUSTER_NODE_READY, /* likewise */
+    CLUSTER_NAME_COLLISION, /* two names with one service ID; told once per node and boot */
+    CLUSTER_PROTECTION_BEGAN, /* slot NODE_NONE for these */
+    CLUSTER_PROTECTION_ENDED,
+    CLUSTER_EVENTS,
+};
+
+typedef void cluster_on_event(void *ctx, enum cluster_event event, uint32_t slot);
+
+struct cluster_config {
+    uint64_t valid_ns; /* how long a heartbeat counts */
+    bool no_protection; /* expired nodes go, however many they are */
+    uint64_t rm_id; /* who writes the operator's word */
+    cluster_on_event *on_event;
+    void *ctx;
+};
+
+/* A node that left the list, for deltas. */
+struct cluster_removal {
+    uint64_t sequence;
+    struct address address;
+};
+
+/* While many nodes expire within one valid time the fault is more likely rm's than theirs. */
+struct cluster_protection {
+    bool active;
+    uint64_t since_ns;
+    uint64_t bucket_start_ns;
+    uint32_t bucket; /* being filled */
+    uint32_t expired[CLUSTER_PROTECTION_BUCKETS]; /* nodes, in each sixteenth of the last valid time */
+};
+
+struct cluster {
+    struct cluster_config config;
+    struct node *nodes;
+    uint32_t slot_count; /* slots ever used */
+    uint32_t slot_capacity;
+    uint32_t free_head; /* free slots, linked through links[NODE_LIST_STATE].next */
+    uint32_t node_count;
+    struct map by_address;
+    struct node_list states[NODE_STATES];
+    struct node_list changes;
+    struct node_list dirty;
+    struct services services;
+    uint32_t *dispatchers; /* slots of the fresh dispatchers */
+    uint32_t dispatcher_count;
+    uint32_t dispatcher_capacity;
+
+    uint64_t sequence; /* of the last change, or of the last empty answer */
+    uint64_t changed_sequence; /* of the last change */
+    uint64_t removal_floor; /* a delta from before it can't be told */
+    struct cluster_removal *removals; /* ring of CLUSTER_REMOVALS_MAX */
+    uint64_t removal_count; /* ever */
+
+    uint64_t started_ns;
+    uint64_t grace_until_ns; /* nobody is taken off the list before */
+    uint32_t restored_count; /* nodes that came from Redis */
+    struct cluster_protection protection;
+};
+
+/* -ENOMEM. */
+NODISCARD int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct cluster **ret_cluster);
+void cluster_free(struct cluster *cluster); /* NULL is a no-op */
+
+/* What became of a REGISTER or HEARTBEAT. */
+enum cluster_verdict {
+    CLUSTER_ACCEPTED,
+    CLUSTER_REPLAYED, /* its sequence is not above the last one */
+    CLUSTER_OLDER_BOOT, /* from a process that another one has replaced at this address */
+    CLUSTER_COLLISION, /* REGISTER: a name collides; the other names were taken */
+    CLUSTER_FULL, /* CLUSTER_NODES_MAX, SERVICES_MAX or the end of memory */
+};
+
+/* (R1, R4.) ret_slot: the node's; only with CLUSTER_ACCEPTED and CLUSTER_COLLISION. */
+NODISCARD enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now,
+                                                 const struct wire_heartbeat *heartbeat, uint32_t *ret_slot);
+NODISCARD enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_time now,
+                                                const struct wire_register *registration, uint32_t *ret_slot);
+
+/* The REGISTER of this boot has not come yet, or the node offers something it did not name. */
+bool cluster_wants_register(const struct cluster *cluster, uint32_t slot);
+
+/* Slot of the node, or NODE_NONE. */
+uint32_t cluster_find(const struct cluster *cluster, const struct address *address);
+
+static inline uint32_t cluster_listed_count(const struct cluster *cluster)
+{
+    return cluster->states[NODE_FRESH].count + cluster->states[NODE_LAST].count;
+}
+
+/* What an operator decided: flags of enum wire_admin_flag to set and to clear. `reason` may be NULL. -ENOENT: no such node. */
+NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const struct address *address, uint8_t set,
+                                uint8_t clear, const char *reason);
+
+/* Adopts another rm's word if it is the later one. False: it is not, or its version lies more than a day ahead, which would
+ * keep operators from ever overruling it. reason may be NULL. */
+bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
+                         const char *reason);
+
+/* (R2.) Moves expired nodes on: listed last, then to the fault list, then forgotten. Call every cluster_sweep_interval_ns. */
+void cluster_sweep(struct cluster *cluster, struct cluster_time now);
+uint64_t cluster_sweep_interval_ns(const struct cluster_config *config);
+
+/* For twice the valid time nobody is taken off the list: after a restart, and when nodes come back after all were lost. */
+void cluster_grace_begin(struct cluster *cluster, uint64_t now_ns);
+
+/* How long after its last heartbeat a dead node is still listed at worst, but for protection and grace. */
+uint64_t cluster_detection_ns(const struct cluster_config *config);
+
+/* (R3.) Looks again at the marks of services whose average has moved; at most `budget` nodes. True: there is more to do. */
+bool cluster_averages_step(struct cluster *cluster, uint64_t now_ns, uint32_t budget);
+
+/* A node that an earlier rm left in Redis. */
+struct cluster_restored {
+    struct address address;
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t slots;
+    bool has_age;
+    uint64_t age_ns; /* since its last heartbeat, at the time of cluster_restore */
+    struct node_boot boot;
+    uint64_t timestamp_ms;
+    float load_index;
+    float load_per_job;
+    uint8_t service_count;
+    struct wire_service_load services[NODE_SERVICES_MAX];
+};
+
+/* Takes in what is newer than memory, which is nothing for a node that has heartbeaten to this process. -ENOMEM, -ENOSPC. */
+NODISCARD int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored,
+                              uint32_t *ret_slot);
+
+/* After the last cluster_restore: lists the restored ones and begins a grace. -ENOMEM: none was listed. */
+NODISCARD int cluster_restore_commit(struct cluster *cluster, struct cluster_time now);

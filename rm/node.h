@@ -1,0 +1,121 @@
+/* node - what rm knows about one node, and the lists that nodes stand in.
+ *
+ * Lists are intrusive and linked by slot (the node's index in its cluster), since the array of nodes may move when it grows.
+ * Invariant: a node in use stands in the list of its state; it stands in the list of changes exactly while it is listed.
+ * Thread: the control loop's. Memory: the cluster's. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/address.h"
+#include "core/wire/heartbeat.h"
+
+#define NODE_NONE UINT32_MAX
+#define NODE_OLDER_BOOTS_MAX 4
+#define NODE_REASON_BYTES_MAX 120
+
+enum node_state {
+    NODE_KNOWN, /* registered, or under an operator's word, but it has not heartbeaten: not listed */
+    NODE_FRESH, /* its heartbeat is within the valid time: the examined set */
+    NODE_LAST, /* expired, and still listed, after all others */
+    NODE_FAULTY, /* expired and not listed: the fault list */
+    NODE_STATES,
+};
+
+/* "fresh" */
+const char *node_state_name(enum node_state state);
+
+enum node_list_kind {
+    NODE_LIST_STATE, /* fresh ones by arrival, expired ones by when they expired, oldest first */
+    NODE_LIST_CHANGES, /* listed ones by their last change */
+    NODE_LIST_DIRTY, /* not yet mirrored as they are now */
+    NODE_LIST_KINDS,
+};
+
+struct node_link {
+    uint32_t previous;
+    uint32_t next;
+};
+
+struct node_list {
+    uint32_t head;
+    uint32_t tail;
+    uint32_t count;
+};
+
+struct node_boot {
+    uint64_t boot_id;
+    uint64_t sequence; /* the last one taken */
+};
+
+/* A service the node offers. */
+struct node_service {
+    uint64_t service_id;
+    uint32_t service; /* index in the cluster's service table */
+    uint32_t position; /* among the service's examined nodes; meaningless while the node is not examined */
+    float work_s;
+    float rate;
+    bool below_average; /* R3 */
+};
+
+struct node {
+    struct address address; /* ADDRESS_NONE: the slot is free */
+    uint8_t state; /* enum node_state */
+    uint8_t kind; /* enum wire_node_kind */
+    uint8_t flags; /* within WIRE_NODE_FLAGS_OF_NODE */
+    bool examined; /* it counts in its services' averages */
+    bool restored; /* known from Redis; not heard of since rm started */
+    bool dirty; /* stands in the list of that name */
+    bool metadata_dirty; /* what the mirror's hash says about it is out of date */
+    bool admin_dirty; /* likewise its entry under admin */
+    bool fault_mirrored; /* stands in the mirror's fault list */
+    uint8_t service_count;
+    uint8_t echo_count;
+    uint8_t metadata_count;
+    uint8_t refused_count;
+    uint8_t older_count;
+    uint16_t slots;
+    struct node_boot boot;
+    uint64_t registered_boot; /* the boot whose REGISTER rm has seen; 0: none */
+    uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock */
+    uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_KNOWN: since when */
+    uint64_t mirrored_ns; /* when its metadata was last handed to the mirror */
+    uint64_t timestamp_ms; /* the node's own, for diagnosis */
+    int64_t clock_offset_ms; /* the node's clock minus rm's, delay of the network included */
+    float load_index;
+    float load_per_job;
+    uint32_t jobs_queued;
+    uint32_t jobs_running;
+    uint64_t changed_sequence;
+    uint32_t dispatcher_position; /* among the cluster's fresh dispatchers; NODE_NONE: not one of them */
+    struct node_link links[NODE_LIST_KINDS];
+    struct node_boot older[NODE_OLDER_BOOTS_MAX]; /* newest last */
+    struct wire_admin admin;
+    char *reason; /* of the operator; NULL: none given */
+    struct node_service *services;
+    struct wire_echo *echoes;
+    uint64_t *refused; /* service IDs that its REGISTER gave a colliding name */
+    struct wire_metadata metadata[METADATA_MAX];
+};
+
+/* In directories. */
+static inline bool node_is_listed(const struct node *node)
+{
+    return node->state == NODE_FRESH || node->state == NODE_LAST;
+}
+
+static inline bool node_is_drained(const struct node *node)
+{
+    return (node->admin.flags & WIRE_ADMIN_DRAIN) != 0;
+}
+
+/* How long ago it last heartbeat. */
+static inline uint64_t node_age_ns(const struct node *node, uint64_t now_ns)
+{
+    return now_ns > node->arrival_ns ? now_ns - node->arrival_ns : 0;
+}
+
+void node_list_init(struct node_list *list);
+void node_list_append(struct node_list *list, struct node *nodes, uint32_t slot, enum node_list_kind kind);
+void node_list_remove(struct node_list *list, struct node *nodes, uint32_t slot, enum node_list_kind kind);

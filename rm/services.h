@@ -1,0 +1,76 @@
+/* services - every service that a node has named, and the loads of the nodes examined for it (requirement R3).
+ *
+ * Loads are added up in whole millionths of a load index, so that the sums never drift, whatever comes and goes, and questions
+ * such as "are all equal?" have exact answers without looking at every node.
+ * Invariant: load_sum and load_square_sum are those of the members. A service, once known, stays.
+ * Thread: the control loop's. Memory: grows; services_done frees. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/map.h"
+#include "core/wire/limits.h"
+
+#define SERVICES_MAX 65536u
+#define SERVICE_NONE UINT32_MAX
+
+/* An examined node that offers it: the node's services[ordinal] is this one. */
+struct service_member {
+    uint32_t slot;
+    uint8_t ordinal;
+};
+
+struct service {
+    uint64_t service_id;
+    char name[SERVICE_NAME_BYTES_MAX + 1]; /* "": no REGISTER has said it yet */
+    struct service_member *members;
+    uint32_t member_count;
+    uint32_t member_capacity;
+    uint32_t below_count; /* members marked as below average */
+    uint32_t stale_next; /* in the queue of services whose marks are to be looked at again */
+    bool stale;
+    bool moved; /* its sums have changed since the look in progress began */
+    uint32_t check_position; /* the member that the look in progress has reached */
+    uint64_t checked_ns; /* when the last look at all its marks began */
+    uint64_t load_sum;
+    unsigned __int128 load_square_sum;
+};
+
+struct services {
+    struct service *item;
+    uint32_t count;
+    uint32_t capacity;
+    struct map by_id;
+    uint32_t stale_head;
+    uint32_t stale_tail;
+};
+
+void services_init(struct services *services);
+void services_done(struct services *services);
+
+/* Its index; added when it is new. -ENOSPC: SERVICES_MAX. -ENOMEM. */
+NODISCARD int services_put(struct services *services, uint64_t service_id, uint32_t *ret_index);
+
+/* As services_put, and gives it its name. USHER_ENAMECOLLISION: another name has this ID. */
+NODISCARD int services_put_name(struct services *services, const char *name, size_t length, uint32_t *ret_index);
+
+/* A load index in millionths, the unit of the sums; above 10^6 all loads count as equal. */
+uint64_t load_units(float load_index);
+
+/* ret_position: where the member stands. -ENOMEM. */
+NODISCARD int service_join(struct service *service, uint32_t slot, uint8_t ordinal, uint64_t load, uint32_t *ret_position);
+
+/* The last member takes the place of the one that leaves. Returns who moved there; slot NODE_NONE when nobody did. */
+struct service_member service_leave(struct service *service, uint32_t position, uint64_t load);
+
+void service_load_replace(struct service *service, uint64_t old_load, uint64_t new_load);
+
+/* Whether a member with this load is below the average; all are when all loads are equal. Hence never none: if not all are
+ * equal, the smallest is below the average. Exact. */
+bool service_load_is_below(const struct service *service, uint64_t load);
+
+/* Queues a service for another look at its marks; one that is queued already stays where it is. */
+void services_stale_add(struct services *services, uint32_t index);
+void services_stale_take_head(struct services *services);
