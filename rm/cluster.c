@@ -7,7 +7,6 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
-#include "core/wire/service.h"
 #include "rm/averages.h"
 #include "rm/changes.h"
 #include "rm/membership.h"
@@ -94,13 +93,21 @@ static bool boot_take(struct node *node, const struct wire_trailer *trailer)
     return rebooted;
 }
 
-/* What of the heartbeat's services counts: nothing twice, nothing whose name was refused. */
-static uint8_t services_filter(const struct node *node, const struct wire_heartbeat *heartbeat,
+static void boot_change(struct cluster *cluster, uint32_t slot, const struct wire_trailer *trailer)
+{
+    if (!boot_take(&cluster->nodes[slot], trailer))
+        return;
+    cluster->nodes[slot].metadata_dirty = true;
+    cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_REBOOTED, slot);
+}
+
+/* What of the heartbeat's services counts: nothing twice. */
+static uint8_t services_filter(const struct wire_heartbeat *heartbeat,
                                struct wire_service_load ret_services[static NODE_SERVICES_MAX])
 {
     uint8_t count = 0;
     for (uint8_t i = 0; i < heartbeat->service_count; i++) {
-        bool counts = !node_refuses(node, heartbeat->services[i].service_id);
+        bool counts = true;
         for (uint8_t j = 0; j < count && counts; j++)
             counts = ret_services[j].service_id != heartbeat->services[i].service_id;
         if (counts)
@@ -124,7 +131,7 @@ static int services_take(struct cluster *cluster, uint32_t slot, const struct wi
 {
     struct node *node = &cluster->nodes[slot];
     struct wire_service_load services[NODE_SERVICES_MAX];
-    uint8_t count = services_filter(node, heartbeat, services);
+    uint8_t count = services_filter(heartbeat, services);
     bool changed = !services_are_the_same(node, services, count);
     if (changed) {
         averages_leave(cluster, slot);
@@ -173,18 +180,23 @@ static int heartbeat_take(struct cluster *cluster, uint32_t slot, const struct w
     return 0;
 }
 
-static void heartbeat_tell(struct cluster *cluster, uint32_t slot, enum node_state was, bool restored, bool rebooted)
+/* The node has been heard of: it is in the examined set, whatever it was before (R4). */
+static int node_arrive(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
 {
-    enum cluster_event event;
+    struct node *node = &cluster->nodes[slot];
+    enum node_state was = node->state;
+    bool restored = node->restored;
+    node->restored = false;
+    node->arrival_ns = now_ns;
+    /* The first to come back after all had been lost must not be left alone: the others follow within a heartbeat. */
+    if (cluster->states[NODE_FRESH].count == 0 && cluster->states[NODE_LAST].count > 1)
+        cluster_grace_begin(cluster, now_ns);
+    int error = membership_enter(cluster, slot, NODE_FRESH);
     if (was == NODE_KNOWN)
-        event = CLUSTER_NODE_JOINED;
-    else if (rebooted)
-        event = CLUSTER_NODE_REBOOTED;
-    else if (was == NODE_LAST || was == NODE_FAULTY || restored)
-        event = CLUSTER_NODE_RETURNED;
-    else
-        return;
-    cluster->config.on_event(cluster->config.ctx, event, slot);
+        cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_JOINED, slot);
+    else if (was != NODE_FRESH || restored)
+        cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_RETURNED, slot);
+    return error;
 }
 
 enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now, const struct wire_heartbeat *heartbeat,
@@ -197,64 +209,37 @@ enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_t
     enum cluster_verdict verdict = boot_check(node, &heartbeat->trailer);
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
-    enum node_state was = node->state;
-    bool restored = node->restored;
-    bool rebooted = boot_take(node, &heartbeat->trailer);
+    boot_change(cluster, slot, &heartbeat->trailer);
+    if (node->collided_boot == node->boot.boot_id)
+        return CLUSTER_COLLISION;
     if (heartbeat_take(cluster, slot, heartbeat) < 0)
         return CLUSTER_FULL;
-    node->restored = false;
-    node->arrival_ns = now.ns;
     node->clock_offset_ms = (int64_t)(heartbeat->timestamp_ms - now.wall_ms);
-    node->metadata_dirty = node->metadata_dirty || rebooted;
-    /* The first to come back after all had been lost must not be left alone: the others follow within a heartbeat. */
-    if (cluster->states[NODE_FRESH].count == 0 && cluster->states[NODE_LAST].count > 1)
-        cluster_grace_begin(cluster, now.ns);
-    if (membership_enter(cluster, slot, NODE_FRESH) < 0)
+    if (node_arrive(cluster, slot, now.ns) < 0)
         return CLUSTER_FULL;
     (void)cluster_admin_adopt(cluster, now, slot, &heartbeat->admin, NULL);
-    heartbeat_tell(cluster, slot, was, restored, rebooted);
     *ret_slot = slot;
     return CLUSTER_ACCEPTED;
 }
 
-/* Registers the names; which of them collide becomes node->refused. */
-static int names_take(struct cluster *cluster, struct node *node, const struct wire_register *registration)
+static int names_take(struct cluster *cluster, const struct wire_register *registration)
 {
-    uint64_t refused[NODE_SERVICES_MAX];
-    uint8_t refused_count = 0;
     for (uint8_t i = 0; i < registration->service_count; i++) {
         const struct wire_service_name *name = &registration->services[i];
         uint32_t index;
         int error = services_put_name(&cluster->services, name->text, name->length, &index);
-        if (error == USHER_ENAMECOLLISION)
-            refused[refused_count++] = service_id(name->text, name->length);
-        else if (error < 0)
+        if (error < 0)
             return error;
     }
-    return node_set_refused(node, refused, refused_count);
+    return 0;
 }
 
-/* Takes services that are refused now out of what the node offers. */
-static int refused_leave(struct cluster *cluster, uint32_t slot)
+static void collision_note(struct cluster *cluster, uint32_t slot)
 {
     struct node *node = &cluster->nodes[slot];
-    struct wire_service_load kept[NODE_SERVICES_MAX];
-    uint8_t kept_count = 0;
-    for (uint8_t i = 0; i < node->service_count; i++) {
-        const struct node_service *offered = &node->services[i];
-        if (!node_refuses(node, offered->service_id))
-            kept[kept_count++] =
-                (struct wire_service_load){.service_id = offered->service_id, .work_s = offered->work_s, .rate = offered->rate};
-    }
-    if (kept_count == node->service_count)
-        return 0;
-    averages_leave(cluster, slot);
-    int error = membership_set_services(cluster, slot, kept, kept_count);
-    if (error < 0)
-        return error;
-    if (node_is_listed(node))
-        changes_touch(cluster, slot);
-    return averages_update(cluster, slot);
+    if (node->collided_boot != node->boot.boot_id)
+        cluster->config.on_event(cluster->config.ctx, CLUSTER_NAME_COLLISION, slot);
+    node->collided_boot = node->boot.boot_id;
 }
 
 enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_time now, const struct wire_register *registration,
@@ -267,20 +252,23 @@ enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_ti
     enum cluster_verdict verdict = boot_check(node, &registration->trailer);
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
-    if (boot_take(node, &registration->trailer))
-        cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_REBOOTED, slot);
-    bool told = node->registered_boot == node->boot.boot_id && node->refused_count > 0;
-    if (names_take(cluster, node, registration) < 0 || refused_leave(cluster, slot) < 0)
+    bool same_boot = node->boot.boot_id == registration->trailer.boot_id && node->state != NODE_KNOWN;
+    boot_change(cluster, slot, &registration->trailer);
+    int error = names_take(cluster, registration);
+    if (error == USHER_ENAMECOLLISION) {
+        collision_note(cluster, slot);
+        return CLUSTER_COLLISION;
+    }
+    if (error < 0)
         return CLUSTER_FULL;
+    node->collided_boot = 0;
     node->registered_boot = node->boot.boot_id;
     node->metadata_dirty = true;
     changes_mark_dirty(cluster, slot);
     *ret_slot = slot;
-    if (node->refused_count == 0)
+    if (!same_boot)
         return CLUSTER_ACCEPTED;
-    if (!told)
-        cluster->config.on_event(cluster->config.ctx, CLUSTER_NAME_COLLISION, slot);
-    return CLUSTER_COLLISION;
+    return node_arrive(cluster, slot, now.ns) < 0 ? CLUSTER_FULL : CLUSTER_ACCEPTED;
 }
 
 bool cluster_wants_register(const struct cluster *cluster, uint32_t slot)

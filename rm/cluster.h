@@ -107,7 +107,8 @@ enum cluster_verdict {
     CLUSTER_FULL, /* CLUSTER_NODES_MAX, SERVICES_MAX or the end of memory */
 };
 
-/* (R1, R4.) ret_slot: the node's; only with CLUSTER_ACCEPTED and CLUSTER_COLLISION. */
+/* (R1, R4.) ret_slot: the node's; only with CLUSTER_ACCEPTED. A REGISTER counts as a sign of life of a boot that has heartbeaten: a
+ * node that hears no answers sends nothing else. */
 NODISCARD enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now,
                                                  const struct wire_heartbeat *heartbeat, uint32_t *ret_slot);
 NODISCARD enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_time now,

@@ -24,29 +24,6 @@ int node_set_echoes(struct node *node, const struct wire_echo *echoes, uint8_t c
     return 0;
 }
 
-int node_set_refused(struct node *node, const uint64_t *service_ids, uint8_t count)
-{
-    uint64_t *room = NULL;
-    if (count > 0) {
-        room = malloc(count * sizeof(*room));
-        if (!room)
-            return -ENOMEM;
-        memcpy(room, service_ids, count * sizeof(*room));
-    }
-    free(node->refused);
-    node->refused = room;
-    node->refused_count = count;
-    return 0;
-}
-
-bool node_refuses(const struct node *node, uint64_t service_id)
-{
-    for (uint8_t i = 0; i < node->refused_count; i++)
-        if (node->refused[i] == service_id)
-            return true;
-    return false;
-}
-
 void node_set_reason(struct node *node, const char *reason)
 {
     free(node->reason);
@@ -58,7 +35,6 @@ void node_release(struct node *node)
     free(node->reason);
     free(node->services);
     free(node->echoes);
-    free(node->refused);
     *node = (struct node){.address = {.family = ADDRESS_NONE}};
 }
 

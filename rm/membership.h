@@ -22,8 +22,6 @@ NODISCARD int membership_set_services(struct cluster *cluster, uint32_t slot, co
 
 /* What hangs off one node. -ENOMEM leaves it as it was. */
 NODISCARD int node_set_echoes(struct node *node, const struct wire_echo *echoes, uint8_t count);
-NODISCARD int node_set_refused(struct node *node, const uint64_t *service_ids, uint8_t count);
-bool node_refuses(const struct node *node, uint64_t service_id);
 
 /* A copy, cut to NODE_REASON_BYTES_MAX; out of memory means none. NULL: none. */
 void node_set_reason(struct node *node, const char *reason);

@@ -73,11 +73,11 @@ struct node {
     uint8_t service_count;
     uint8_t echo_count;
     uint8_t metadata_count;
-    uint8_t refused_count;
     uint8_t older_count;
     uint16_t slots;
     struct node_boot boot;
-    uint64_t registered_boot; /* the boot whose REGISTER rm has seen; 0: none */
+    uint64_t registered_boot; /* the boot whose REGISTER rm has taken; 0: none */
+    uint64_t collided_boot; /* the boot whose REGISTER had a colliding name; 0: none */
     uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock */
     uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_KNOWN: since when */
     uint64_t mirrored_ns; /* when its metadata was last handed to the mirror */
@@ -95,7 +95,6 @@ struct node {
     char *reason; /* of the operator; NULL: none given */
     struct node_service *services;
     struct wire_echo *echoes;
-    uint64_t *refused; /* service IDs that its REGISTER gave a colliding name */
     struct wire_metadata metadata[METADATA_MAX];
 };
 

@@ -38,7 +38,7 @@ static bool range_end(const struct address_range *range, struct address *ret_end
 {
     struct address end = range->base;
     uint32_t byte = range->prefix_bits / 8;
-    uint32_t step = 1u << (7 - range->prefix_bits % 8);
+    uint32_t step = 1u << (8 - range->prefix_bits % 8);
     if (range->prefix_bits % 8 == 0) {
         if (byte == 0)
             return false;

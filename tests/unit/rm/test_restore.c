@@ -1,0 +1,96 @@
+#include <criterion/criterion.h>
+
+#include "tests/unit/rm/fixture.h"
+
+static struct fixture *fixture;
+
+static void setup(void)
+{
+    fixture = fixture_new(false);
+}
+
+static void teardown(void)
+{
+    fixture_free(fixture);
+}
+
+TestSuite(restore, .init = setup, .fini = teardown);
+
+static void restore(uint32_t number, uint64_t age_ns)
+{
+    uint32_t slot;
+    struct cluster_restored restored = {
+        .address = fixture_address(number),
+        .kind = WIRE_NODE_WORKER,
+        .slots = 1,
+        .has_age = true,
+        .age_ns = age_ns,
+        .boot = {.boot_id = number + 1, .sequence = 100},
+        .load_index = 1,
+        .service_count = 1,
+        .services = {{.service_id = fixture_service("echo")}},
+    };
+    cr_assert_eq(cluster_restore(fixture->cluster, fixture->now, &restored, &slot), 0);
+}
+
+Test(restore, replay_from_before_the_restart_is_refused)
+{
+    uint32_t slot;
+    restore(1, NS_PER_S);
+    struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 1, 1);
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_REPLAYED);
+}
+
+Test(restore, node_that_was_heard_is_not_overwritten)
+{
+    fixture_beat(fixture, 1, 5);
+    restore(1, 2 * NS_PER_S);
+    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    cr_assert_eq(fixture->cluster->nodes[0].load_index, 5.0f);
+    cr_assert_not(fixture->cluster->nodes[0].restored);
+    cr_assert_eq(fixture->cluster->restored_count, 0);
+}
+
+Test(restore, nodes_are_listed_with_their_ages)
+{
+    restore(1, NS_PER_S);
+    restore(2, 10 * NS_PER_S);
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 0);
+    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_FRESH);
+    cr_assert_eq(fixture_state(fixture, 2), NODE_LAST);
+    cr_assert_eq(node_age_ns(&fixture->cluster->nodes[0], fixture->now.ns), NS_PER_S);
+}
+
+Test(restore, nobody_is_taken_off_the_list_during_the_grace)
+{
+    restore(1, 0);
+    restore(2, 2 * NS_PER_S);
+    restore(3, 10 * NS_PER_S);
+    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        fixture->sequence = 100 + i;
+        fixture_beat(fixture, 1, 1);
+        fixture_pass(fixture, NS_PER_S);
+    }
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture_beat(fixture, 1, 1);
+        fixture_pass(fixture, NS_PER_S);
+    }
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 1);
+}
+
+Test(restore, late_restore_keeps_expiry_in_order)
+{
+    fixture_beat(fixture, 9, 1);
+    restore(1, 2 * NS_PER_S);
+    restore(2, NS_PER_S);
+    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    uint64_t arrival_ns = 0;
+    for (uint32_t slot = fixture->cluster->states[NODE_FRESH].head; slot != NODE_NONE;
+         slot = fixture->cluster->nodes[slot].links[NODE_LIST_STATE].next) {
+        cr_assert_geq(fixture->cluster->nodes[slot].arrival_ns, arrival_ns);
+        arrival_ns = fixture->cluster->nodes[slot].arrival_ns;
+    }
+}
