@@ -1,0 +1,39 @@
+/* connections - the TCP connections of a core, found by index and generation, since a request in the queue may outlive its
+ * connection.
+ *
+ * Thread: the core's. Memory: one table, allocated in connections_init. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/io/stream.h"
+
+struct connection {
+    struct stream *stream; /* NULL: free */
+    struct core *core;
+    uint32_t index;
+    uint32_t generation;
+    uint32_t queued; /* its requests in the queue */
+    bool stalled; /* left bytes with the stream until some of them are answered */
+    uint32_t next_free;
+};
+
+struct connections {
+    struct connection *table;
+    uint32_t capacity;
+    uint32_t used; /* entries ever used */
+    uint32_t first_free;
+    _Atomic uint32_t count;
+};
+
+/* -ENOMEM. */
+NODISCARD int connections_init(struct connections *connections, uint32_t capacity);
+void connections_done(struct connections *connections);
+
+/* NULL: the table is full. */
+struct connection *connections_add(struct connections *connections, struct stream *stream);
+void connections_remove(struct connections *connections, struct connection *connection);
+
+/* NULL: it has gone. */
+struct connection *connections_find(struct connections *connections, uint32_t index, uint32_t generation);

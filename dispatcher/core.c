@@ -1,0 +1,184 @@
+#include "dispatcher/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "dispatcher/core_internal.h"
+
+/* 4096 datagrams can wait for a busy core; a longest datagram is 1,232 bytes, longer ones are cut and refused. */
+#define RECEIVE_BUFFERS 4096u
+#define RECEIVE_BUFFER_BYTES 1536u
+#define SEND_PACKETS 1024u
+#define SEND_BYTES (SEND_PACKETS * DATAGRAM_BYTES_MAX)
+#define SOCKET_BYTES (4u << 20)
+
+static void core_on_again(void *ctx, struct timer *timer)
+{
+    /* Being called is all: the batch hook comes next. */
+    (void)ctx;
+    (void)timer;
+}
+
+static int core_open_loop(struct core *core)
+{
+    struct loop_config config;
+    loop_config_init(&config);
+    config.kind = core->config.loop_kind;
+    config.spin = core->config.spin;
+    config.completion_entries = 4 * RECEIVE_BUFFERS;
+    return loop_new(&config, &core->loop);
+}
+
+static int core_open_udp(struct core *core, struct address *address)
+{
+    struct udp_config config;
+    udp_config_init(&config);
+    config.address = *address;
+    config.reuseport = true;
+    config.retry_bind = true;
+    config.receive_buffers = RECEIVE_BUFFERS;
+    config.receive_buffer_bytes = RECEIVE_BUFFER_BYTES;
+    config.send_packets = SEND_PACKETS;
+    config.send_bytes = SEND_BYTES;
+    config.socket_receive_bytes = SOCKET_BYTES;
+    config.socket_send_bytes = SOCKET_BYTES;
+    config.on_datagram = core_on_datagram;
+    config.ctx = core;
+    int error = udp_open(core->loop, &config, &core->udp);
+    if (error == 0)
+        *address = *udp_local_address(core->udp);
+    return error;
+}
+
+static int core_open_listener(struct core *core, const struct address *address)
+{
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = *address;
+    config.reuseport = true;
+    config.retry_bind = true;
+    config.connections_max = CORE_CONNECTIONS_MAX;
+    config.limits.high_bytes = CONNECTION_HIGH_BYTES;
+    config.limits.low_bytes = CONNECTION_HIGH_BYTES / 4;
+    config.on_accept = core_on_accept;
+    config.ctx = core;
+    return listener_open(core->loop, &config, &core->listener);
+}
+
+static int core_allocate(struct core *core)
+{
+    core->excludes = calloc(core->config.queue_capacity, EXCLUDES_MAX * sizeof(*core->excludes));
+    core->stream_bytes = malloc(ANSWER_BYTES_MAX);
+    if (!core->excludes || !core->stream_bytes)
+        return -ENOMEM;
+    int error = spsc_queue_init(&core->queue, core->config.queue_capacity, sizeof(struct request));
+    return error < 0 ? error : connections_init(&core->connections, CORE_CONNECTIONS_MAX);
+}
+
+int core_new(const struct core_config *config, struct core **ret_core)
+{
+    struct address address = config->address;
+    struct random_state seed;
+    struct core *core = calloc(1, sizeof(*core));
+    if (!core)
+        return -ENOMEM;
+    core->config = *config;
+    core->shared = config->shared;
+    random_init_from_kernel(&seed);
+    pick_state_init(&core->picks, random_next(&seed), config->shared->queue_factor);
+    timer_init(&core->again, core_on_again, NULL);
+    int error = core_allocate(core);
+    if (error == 0)
+        error = core_open_loop(core);
+    if (error == 0)
+        error = core_open_udp(core, &address);
+    if (error == 0)
+        error = core_open_listener(core, &address);
+    if (error < 0) {
+        core_free(core);
+        return error;
+    }
+    core->sockets_open = true;
+    loop_set_batch_hook(core->loop, core_on_batch, core);
+    *ret_core = core;
+    return 0;
+}
+
+static void *core_run(void *argument)
+{
+    struct core *core = argument;
+    int error = loop_run(core->loop);
+    CHECK(error == 0); /* a thread that cannot answer any more must not look alive */
+    return NULL;
+}
+
+int core_start(struct core *core)
+{
+    int error = -pthread_create(&core->thread, NULL, core_run, core);
+    core->started = error == 0;
+    return error;
+}
+
+static void core_on_close(void *ctx, struct loop_message *message)
+{
+    struct core *core = ctx;
+    (void)message;
+    if (!core->sockets_open)
+        return;
+    core->sockets_open = false;
+    udp_close(core->udp);
+    listener_close(core->listener);
+}
+
+void core_close_sockets(struct core *core)
+{
+    core->close_message = (struct loop_message){.fn = core_on_close, .ctx = core};
+    loop_post(core->loop, &core->close_message);
+}
+
+void core_stop(struct core *core)
+{
+    if (!core->started)
+        return;
+    loop_stop(core->loop);
+    pthread_join(core->thread, NULL);
+    core->started = false;
+}
+
+void core_free(struct core *core)
+{
+    if (!core)
+        return;
+    loop_free(core->loop);
+    spsc_queue_done(&core->queue);
+    connections_done(&core->connections);
+    free(core->excludes);
+    free(core->stream_bytes);
+    free(core);
+}
+
+const struct address *core_address(const struct core *core)
+{
+    return udp_local_address(core->udp);
+}
+
+const struct counters *core_counters(const struct core *core)
+{
+    return &core->counters;
+}
+
+const struct loop *core_loop(const struct core *core)
+{
+    return core->loop;
+}
+
+uint32_t core_queue_length(const struct core *core)
+{
+    return (uint32_t)spsc_queue_length(&core->queue);
+}
+
+uint32_t core_connections(const struct core *core)
+{
+    return atomic_load_explicit(&core->connections.count, memory_order_relaxed);
+}

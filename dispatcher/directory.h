@@ -1,0 +1,48 @@
+/* directory - the dispatcher's copy of the nodes and their states: takes in what rm sends and publishes what the cores read (D9).
+ *
+ * Invariants: never empty once filled; an older (epoch, sequence) of the same rm never replaces a newer one; a frame is taken in
+ * whole or not at all; a full list replaces everything once its last part has come.
+ * Thread: control, except for the view, which the cores read through the publication.
+ * Memory: owns members, views and region table. Nothing blocks; building a snapshot takes time in proportion to the nodes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/region_table.h"
+#include "core/wire/directory.h"
+#include "dispatcher/members.h"
+#include "dispatcher/publication.h"
+#include "dispatcher/view.h"
+
+struct directory {
+    struct publication publication;
+    struct members members;
+    struct view *view;
+    struct region_table *table; /* NULL until rm sends one with something in it */
+    uint32_t table_version; /* what rm calls it; 0: none */
+    uint16_t own_region;
+    struct wire_version version; /* zeros: nothing yet */
+    uint32_t generation; /* of the full list that is in or coming in */
+    bool list_open; /* parts of a full list are missing */
+    struct wire_version list_version;
+    uint64_t updated_ns; /* when rm last said something; 0: never */
+    bool location_changed;
+};
+
+/* core_count readers. -ENOMEM. */
+NODISCARD int directory_new(uint16_t own_region, uint32_t core_count, struct directory **ret_directory);
+
+/* No core may be inside. NULL is a no-op. */
+void directory_free(struct directory *directory);
+
+/* Takes in a DIRECTORY, DELTA or REGION_TABLE that came at now_ns and publishes what changed. 0; -ESTALE: older than what we have, or
+ * an empty list where we have nodes, ignored; -ENODATA: a delta that does not fit what we have, or a part without its beginning: ask for the full list; USHER_EPROTOCOL
+ * with ret_refusal; -ENOMEM, -ENOSPC: ask for the full list. */
+NODISCARD int directory_take(struct directory *directory, const struct frame *frame, uint64_t now_ns, enum refusal *ret_refusal);
+
+/* True once a full list has come. */
+bool directory_is_filled(const struct directory *directory);
+
+/* Whether a version of the same rm is older. */
+bool directory_version_is_older(const struct wire_version *version, const struct wire_version *than);

@@ -1,0 +1,269 @@
+#include "dispatcher/dispatcher.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/base/log.h"
+
+#define COLLECT_INTERVAL_NS (100 * NS_PER_MS)
+
+int dispatcher_check(const void *options, struct conf_error *ret_error)
+{
+    const struct dispatcher_options *all = options;
+    struct node_config node;
+    int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
+    return error < 0 ? error : node_config_from_options(&all->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+}
+
+static uint32_t threads_wanted(uint32_t configured)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t threads = configured ? configured : cpus > 0 ? (uint32_t)cpus : 1;
+    return threads < PUBLICATION_READERS_MAX ? threads : PUBLICATION_READERS_MAX;
+}
+
+static uint32_t power_of_two_from(uint32_t number)
+{
+    uint32_t power = 1;
+    while (power < number)
+        power *= 2;
+    return power;
+}
+
+/* ---- node ---- */
+
+static void on_job_connection(void *ctx, struct stream_handoff *handoff)
+{
+    struct dispatcher *dispatcher = ctx;
+    node_hand_over(dispatcher->node, handoff);
+}
+
+static void on_drained(void *ctx, struct loop_message *message)
+{
+    struct dispatcher *dispatcher = ctx;
+    (void)message;
+    daemon_drained(dispatcher->daemon);
+}
+
+/* On the node's thread. */
+static void on_node_drained(void *ctx)
+{
+    struct dispatcher *dispatcher = ctx;
+    dispatcher->drained = (struct loop_message){.fn = on_drained, .ctx = dispatcher};
+    loop_post(daemon_loop(dispatcher->daemon), &dispatcher->drained);
+}
+
+static void *node_run(void *argument)
+{
+    struct dispatcher *dispatcher = argument;
+    int error = loop_run(dispatcher->node_loop);
+    CHECK(error == 0);
+    return NULL;
+}
+
+static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
+{
+    struct loop_config loop;
+    struct node_config config;
+    int error = node_config_from_options(&dispatcher->options->node, WIRE_NODE_DISPATCHER, &config, ret_error);
+    if (error < 0)
+        return error;
+    loop_config_init(&loop);
+    loop.kind = daemon_loop_kind(dispatcher->daemon);
+    error = loop_new(&loop, &dispatcher->node_loop);
+    if (error < 0)
+        return error;
+    config.loop = dispatcher->node_loop;
+    config.events.on_drained = on_node_drained;
+    config.events.ctx = dispatcher;
+    config.address = daemon_advertised_address(dispatcher->daemon);
+    config.bind_ip = dispatcher->options->own.listen;
+    config.boot_id = daemon_boot_id(dispatcher->daemon);
+    config.no_jobs = dispatcher->options->own.no_jobs;
+    config.disk_path = daemon_state_dir(dispatcher->daemon);
+    error = node_new(&config, &dispatcher->node);
+    return error < 0 ? error : node_start(dispatcher->node);
+}
+
+static int node_thread_start(struct dispatcher *dispatcher)
+{
+    int error = -pthread_create(&dispatcher->node_thread, NULL, node_run, dispatcher);
+    dispatcher->node_started = error == 0;
+    return error;
+}
+
+/* ---- cores ---- */
+
+static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
+{
+    const struct dispatcher_own_options *own = &dispatcher->options->own;
+    char text[ADDRESS_TEXT_BYTES];
+    struct core_config config = {
+        .shared = &dispatcher->shared,
+        .loop_kind = daemon_loop_kind(dispatcher->daemon),
+        .spin = own->spin,
+        .address = own->listen,
+        .queue_capacity = power_of_two_from(own->request_queue),
+    };
+    for (; config.index < threads_wanted(own->threads); config.index++) {
+        int error = core_new(&config, &dispatcher->cores[config.index]);
+        if (error < 0) {
+            conf_error_set(ret_error, "cannot listen on %s: %s%s", address_format(&config.address, text), error_text(error),
+                           error == -EADDRINUSE ? "; stop what listens there, or choose another --listen" : "");
+            return error;
+        }
+        config.address = *core_address(dispatcher->cores[config.index]); /* the same port for all */
+        dispatcher->core_count++;
+    }
+    dispatcher->address = config.address;
+    return 0;
+}
+
+static int cores_start(struct dispatcher *dispatcher)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < dispatcher->core_count && error == 0; i++)
+        error = core_start(dispatcher->cores[i]);
+    return error;
+}
+
+/* ---- life ---- */
+
+static void on_collect(void *ctx, struct timer *timer)
+{
+    struct dispatcher *dispatcher = ctx;
+    publication_collect(&dispatcher->directory->publication);
+    timer_start(daemon_loop(dispatcher->daemon), timer, loop_now_ns(daemon_loop(dispatcher->daemon)) + COLLECT_INTERVAL_NS);
+}
+
+static void subscribe(struct dispatcher *dispatcher)
+{
+    const struct dispatcher_options *options = dispatcher->options;
+    struct subscription_config config = {
+        .loop = daemon_loop(dispatcher->daemon),
+        .directory = dispatcher->directory,
+        .counters = &dispatcher->counters,
+        .rms = options->node.rm,
+        .subscriber = daemon_advertised_address(dispatcher->daemon),
+        .boot_id = daemon_boot_id(dispatcher->daemon),
+        .region = (uint16_t)options->node.region,
+        .refresh_ns = options->own.refresh_ns,
+        .push = !options->own.no_push,
+    };
+    subscription_start(&dispatcher->subscription, &config);
+    dispatcher->subscribed = true;
+}
+
+static int shared_init(struct dispatcher *dispatcher)
+{
+    const struct dispatcher_options *options = dispatcher->options;
+    uint16_t region = (uint16_t)options->node.region;
+    int error = directory_new(region, threads_wanted(options->own.threads), &dispatcher->directory);
+    if (error < 0)
+        return error;
+    dispatcher->shared = (struct core_shared){
+        .publication = &dispatcher->directory->publication,
+        .values = dispatcher->directory->members.values,
+        .boot_id = daemon_boot_id(dispatcher->daemon),
+        .region = region,
+        .queue_factor = 1,
+        .takes_jobs = !options->own.no_jobs,
+        .hand_over = on_job_connection,
+        .ctx = dispatcher,
+    };
+    atomic_init(&dispatcher->shared.policy, options->own.policy);
+    return 0;
+}
+
+/* The cores need the node's queue factor, the node needs the cores' address: the node opens between opening and starting the cores. */
+static int dispatcher_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
+{
+    struct node_config node;
+    int error = node_config_from_options(&dispatcher->options->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+    if (error == 0)
+        error = shared_init(dispatcher);
+    if (error < 0)
+        return error;
+    dispatcher->shared.queue_factor = node.queue_factor;
+    error = cores_open(dispatcher, ret_error);
+    if (error < 0)
+        return error;
+    daemon_set_listen_address(dispatcher->daemon, &dispatcher->address);
+    error = node_open(dispatcher, ret_error);
+    if (error == 0)
+        error = node_thread_start(dispatcher);
+    return error < 0 ? error : cores_start(dispatcher);
+}
+
+int dispatcher_start(struct daemon *daemon, const void *options, void **ret_state, struct conf_error *ret_error)
+{
+    struct dispatcher *dispatcher = calloc(1, sizeof(*dispatcher));
+    if (!dispatcher) {
+        conf_error_set(ret_error, "out of memory");
+        return -ENOMEM;
+    }
+    dispatcher->daemon = daemon;
+    dispatcher->options = options;
+    int error = dispatcher_open(dispatcher, ret_error);
+    if (error < 0) {
+        if (!ret_error->text[0])
+            conf_error_set(ret_error, "cannot start: %s", error_text(error));
+        dispatcher_stop(dispatcher);
+        return error;
+    }
+    timer_init(&dispatcher->collect, on_collect, dispatcher);
+    on_collect(dispatcher, &dispatcher->collect);
+    subscribe(dispatcher);
+    *ret_state = dispatcher;
+    return 0;
+}
+
+void dispatcher_drain(void *state, enum drain_phase phase)
+{
+    struct dispatcher *dispatcher = state;
+    switch (phase) {
+    case DRAIN_ANNOUNCE: node_announce_leaving(dispatcher->node); return;
+    case DRAIN_REFUSE:
+        for (uint32_t i = 0; i < dispatcher->core_count; i++)
+            core_close_sockets(dispatcher->cores[i]);
+        node_refuse_new(dispatcher->node);
+        return;
+    case DRAIN_ABANDON: node_abandon(dispatcher->node); return;
+    }
+}
+
+void dispatcher_changed(void *state, const struct conf_option *option)
+{
+    struct dispatcher *dispatcher = state;
+    if (strcmp(option->name, "policy") == 0)
+        atomic_store_explicit(&dispatcher->shared.policy, dispatcher->options->own.policy, memory_order_relaxed);
+    else if (strcmp(option->name, "sleep-factor") == 0)
+        node_set_sleep_factor(dispatcher->node, dispatcher->options->node.sleep_factor);
+}
+
+/* Cores first: they hand connections over to the node and read the directory. */
+void dispatcher_stop(void *state)
+{
+    struct dispatcher *dispatcher = state;
+    for (uint32_t i = 0; i < dispatcher->core_count; i++)
+        core_stop(dispatcher->cores[i]);
+    if (dispatcher->subscribed) {
+        subscription_stop(&dispatcher->subscription);
+        timer_stop(&dispatcher->collect);
+    }
+    if (dispatcher->node_started) {
+        loop_stop(dispatcher->node_loop);
+        pthread_join(dispatcher->node_thread, NULL);
+    }
+    node_free(dispatcher->node);
+    for (uint32_t i = 0; i < dispatcher->core_count; i++)
+        core_free(dispatcher->cores[i]);
+    loop_free(dispatcher->node_loop);
+    directory_free(dispatcher->directory);
+    free(dispatcher);
+}

@@ -1,0 +1,34 @@
+/* usher-dispatcher: arguments → directory and subscription → answering cores and node → drain → stop. */
+#include "dispatcher/dispatcher.h"
+
+static const struct admin_command commands[] = {
+    {
+        .name = "nodes",
+        .arguments = "[SERVICE]",
+        .words_max = 1,
+        .help = "the directory: every node with its state, load and the age of what is known",
+        .handler = dispatcher_admin_nodes,
+    },
+};
+
+static const struct daemon_program program = {
+    .conf = &dispatcher_conf,
+    .daemon_offset = offsetof(struct dispatcher_options, daemon),
+    .listen_offset = offsetof(struct dispatcher_options, own.listen),
+    .counter_program = COUNTER_DISPATCHER,
+    .commands = commands,
+    .command_count = ARRAY_COUNT(commands),
+    .check = dispatcher_check,
+    .start = dispatcher_start,
+    .drain = dispatcher_drain,
+    .stop = dispatcher_stop,
+    .changed = dispatcher_changed,
+    .status = dispatcher_status,
+    .measure = dispatcher_measure,
+    .healthy = dispatcher_healthy,
+};
+
+int main(int argc, char **argv)
+{
+    return daemon_main(&program, argc, argv);
+}

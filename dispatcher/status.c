@@ -1,0 +1,180 @@
+/* What the dispatcher tells operators: status, nodes, metrics, health. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/policy/policy.h"
+#include "core/wire/service.h"
+#include "dispatcher/dispatcher.h"
+
+/* rm has been silent for long enough that the directory must be called old: heartbeats are valid for 3 s by default. */
+#define DIRECTORY_OLD_NS (3 * NS_PER_S)
+
+static uint64_t directory_age_ns(const struct dispatcher *dispatcher)
+{
+    return loop_now_ns(daemon_loop(dispatcher->daemon)) - dispatcher->directory->updated_ns;
+}
+
+static bool directory_is_old(const struct dispatcher *dispatcher)
+{
+    return directory_age_ns(dispatcher) > DIRECTORY_OLD_NS + dispatcher->options->own.refresh_ns;
+}
+
+static double seconds(uint64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+static const char *directory_state(const struct dispatcher *dispatcher)
+{
+    if (!directory_is_filled(dispatcher->directory))
+        return "empty: no rm has answered yet";
+    return directory_is_old(dispatcher) ? "old: rm does not answer, serving the last one" : "current";
+}
+
+static void status_directory(const struct dispatcher *dispatcher, json_t *answer)
+{
+    const struct directory *directory = dispatcher->directory;
+    char rm[ADDRESS_TEXT_BYTES];
+    json_t *status = json_object();
+    json_object_set_new(status, "state", json_string(directory_state(dispatcher)));
+    json_object_set_new(status, "rm", json_string(address_format(subscription_rm(&dispatcher->subscription), rm)));
+    json_object_set_new(status, "nodes", json_integer(directory->members.present_count));
+    json_object_set_new(status, "services", json_integer(directory->members.services_known_count));
+    json_object_set_new(status, "epoch", json_integer((json_int_t)directory->version.epoch));
+    json_object_set_new(status, "sequence", json_integer((json_int_t)directory->version.sequence));
+    if (directory->updated_ns)
+        json_object_set_new(status, "age_s", json_real(seconds(directory_age_ns(dispatcher))));
+    json_object_set_new(status, "dispatchers_known", json_integer(directory->view->location->dispatcher_count));
+    json_object_set_new(status, "client_ranges", json_integer(directory->table ? directory->table->range_count : 0));
+    json_object_set_new(answer, "directory", status);
+}
+
+static void status_node(const struct dispatcher *dispatcher, json_t *answer)
+{
+    struct node_stats stats;
+    json_t *status = json_object();
+    node_read_stats(dispatcher->node, &stats);
+    json_object_set_new(status, "takes_jobs", json_boolean(dispatcher->shared.takes_jobs));
+    json_object_set_new(status, "slots", json_integer(stats.slots));
+    json_object_set_new(status, "jobs_queued", json_integer(stats.jobs_queued));
+    json_object_set_new(status, "jobs_running", json_integer(stats.jobs_running));
+    json_object_set_new(status, "load_index", json_real((double)stats.load.index));
+    json_object_set_new(status, "sleep_factor", json_real(stats.sleep_factor));
+    json_object_set_new(status, "admin_drain", json_boolean(stats.admin_drain));
+    json_object_set_new(answer, "node", status);
+}
+
+void dispatcher_status(void *state, json_t *answer)
+{
+    const struct dispatcher *dispatcher = state;
+    uint32_t queued = 0;
+    uint32_t connections = 0;
+    for (uint32_t i = 0; i < dispatcher->core_count; i++) {
+        queued += core_queue_length(dispatcher->cores[i]);
+        connections += core_connections(dispatcher->cores[i]);
+    }
+    json_object_set_new(answer, "region", json_integer(dispatcher->shared.region));
+    json_object_set_new(answer, "policy", json_string(policy_rows[atomic_load(&dispatcher->shared.policy)].name));
+    json_object_set_new(answer, "threads", json_integer(dispatcher->core_count));
+    json_object_set_new(answer, "requests_queued", json_integer(queued));
+    json_object_set_new(answer, "connections", json_integer(connections));
+    status_directory(dispatcher, answer);
+    status_node(dispatcher, answer);
+}
+
+void dispatcher_measure(void *state, struct measures *measures)
+{
+    const struct dispatcher *dispatcher = state;
+    uint32_t queued = 0;
+    uint32_t connections = 0;
+    struct node_stats node;
+    node_read_stats(dispatcher->node, &node);
+    measures_add_counters(measures, &dispatcher->counters);
+    measures_add_counters(measures, node_counters(dispatcher->node));
+    measures_add_loop(measures, dispatcher->node_loop);
+    for (uint32_t i = 0; i < dispatcher->core_count; i++) {
+        measures_add_counters(measures, core_counters(dispatcher->cores[i]));
+        measures_add_loop(measures, core_loop(dispatcher->cores[i]));
+        queued += core_queue_length(dispatcher->cores[i]);
+        connections += core_connections(dispatcher->cores[i]);
+    }
+    gauge_set(&measures->gauges, GAUGE_REQUESTS_QUEUED, queued);
+    gauge_set(&measures->gauges, GAUGE_CONNECTIONS, connections);
+    gauge_set(&measures->gauges, GAUGE_DIRECTORY_NODES, dispatcher->directory->members.present_count);
+    gauge_set(&measures->gauges, GAUGE_DIRECTORY_OLD, directory_is_old(dispatcher));
+    gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
+    gauge_set(&measures->gauges, GAUGE_NODE_LOAD, (double)node.load.index);
+    gauge_set(&measures->gauges, GAUGE_JOBS_QUEUED, node.jobs_queued);
+    gauge_set(&measures->gauges, GAUGE_JOBS_RUNNING, node.jobs_running);
+}
+
+bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
+{
+    const struct dispatcher *dispatcher = state;
+    /* An old directory still serves its clients: told by status and metrics, but no reason to take the dispatcher out. */
+    if (directory_is_filled(dispatcher->directory))
+        return true;
+    snprintf(ret_reason, DAEMON_REASON_BYTES, "no directory yet: no rm has answered");
+    return false;
+}
+
+static bool member_offers(const struct member *member, uint64_t wanted)
+{
+    for (uint32_t i = 0; i < member->node.service_count; i++)
+        if (member->node.services[i].service_id == wanted)
+            return true;
+    return false;
+}
+
+static const char *member_state_name(const struct wire_node *node)
+{
+    if (node->flags & WIRE_NODE_ADMIN_DRAIN)
+        return "drained";
+    if (node->flags & WIRE_NODE_DRAINING)
+        return "leaving";
+    return node->flags & WIRE_NODE_LAST ? "last" : "ready";
+}
+
+static json_t *member_json(const struct dispatcher *dispatcher, const struct member *member)
+{
+    const struct wire_node *node = &member->node;
+    const struct node_values *values = &dispatcher->directory->members.values[member->slot];
+    uint64_t now_ns = loop_now_ns(daemon_loop(dispatcher->daemon));
+    char text[ADDRESS_TEXT_BYTES];
+    json_t *row = json_object();
+    json_object_set_new(row, "address", json_string(address_format(&node->address, text)));
+    json_object_set_new(row, "kind", json_string(node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
+    json_object_set_new(row, "state", json_string(member_state_name(node)));
+    json_object_set_new(row, "load_index", json_real((double)node->load_index));
+    json_object_set_new(row, "expected_load", json_real((double)node_values_expected_load(values)));
+    json_object_set_new(row, "slots", json_integer(node->slots));
+    json_object_set_new(row, "jobs_queued", json_integer(node->jobs_queued));
+    json_object_set_new(row, "jobs_running", json_integer(node->jobs_running));
+    json_object_set_new(row, "picks", json_integer(atomic_load_explicit(&values->picks, memory_order_relaxed)));
+    json_object_set_new(row, "age_s", json_real(seconds(now_ns - member->reported_ns)));
+    json_object_set_new(row, "services", json_integer(node->service_count));
+    return row;
+}
+
+int dispatcher_admin_nodes(void *state, struct admin_call *call)
+{
+    const struct dispatcher *dispatcher = state;
+    const struct members *members = &dispatcher->directory->members;
+    const char *service = call->word_count ? call->words[0] : NULL;
+    json_t *rows = json_array();
+    if (service && !service_name_valid(service, strlen(service))) {
+        json_decref(rows);
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%s\" cannot be a service: names are 1 to 63 of [A-Za-z0-9._-]",
+                          service);
+    }
+    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
+        const struct member *member = members_at(members, slot);
+        if (member && (!service || member_offers(member, service_id(service, strlen(service)))))
+            json_array_append_new(rows, member_json(dispatcher, member));
+    }
+    json_object_set_new(call->answer, "nodes", rows);
+    return 0;
+}

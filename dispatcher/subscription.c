@@ -1,0 +1,234 @@
+#include "dispatcher/subscription.h"
+
+#include <errno.h>
+
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/base/log.h"
+#include "core/wire/directory.h"
+#include "core/wire/error.h"
+
+#define FULL_LIST_INTERVAL_NS (30 * NS_PER_S)
+#define RETRY_MIN_NS (100 * NS_PER_MS)
+#define RETRY_MAX_NS NS_PER_S
+#define SILENCE_MIN_NS NS_PER_S
+
+static void subscription_on_timer(void *ctx, struct timer *timer);
+
+const struct address *subscription_rm(const struct subscription *subscription)
+{
+    return &subscription->config.rms.item[subscription->rm_index];
+}
+
+/* How long an rm may leave a question unanswered. */
+static uint64_t silence_limit_ns(const struct subscription *subscription)
+{
+    uint64_t limit_ns = 4 * subscription->config.refresh_ns;
+    return limit_ns > SILENCE_MIN_NS ? limit_ns : SILENCE_MIN_NS;
+}
+
+static void timer_after(struct subscription *subscription, uint64_t delay_ns)
+{
+    struct loop *loop = subscription->config.loop;
+    timer_start(loop, &subscription->timer, loop_now_ns(loop) + delay_ns);
+}
+
+/* `full`: as if we had nothing, so that the whole list comes. */
+static void subscription_ask(struct subscription *subscription, bool full)
+{
+    const struct subscription_config *config = &subscription->config;
+    const struct directory *directory = config->directory;
+    uint64_t now_ns = loop_now_ns(config->loop);
+    uint8_t bytes[SUBSCRIBE_BYTES];
+    struct wire_subscribe subscribe = {
+        .subscriber = config->subscriber,
+        .boot_id = config->boot_id,
+        .region = config->region,
+        .push = config->push,
+        .regions_version = directory->table_version,
+    };
+    if (!full)
+        subscribe.have = directory->version;
+    else
+        subscription->full_ns = now_ns;
+    int length = wire_subscribe_encode(&subscribe, ++subscription->request_id, bytes, sizeof(bytes));
+    if (length < 0 || stream_send(subscription->stream, bytes, (size_t)length) < 0)
+        return; /* an rm that does not read is silent: the refresh timer sees to it */
+    if (subscription->asked_ns == 0)
+        subscription->asked_ns = now_ns;
+}
+
+static void log_lost(struct subscription *subscription, const char *reason)
+{
+    char rm[ADDRESS_TEXT_BYTES];
+    if (subscription->lost_logged)
+        return;
+    subscription->lost_logged = true;
+    LOG(MESSAGE_RM_LOST, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)), LOG_TEXT("reason", reason));
+}
+
+static void log_following(struct subscription *subscription)
+{
+    char rm[ADDRESS_TEXT_BYTES];
+    subscription->lost_logged = false;
+    LOG(MESSAGE_RM_FOLLOWED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)),
+        LOG_NUMBER("nodes", subscription->config.directory->members.present_count));
+}
+
+static void subscription_on_open(void *ctx, struct stream *stream)
+{
+    struct subscription *subscription = ctx;
+    (void)stream;
+    subscription->heard_ns = loop_now_ns(subscription->config.loop);
+    subscription->asked_ns = 0;
+    /* What we have may be another rm's or an older epoch's: rm then answers with the full list. */
+    subscription_ask(subscription, !directory_is_filled(subscription->config.directory));
+    timer_after(subscription, subscription->config.refresh_ns);
+}
+
+static void subscription_on_closed(void *ctx, struct stream *stream, int error)
+{
+    struct subscription *subscription = ctx;
+    const struct subscription_config *config = &subscription->config;
+    (void)stream;
+    subscription->stream = NULL;
+    log_lost(subscription, error ? error_text(error) : "it closed the connection");
+    subscription->following = false;
+    subscription->rm_index = (subscription->rm_index + 1) % config->rms.count;
+    /* All dispatchers lose a restarting rm in the same moment: they must not come back in one. */
+    double jitter = 0.5 + random_unit(&subscription->random);
+    timer_after(subscription, (uint64_t)((double)subscription->retry_ns * jitter));
+    subscription->retry_ns = subscription->retry_ns * 2 < RETRY_MAX_NS ? subscription->retry_ns * 2 : RETRY_MAX_NS;
+}
+
+static void take_error(struct subscription *subscription, const struct frame *frame)
+{
+    struct wire_error error;
+    enum refusal refusal;
+    char rm[ADDRESS_TEXT_BYTES];
+    if (wire_error_decode(frame, &error, &refusal) < 0)
+        return;
+    LOG(MESSAGE_RM_REFUSED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)), LOG_TEXT("text", error.text));
+}
+
+/* 0, or a negative error when the stream makes no sense any more. */
+static int subscription_take(struct subscription *subscription, const struct frame *frame)
+{
+    enum refusal refusal = REFUSAL_NONE;
+    if (frame->type == FRAME_TYPE_ERROR) {
+        take_error(subscription, frame);
+        return 0;
+    }
+    if (frame->type != FRAME_TYPE_DIRECTORY && frame->type != FRAME_TYPE_DELTA && frame->type != FRAME_TYPE_REGION_TABLE) {
+        counter_add(subscription->config.counters, refusal_counter(REFUSAL_UNKNOWN_TYPE), 1);
+        return 0;
+    }
+    int error = directory_take(subscription->config.directory, frame, subscription->heard_ns, &refusal);
+    if (refusal != REFUSAL_NONE)
+        counter_add(subscription->config.counters, refusal_counter(refusal), 1);
+    if (error == 0 && !subscription->following && directory_is_filled(subscription->config.directory)) {
+        subscription->following = true;
+        subscription->retry_ns = RETRY_MIN_NS;
+        log_following(subscription);
+    }
+    if (error == -ENODATA || error == -ENOMEM || error == -ENOSPC) {
+        counter_add(subscription->config.counters, COUNTER_DIRECTORY_GAPS, 1);
+        subscription_ask(subscription, true);
+    }
+    if (error == -ESTALE)
+        counter_add(subscription->config.counters, COUNTER_DIRECTORY_STALE, 1);
+    return error == USHER_EPROTOCOL ? error : 0;
+}
+
+static size_t subscription_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    struct subscription *subscription = ctx;
+    size_t used = 0;
+    struct frame frame;
+    enum refusal refusal = REFUSAL_NONE;
+    subscription->heard_ns = loop_now_ns(subscription->config.loop);
+    subscription->asked_ns = 0;
+    while (used < length) {
+        int error = frame_decode_stream(bytes + used, length - used, &frame, &refusal);
+        if (error == -EAGAIN)
+            break;
+        if (error < 0)
+            counter_add(subscription->config.counters, refusal_counter(refusal), 1);
+        else
+            error = subscription_take(subscription, &frame);
+        if (error < 0) {
+            log_lost(subscription, refusal == REFUSAL_NONE ? error_text(error) : refusal_text(refusal));
+            stream_abort(stream);
+            return length;
+        }
+        used += frame.length;
+    }
+    return used;
+}
+
+static const struct stream_handlers subscription_handlers = {
+    .on_open = subscription_on_open,
+    .on_bytes = subscription_on_bytes,
+    .on_closed = subscription_on_closed,
+};
+
+static void subscription_connect(struct subscription *subscription)
+{
+    struct stream_config stream;
+    stream_config_init(&stream);
+    stream.address = *subscription_rm(subscription);
+    stream.handlers = &subscription_handlers;
+    stream.ctx = subscription;
+    int error = stream_connect(subscription->config.loop, &stream, &subscription->stream);
+    if (error < 0) {
+        log_lost(subscription, error_text(error));
+        timer_after(subscription, RETRY_MAX_NS);
+        return;
+    }
+    /* Also the time limit for connecting: the timer finds it unopened. */
+    subscription->heard_ns = loop_now_ns(subscription->config.loop);
+    subscription->asked_ns = subscription->heard_ns;
+    timer_after(subscription, silence_limit_ns(subscription));
+}
+
+static void subscription_refresh(struct subscription *subscription)
+{
+    uint64_t now_ns = loop_now_ns(subscription->config.loop);
+    if (subscription->asked_ns != 0 && now_ns - subscription->asked_ns >= silence_limit_ns(subscription)) {
+        log_lost(subscription, "it does not answer");
+        stream_abort(subscription->stream);
+        return;
+    }
+    subscription_ask(subscription, now_ns - subscription->full_ns >= FULL_LIST_INTERVAL_NS);
+    timer_after(subscription, subscription->config.refresh_ns);
+}
+
+static void subscription_on_timer(void *ctx, struct timer *timer)
+{
+    struct subscription *subscription = ctx;
+    (void)timer;
+    if (subscription->stream)
+        subscription_refresh(subscription);
+    else
+        subscription_connect(subscription);
+}
+
+void subscription_start(struct subscription *subscription, const struct subscription_config *config)
+{
+    *subscription = (struct subscription){.config = *config, .retry_ns = RETRY_MIN_NS};
+    random_init_from_kernel(&subscription->random);
+    /* Dispatchers spread over the rms from the start. */
+    subscription->rm_index = random_below(&subscription->random, config->rms.count);
+    timer_init(&subscription->timer, subscription_on_timer, subscription);
+    subscription_connect(subscription);
+}
+
+void subscription_stop(struct subscription *subscription)
+{
+    timer_stop(&subscription->timer);
+    if (!subscription->stream)
+        return;
+    stream_set_handlers(subscription->stream, NULL, NULL);
+    stream_abort(subscription->stream);
+    subscription->stream = NULL;
+}

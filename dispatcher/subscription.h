@@ -1,0 +1,51 @@
+/* subscription - the connection to the rm that this dispatcher follows: subscribes, asks every refresh interval, takes the full list on
+ * joining, on a gap and every 30 s, and moves on to the next rm when one goes quiet (D9).
+ *
+ * While no rm answers, the directory stays as it was. Thread: control. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/base/random.h"
+#include "core/conf/conf.h"
+#include "core/io/loop.h"
+#include "core/io/stream.h"
+#include "core/io/timer.h"
+#include "dispatcher/directory.h"
+
+struct subscription_config {
+    struct loop *loop;
+    struct directory *directory;
+    struct counters *counters;
+    struct conf_addresses rms; /* borrowed; at least one */
+    struct address subscriber; /* this dispatcher's service address */
+    uint64_t boot_id;
+    uint16_t region;
+    uint64_t refresh_ns;
+    bool push;
+};
+
+struct subscription {
+    struct subscription_config config;
+    struct random_state random;
+    struct stream *stream; /* NULL: not connected */
+    struct timer timer; /* refresh while connected, else the next attempt */
+    uint32_t rm_index; /* which of the rms */
+    uint64_t retry_ns;
+    uint64_t heard_ns; /* when this rm last said something */
+    uint64_t asked_ns; /* first question that is still unanswered; 0: none */
+    uint64_t full_ns; /* when the full list was last asked for */
+    uint64_t request_id;
+    bool following; /* has answered since it was connected */
+    bool lost_logged;
+};
+
+void subscription_start(struct subscription *subscription, const struct subscription_config *config);
+
+/* Closes the connection; no more is taken in. */
+void subscription_stop(struct subscription *subscription);
+
+/* Text address of the rm it follows or tries. */
+const struct address *subscription_rm(const struct subscription *subscription);
