@@ -60,6 +60,8 @@ struct udp {
     struct udp_packet *packets;
     struct address last_peer; /* of the last packet, to find neighbours that can leave together */
     bool segmenting; /* GSO works so far */
+    int send_error; /* for on_error, in the next batch: sending happens within calls of the owner */
+    struct timer error_timer;
     void *backend_state;
 };
 
@@ -226,6 +228,8 @@ extern const struct loop_backend loop_backend_uring;
 /* A datagram, or with segment_bytes > 0 several of that length (the last may be shorter) that GRO put together. Valid until
  * batch_end. */
 void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length, uint32_t segment_bytes);
+/* A receive that failed: of a connected socket, mostly what ICMP said about an earlier send. */
+void udp_event_receive_failed(struct udp *udp, int error);
 /* The packets' memory may be used again. */
 void udp_packets_reset(struct udp *udp);
 /* Packets that the kernel refused. */

@@ -112,7 +112,7 @@ void epoll_udp_receive(struct loop *loop, struct udp *udp)
     if (count < 0) {
         /* An ICMP error of an earlier send, say: the call has taken it off the socket. */
         if (errno != EAGAIN && errno != EINTR)
-            LOOP_COUNT(loop, datagram_receive_errors, 1);
+            udp_event_receive_failed(udp, -errno);
         return;
     }
     for (int i = 0; i < count; i++)

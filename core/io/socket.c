@@ -126,12 +126,22 @@ static int socket_setup_udp(int fd, const struct udp_config *config)
     return error < 0 ? error : socket_bind_address(fd, &config->address, config->retry_bind);
 }
 
+/* Only names the peer: nothing is sent, nothing blocks. */
+static int socket_connect_udp(int fd, const struct udp_config *config)
+{
+    union socket_name name;
+    socklen_t name_bytes = socket_name_set(&name, config->address.family, &config->connect);
+    return connect(fd, (const struct sockaddr *)&name, name_bytes) < 0 ? -errno : 0;
+}
+
 int socket_open_udp(const struct udp_config *config, bool nonblocking, int *ret_fd, struct address *ret_local)
 {
     int fd = socket_open_type(config->address.family, SOCK_DGRAM, nonblocking);
     if (fd < 0)
         return fd;
     int error = socket_setup_udp(fd, config);
+    if (error == 0 && config->connect.family != ADDRESS_NONE)
+        error = socket_connect_udp(fd, config);
     if (error < 0)
         return socket_close_failed(fd, error);
     socket_local_address(fd, ret_local);

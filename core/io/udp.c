@@ -46,6 +46,19 @@ static void udp_free(struct udp *udp)
     free(udp);
 }
 
+static void udp_report_error(struct udp *udp, int error)
+{
+    if (udp->on_datagram != NULL && udp->config.on_error != NULL && udp->config.connect.family != ADDRESS_NONE)
+        udp->config.on_error(udp->ctx, udp, error);
+}
+
+static void udp_on_error_timer(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    struct udp *udp = ctx;
+    udp_report_error(udp, udp->send_error);
+}
+
 int udp_open(struct loop *loop, const struct udp_config *config, struct udp **ret_udp)
 {
     if (!udp_config_is_valid(config))
@@ -65,6 +78,7 @@ int udp_open(struct loop *loop, const struct udp_config *config, struct udp **re
     udp->config = *config;
     udp->segmenting = config->segmentation;
     list_init(&udp->dirty_link);
+    timer_init(&udp->error_timer, udp_on_error_timer, udp);
     error = loop->backend->udp_open(loop, udp);
     if (error < 0) {
         handle_done(&udp->handle);
@@ -81,6 +95,7 @@ void udp_close(struct udp *udp)
     if (udp->packet_count > 0)
         loop->backend->udp_flush_now(loop, udp);
     udp->on_datagram = NULL;
+    timer_stop(&udp->error_timer);
     handle_end(&udp->handle, false);
 }
 
@@ -88,6 +103,7 @@ void udp_finish(struct udp *udp)
 {
     struct loop *loop = udp->handle.loop;
     list_remove(&udp->dirty_link);
+    timer_stop(&udp->error_timer);
     loop->backend->release(loop, &udp->handle);
     handle_done(&udp->handle);
     udp_free(udp);
@@ -211,9 +227,26 @@ void udp_packets_reset(struct udp *udp)
     list_remove(&udp->dirty_link);
 }
 
+void udp_event_receive_failed(struct udp *udp, int error)
+{
+    LOOP_COUNT(udp->handle.loop, datagram_receive_errors, 1);
+    udp_report_error(udp, error);
+}
+
+/* Not for want of room, which passes. */
+static bool udp_is_peers_error(int error)
+{
+    return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN || error == -ENETDOWN ||
+           error == -EPERM || error == -EACCES;
+}
+
 void udp_event_send_failed(struct udp *udp, uint32_t packet_count, int error)
 {
     LOOP_COUNT(udp->handle.loop, datagram_send_drops, packet_count);
+    if (udp->config.connect.family != ADDRESS_NONE && udp->on_datagram != NULL && udp_is_peers_error(error)) {
+        udp->send_error = error;
+        timer_start(udp->handle.loop, &udp->error_timer, 0);
+    }
     /* A device that can't do it, or a segment longer than its MTU: from now on one datagram at a time. */
     if (udp->segmenting && (error == -EIO || error == -EINVAL || error == -EMSGSIZE))
         udp->segmenting = false;
