@@ -23,7 +23,6 @@ struct frame_row {
 
 /* Requests 0 … 15, replies 16 … 31, ERROR 32. */
 #define FRAME_ROW_ERROR 32
-#define FRAME_ROW_UNKNOWN 0
 #define FRAME_ROW(number) ((number) == 0x80ff ? FRAME_ROW_ERROR : ((number) >> 15) * 16 + ((number)&15))
 
 static const struct frame_row frame_rows[FRAME_ROW_ERROR + 1] = {
@@ -39,11 +38,21 @@ static const struct frame_row frame_rows[FRAME_ROW_ERROR + 1] = {
 #include "core/wire/frame_types.def"
 #undef FRAME
 
-static const struct frame_row *frame_row_find(uint16_t type)
+/* Whatever a type that we don't know may be, it is skipped by its length. */
+static const struct frame_row unknown_row = {
+    .bytes_max = FRAME_BYTES_MAX,
+    .flags = UINT16_MAX,
+    .transports = FRAME_UDP | FRAME_TCP,
+};
+
+static inline const struct frame_row *frame_row_find(uint16_t type)
 {
-    if (LIKELY((type & 0x7ff0) == 0 || type == FRAME_TYPE_ERROR))
-        return &frame_rows[FRAME_ROW(type)];
-    return &frame_rows[FRAME_ROW_UNKNOWN];
+    if (LIKELY((type & 0x7ff0) == 0 || type == FRAME_TYPE_ERROR)) {
+        const struct frame_row *row = &frame_rows[FRAME_ROW(type)];
+        if (LIKELY(row->name != NULL))
+            return row;
+    }
+    return &unknown_row;
 }
 
 const char *frame_type_name(uint16_t type)
@@ -58,9 +67,13 @@ static int frame_refuse(int error, enum refusal refusal, enum refusal *ret_refus
     return error;
 }
 
-/* The header of a frame, of which `length` ≥ FRAME_HEADER_BYTES bytes are there; whether all of it is there is the caller's. */
-static int frame_header_decode(const uint8_t *bytes, enum frame_transport transport, struct frame *ret_frame,
-                               const struct frame_row **ret_row, enum refusal *ret_refusal)
+/* A frame of which a whole header is there. Returns its length; -EAGAIN when not all of it is there.
+ *
+ * Every request passes here: fields stay in registers until they are stored, one by one, where they belong. A local struct copied
+ * at the end cost 7 ns more: wide loads of what narrow stores have just written have to wait for these. */
+static inline __attribute__((always_inline)) int frame_decode(const uint8_t *bytes, size_t available,
+                                                              enum frame_transport transport, struct frame *ret_frame,
+                                                              enum refusal *ret_refusal)
 {
     if (UNLIKELY(bytes_load_u16(bytes) != WIRE_MAGIC))
         return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_MAGIC, ret_refusal);
@@ -72,74 +85,48 @@ static int frame_header_decode(const uint8_t *bytes, enum frame_transport transp
 
     uint16_t type = bytes_load_u16(bytes + OFFSET_TYPE);
     const struct frame_row *row = frame_row_find(type);
-    uint32_t bytes_max = row->name ? row->bytes_max : FRAME_BYTES_MAX;
-    if (transport == FRAME_UDP && bytes_max > DATAGRAM_BYTES_MAX)
-        bytes_max = DATAGRAM_BYTES_MAX;
-    if (UNLIKELY(row->name && (row->transports & transport) == 0))
+    uint32_t bytes_max = transport == FRAME_UDP && row->bytes_max > DATAGRAM_BYTES_MAX ? DATAGRAM_BYTES_MAX : row->bytes_max;
+    if (UNLIKELY((row->transports & transport) == 0))
         return frame_refuse(USHER_ENOTACCEPTED, REFUSAL_WRONG_TRANSPORT, ret_refusal);
     if (UNLIKELY(length > bytes_max))
         return frame_refuse(USHER_ETOOLARGE, REFUSAL_TOO_LARGE, ret_refusal);
+    if (UNLIKELY(length > available))
+        return transport == FRAME_TCP ? -EAGAIN : frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_LENGTH, ret_refusal);
+
+    uint16_t flags = bytes_load_u16(bytes + OFFSET_FLAGS);
+    uint8_t minor = bytes[OFFSET_MINOR];
+    if (UNLIKELY((flags & ~row->flags) != 0 && minor <= WIRE_MINOR))
+        return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_FLAGS, ret_refusal);
+    uint32_t trailer_bytes = row->trailer ? FRAME_TRAILER_BYTES : 0;
+    if (UNLIKELY(length - FRAME_HEADER_BYTES < trailer_bytes))
+        return frame_refuse(USHER_EPROTOCOL, REFUSAL_SHORT_TRAILER, ret_refusal);
 
     ret_frame->type = type;
-    ret_frame->flags = bytes_load_u16(bytes + OFFSET_FLAGS);
-    ret_frame->minor = bytes[OFFSET_MINOR];
+    ret_frame->flags = flags & row->flags;
+    ret_frame->minor = minor;
     ret_frame->length = length;
     ret_frame->request_id = bytes_load_u64(bytes + OFFSET_REQUEST_ID);
     ret_frame->body = bytes + FRAME_HEADER_BYTES;
-    ret_frame->body_length = length - FRAME_HEADER_BYTES;
-    *ret_row = row;
-    return 0;
-}
-
-/* What the type says about a frame that is wholly there. Returns its length. */
-static int frame_check(struct frame *frame, const struct frame_row *row, struct frame *ret_frame, enum refusal *ret_refusal)
-{
-    if (LIKELY(row->name)) {
-        if (UNLIKELY((frame->flags & ~row->flags) != 0)) {
-            if (!frame_is_newer(frame))
-                return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_FLAGS, ret_refusal);
-            frame->flags &= row->flags;
-        }
-        if (row->trailer) {
-            if (frame->body_length < FRAME_TRAILER_BYTES)
-                return frame_refuse(USHER_EPROTOCOL, REFUSAL_SHORT_TRAILER, ret_refusal);
-            frame->body_length -= FRAME_TRAILER_BYTES;
-        }
-    }
-    *ret_frame = *frame;
-    return (int)frame->length;
+    ret_frame->body_length = length - FRAME_HEADER_BYTES - trailer_bytes;
+    return (int)length;
 }
 
 int frame_decode_datagram(const uint8_t *bytes, size_t length, struct frame *ret_frame, enum refusal *ret_refusal)
 {
-    struct frame frame;
-    const struct frame_row *row;
     if (UNLIKELY(length < FRAME_HEADER_BYTES))
         return frame_refuse(USHER_EPROTOCOL, REFUSAL_SHORT_HEADER, ret_refusal);
-    int error = frame_header_decode(bytes, FRAME_UDP, &frame, &row, ret_refusal);
-    if (UNLIKELY(error < 0))
-        return error;
-    if (UNLIKELY(frame.length > length))
-        return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_LENGTH, ret_refusal);
-    return frame_check(&frame, row, ret_frame, ret_refusal);
+    return frame_decode(bytes, length, FRAME_UDP, ret_frame, ret_refusal);
 }
 
 int frame_decode_stream(const uint8_t *bytes, size_t length, struct frame *ret_frame, enum refusal *ret_refusal)
 {
-    struct frame frame;
-    const struct frame_row *row;
     if (UNLIKELY(length < FRAME_HEADER_BYTES)) {
         /* A stranger ("GET / HTTP/1.0" is shorter than a header) need not be waited for. */
         if (length > OFFSET_MAJOR && bytes_load_u16(bytes) != WIRE_MAGIC)
             return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_MAGIC, ret_refusal);
         return -EAGAIN;
     }
-    int error = frame_header_decode(bytes, FRAME_TCP, &frame, &row, ret_refusal);
-    if (UNLIKELY(error < 0))
-        return error;
-    if (frame.length > length)
-        return -EAGAIN;
-    return frame_check(&frame, row, ret_frame, ret_refusal);
+    return frame_decode(bytes, length, FRAME_TCP, ret_frame, ret_refusal);
 }
 
 bool frame_answerable(const uint8_t *bytes, size_t length, uint64_t *ret_request_id, uint32_t *ret_limit)
