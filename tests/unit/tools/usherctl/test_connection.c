@@ -21,6 +21,17 @@ static void setup(void)
     cr_assert_not_null(mkdtemp(folder));
 }
 
+static void teardown(void)
+{
+    static const char *const names[] = {"usher-a.sock", "usher-b.sock", "usher-dead.sock", "dead.sock", "silent.sock"};
+    char path[128];
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
 static const char *path_of(const char *name)
 {
     static char path[128];
@@ -73,7 +84,7 @@ static int call_served(struct server *server, json_t **answer, struct conf_error
     return code;
 }
 
-Test(connection, missing_socket_is_unreachable, .init = setup)
+Test(connection, missing_socket_is_unreachable, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -81,7 +92,7 @@ Test(connection, missing_socket_is_unreachable, .init = setup)
     cr_expect_not_null(strstr(why.text, "is the daemon running"), "%s", why.text);
 }
 
-Test(connection, dead_socket_is_unreachable, .init = setup)
+Test(connection, dead_socket_is_unreachable, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -101,7 +112,7 @@ Test(connection, too_long_path_is_refused)
     cr_expect_eq(call(path, NS_PER_S, &answer, &why), EXIT_CODE_FAILED);
 }
 
-Test(connection, silent_daemon_is_given_up, .init = setup)
+Test(connection, silent_daemon_is_given_up, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -111,7 +122,7 @@ Test(connection, silent_daemon_is_given_up, .init = setup)
     close(fd);
 }
 
-Test(connection, closing_daemon_is_unreachable, .init = setup)
+Test(connection, closing_daemon_is_unreachable, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -120,7 +131,7 @@ Test(connection, closing_daemon_is_unreachable, .init = setup)
     cr_expect_not_null(strstr(why.text, "closed the connection"), "%s", why.text);
 }
 
-Test(connection, foreign_server_is_named_so, .init = setup)
+Test(connection, foreign_server_is_named_so, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -129,7 +140,7 @@ Test(connection, foreign_server_is_named_so, .init = setup)
     cr_expect_not_null(strstr(why.text, "is no daemon of Usher"), "%s", why.text);
 }
 
-Test(connection, answer_arrives_and_words_keep_their_spaces, .init = setup)
+Test(connection, answer_arrives_and_words_keep_their_spaces, .init = setup, .fini = teardown)
 {
     struct conf_error why;
     json_t *answer = NULL;
@@ -140,7 +151,7 @@ Test(connection, answer_arrives_and_words_keep_their_spaces, .init = setup)
     json_decref(answer);
 }
 
-Test(find, empty_folder_is_unreachable, .init = setup)
+Test(find, empty_folder_is_unreachable, .init = setup, .fini = teardown)
 {
     char path[PATH_MAX];
     struct conf_error why;
@@ -149,7 +160,7 @@ Test(find, empty_folder_is_unreachable, .init = setup)
     cr_expect_eq(find_socket(folder, path, &why), EXIT_CODE_UNREACHABLE);
 }
 
-Test(find, several_are_listed, .init = setup)
+Test(find, several_are_listed, .init = setup, .fini = teardown)
 {
     char path[PATH_MAX];
     struct conf_error why;
@@ -162,7 +173,7 @@ Test(find, several_are_listed, .init = setup)
     close(b);
 }
 
-Test(find, only_living_one_is_taken, .init = setup)
+Test(find, only_living_one_is_taken, .init = setup, .fini = teardown)
 {
     char path[PATH_MAX];
     struct conf_error why;

@@ -1,0 +1,249 @@
+/* The server on a real loop: client and server take turns on one thread, so that nothing depends on time. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/http/server.h"
+#include "core/io/loop.h"
+
+static struct loop *loop;
+static struct http_server *server;
+static size_t handled;
+static char answer[1 << 20];
+
+static int on_request(void *context, const struct http_request *request, struct http_answer *ret_answer)
+{
+    (void)context;
+    handled++;
+    if (strcmp(request->path, "/fail") == 0)
+        return -EIO;
+    if (strcmp(request->path, "/large") == 0) {
+        static char large[300000];
+        memset(large, 'x', sizeof(large));
+        return buffer_append(&ret_answer->body, large, sizeof(large));
+    }
+    if (strcmp(request->path, "/none") == 0)
+        ret_answer->status = 404;
+    return buffer_print(&ret_answer->body, "path %s query %s", request->path, request->query);
+}
+
+static void setup(void)
+{
+    struct loop_config config;
+    struct http_config http = {.on_request = on_request};
+    loop_config_init(&config);
+    config.kind = LOOP_EPOLL;
+    cr_assert_eq(loop_new(&config, &loop), 0);
+    http.loop = loop;
+    cr_assert_eq(address_parse("127.0.0.1:0", &http.address), 0);
+    cr_assert_eq(http_server_new(&http, &server), 0);
+}
+
+static void teardown(void)
+{
+    http_server_free(server);
+    loop_free(loop);
+}
+
+TestSuite(server, .init = setup, .fini = teardown);
+
+static void run(void)
+{
+    for (int i = 0; i < 8; i++)
+        cr_assert_eq(loop_run_once(loop, 0), 0);
+}
+
+static int client(void)
+{
+    struct sockaddr_storage address;
+    struct address listening = http_server_address(server);
+    socklen_t length = address_to_socket(&listening, &address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&address, length), 0);
+    return fd;
+}
+
+static void say(int fd, const char *bytes)
+{
+    cr_assert_eq(send(fd, bytes, strlen(bytes), MSG_NOSIGNAL), (ssize_t)strlen(bytes));
+    run();
+}
+
+/* What has come so far; *ret_closed: and no more will. */
+static const char *hear(int fd, bool *ret_closed)
+{
+    size_t length = 0;
+    *ret_closed = false;
+    for (struct pollfd watch = {.fd = fd, .events = POLLIN}; poll(&watch, 1, 20) > 0;) {
+        ssize_t got = recv(fd, answer + length, sizeof(answer) - 1 - length, MSG_DONTWAIT);
+        if (got <= 0) {
+            *ret_closed = true;
+            break;
+        }
+        length += (size_t)got;
+        run();
+    }
+    answer[length] = '\0';
+    return answer;
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, part)); at++)
+        count++;
+    return count;
+}
+
+Test(server, busy_port_is_refused)
+{
+    struct http_server *second = NULL;
+    struct http_config http = {.loop = loop, .address = http_server_address(server), .on_request = on_request};
+    cr_expect_eq(http_server_new(&http, &second), -EADDRINUSE);
+    cr_expect_null(second);
+}
+
+Test(server, garbage_gets_400_and_the_end)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "\x16\x03\x01 hello\r\n\r\n");
+    cr_expect_not_null(strstr(hear(fd, &closed), "HTTP/1.1 400 Bad Request\r\n"));
+    cr_expect(closed);
+    cr_expect_eq(handled, 0);
+    close(fd);
+}
+
+Test(server, wrong_method_is_told_the_right_ones)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "POST /metrics HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "HTTP/1.1 405 Method Not Allowed\r\n"), "%s", text);
+    cr_expect_not_null(strstr(text, "\r\nAllow: GET, HEAD\r\n"));
+    close(fd);
+}
+
+Test(server, body_is_refused_and_what_follows_is_not_taken_for_a_request)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "GET /a HTTP/1.1\r\nContent-Length: 30\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+    cr_expect_eq(count_of(hear(fd, &closed), "HTTP/1.1 "), 1);
+    cr_expect_not_null(strstr(answer, " 413 "));
+    cr_expect(closed);
+    cr_expect_eq(handled, 0);
+    close(fd);
+}
+
+Test(server, failing_handler_is_500)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "GET /fail HTTP/1.1\r\n\r\n");
+    cr_expect_not_null(strstr(hear(fd, &closed), "HTTP/1.1 500 "));
+    close(fd);
+}
+
+Test(server, reset_by_the_client_is_survived)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    bool closed;
+    int fd = client();
+    say(fd, "GET /large HTTP/1.1\r\n\r\n");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    close(fd);
+    run();
+    fd = client();
+    say(fd, "GET / HTTP/1.1\r\n\r\n");
+    cr_expect_not_null(strstr(hear(fd, &closed), " 200 OK"));
+    close(fd);
+}
+
+Test(server, pipelining_without_reading_stops_being_answered)
+{
+    static char requests[100 * 32];
+    bool closed;
+    int fd = client();
+    for (int i = 0; i < 100; i++)
+        memcpy(requests + strlen(requests), "GET /large HTTP/1.1\r\n\r\n", 24);
+    say(fd, requests);
+    for (int i = 0; i < 100; i++)
+        run();
+    cr_expect_lt(handled, 50, "30 MB must not pile up: %zu handled", handled);
+    close(fd);
+    run();
+    (void)closed;
+}
+
+Test(server, too_many_connections_push_out_the_idle)
+{
+    int fds[HTTP_CONNECTIONS_MAX + 1];
+    bool closed;
+    for (int i = 0; i <= HTTP_CONNECTIONS_MAX; i++) {
+        fds[i] = client();
+        run();
+    }
+    say(fds[HTTP_CONNECTIONS_MAX], "GET / HTTP/1.1\r\n\r\n");
+    cr_expect_not_null(strstr(hear(fds[HTTP_CONNECTIONS_MAX], &closed), " 200 OK"));
+    hear(fds[0], &closed);
+    cr_expect(closed);
+    for (int i = 0; i <= HTTP_CONNECTIONS_MAX; i++)
+        close(fds[i]);
+}
+
+Test(server, dripping_request_is_answered_once_it_is_whole)
+{
+    bool closed;
+    int fd = client();
+    for (const char *at = "GET /x?y=1 HTTP/1.1\r\nHost: a\r\n\r\n"; *at; at++)
+        say(fd, (const char[]){*at, '\0'});
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "\r\n\r\npath /x query y=1"), "%s", text);
+    cr_expect_not(closed, "kept alive");
+    close(fd);
+}
+
+Test(server, pipelined_requests_are_answered_in_order)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "GET /1 HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    const char *first = strstr(text, "path /1"), *second = strstr(text, "path /none"), *third = strstr(text, "path /3");
+    cr_assert(first && second && third && first < second && second < third, "%s", text);
+    cr_expect_eq(count_of(text, " 404 Not Found"), 1);
+    cr_expect(closed);
+    close(fd);
+}
+
+Test(server, head_has_the_length_and_no_body)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "HEAD /x HTTP/1.0\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "\r\nContent-Length: 14\r\n"), "%s", text);
+    cr_expect_null(strstr(text, "path"));
+    cr_expect(closed, "HTTP/1.0 closes");
+    close(fd);
+}
+
+Test(server, large_answer_arrives_whole)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    const char *body = strstr(text, "\r\n\r\n");
+    cr_assert_not_null(body);
+    cr_expect_eq(strlen(body + 4), 300000);
+    cr_expect(closed);
+    close(fd);
+}
