@@ -162,9 +162,15 @@ struct loop {
 struct loop_backend {
     const char *name;
 
-    /* Sets loop->backend_state; on failure writes a line to loop->reason. config.backend_ctx is the owner's. */
+    /* Sets loop->backend_state, which loop_free gives to free(); on failure leaves it NULL and writes a line to loop->reason.
+     * config.backend_ctx is the backend's owner's. */
     int (*open)(struct loop *loop);
-    void (*close)(struct loop *loop); /* everything has ended, except when the loop's thread is gone */
+    /* Before the handles that are still open are released: when the loop's thread is gone, they could not be cancelled. */
+    void (*close)(struct loop *loop);
+
+    /* Around loop_run: what belongs to the thread rather than to the loop. */
+    void (*run_begin)(struct loop *loop);
+    void (*run_end)(struct loop *loop);
 
     uint64_t (*now_ns)(struct loop *loop);
     uint64_t (*wall_ms)(struct loop *loop);

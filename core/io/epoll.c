@@ -59,6 +59,7 @@ static int epoll_open_failed(struct loop *loop, const char *what)
     if (state->epoll_fd >= 0)
         (void)close(state->epoll_fd);
     free(state);
+    loop->backend_state = NULL;
     return error;
 }
 
@@ -90,8 +91,11 @@ static void epoll_close(struct loop *loop)
     (void)close(state->wake_fd);
     if (state->reserve_fd >= 0)
         (void)close(state->reserve_fd);
-    free(state);
-    loop->backend_state = NULL;
+}
+
+static void epoll_run_edge(struct loop *loop)
+{
+    (void)loop;
 }
 
 static uint64_t epoll_now_ns(struct loop *loop)
@@ -266,6 +270,8 @@ const struct loop_backend loop_backend_epoll = {
     .name = "epoll",
     .open = epoll_open,
     .close = epoll_close,
+    .run_begin = epoll_run_edge,
+    .run_end = epoll_run_edge,
     .now_ns = epoll_now_ns,
     .wall_ms = epoll_wall_ms,
     .wait = epoll_wait_backend,

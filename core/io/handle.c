@@ -50,6 +50,7 @@ int handle_init(struct handle *handle, struct loop *loop, enum handle_kind kind)
     slots->slot[index].handle = handle;
     *handle = (struct handle){.loop = loop, .slot = index, .fd = -1, .kind = (uint8_t)kind};
     list_init(&handle->link);
+    list_init(&handle->backend_link);
     list_append(&loop->handles, &handle->link);
     return 0;
 }
@@ -66,22 +67,23 @@ void handle_done(struct handle *handle)
     list_remove(&handle->link);
 }
 
-void handle_end(struct handle *handle, bool shut_down)
+void handle_cancel(struct handle *handle)
 {
     struct loop *loop = handle->loop;
+    list_remove(&handle->link);
+    loop->backend->cancel(loop, handle);
+    list_append(handle->operations == 0 ? &loop->ended : &loop->ending, &handle->link);
+    if (handle->operations != 0 && !timer_is_running(&loop->ending_timer))
+        timer_start(loop, &loop->ending_timer, loop->now_ns + HANDLE_CANCEL_RETRY_MS * NS_PER_MS);
+}
+
+void handle_end(struct handle *handle, bool shut_down)
+{
     if (handle->ending)
         return;
     handle->ending = true;
     handle->shut_down = shut_down;
-    list_remove(&handle->link);
-    loop->backend->cancel(loop, handle);
-    if (handle->operations == 0) {
-        list_append(&loop->ended, &handle->link);
-        return;
-    }
-    list_append(&loop->ending, &handle->link);
-    if (!timer_is_running(&loop->ending_timer))
-        timer_start(loop, &loop->ending_timer, loop->now_ns + HANDLE_CANCEL_RETRY_MS * NS_PER_MS);
+    handle_cancel(handle);
 }
 
 void handle_operation_end(struct handle *handle, enum handle_operation operation)

@@ -30,6 +30,7 @@ enum handle_operation {
     OPERATION_SEND = 2,
     OPERATION_CONNECT = 4,
     OPERATION_CANCEL = 8,
+    OPERATION_PAUSE = 16, /* cancels a receive, but nothing else */
 };
 
 /* A cancellation can miss an operation that is just being moved about in the kernel: it is repeated at this interval. */
@@ -44,6 +45,7 @@ struct handle {
     bool ending;
     bool shut_down; /* when ending: also shut the connection down */
     uint32_t backend_events; /* the backend's own */
+    struct list_link backend_link;
     struct list_link link; /* in loop->handles, loop->ending or loop->ended */
 };
 
@@ -81,6 +83,9 @@ void handle_done(struct handle *handle);
 
 /* Begins to end it: the kind's finish function is called at the end of the batch in which its last operation ended. */
 void handle_end(struct handle *handle, bool shut_down);
+
+/* For the loop: cancels once more what an ending handle still has in flight. */
+void handle_cancel(struct handle *handle);
 
 /* For backends. */
 static inline void handle_operation_begin(struct handle *handle, enum handle_operation operation)

@@ -28,14 +28,10 @@ static void loop_on_ending_timer(void *ctx, struct timer *timer)
 {
     struct loop *loop = ctx;
     struct list_link ending;
+    (void)timer;
     list_take_all(&loop->ending, &ending);
-    for (struct list_link *link; (link = list_take_first(&ending)) != NULL;) {
-        struct handle *handle = CONTAINER_OF(link, struct handle, link);
-        list_append(&loop->ending, &handle->link);
-        loop->backend->cancel(loop, handle);
-    }
-    if (!list_is_empty(&loop->ending))
-        timer_start(loop, timer, loop->now_ns + HANDLE_CANCEL_RETRY_MS * NS_PER_MS);
+    while (!list_is_empty(&ending))
+        handle_cancel(CONTAINER_OF(ending.next, struct handle, link));
 }
 
 static void loop_init(struct loop *loop, const struct loop_config *config)
@@ -138,6 +134,7 @@ void loop_free(struct loop *loop)
     while (loop->timers != NULL)
         timer_stop(loop->timers);
     slots_done(&loop->slots);
+    free(loop->backend_state);
     free(loop);
 }
 
@@ -229,10 +226,12 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 int loop_run(struct loop *loop)
 {
     int error = 0;
+    loop->backend->run_begin(loop);
     while (error == 0 && !atomic_load_explicit(&loop->stopping, memory_order_acquire))
         error = loop_run_once(loop, LOOP_FOREVER);
     atomic_store_explicit(&loop->stopping, false, memory_order_relaxed);
     loop_flush(loop);
+    loop->backend->run_end(loop);
     return error;
 }
 

@@ -201,13 +201,15 @@ TEST_BOTH(listener, running_out_of_descriptors_without_idle_ones_sheds)
     struct listener_config config;
     listener_config_init(&config);
     struct listener *listener = server_listen(loop, &config);
+    descriptors_limit(8); /* before the first accept: a multishot one remembers the limit of its start */
     int first = fixture_stream_client(listener_local_address(listener));
     fixture_run_until(loop, &server.accepted, 1);
     static uint8_t bytes[200000];
     while (stream_send(server.stream[0], bytes, sizeof(bytes)) == 0)
         fixture_run_for(loop, 1);
     int second = fixture_stream_client(listener_local_address(listener));
-    descriptors_limit(0);
+    while (dup(0) >= 0)
+        continue;
     fixture_run_for(loop, 20);
     expect_end(second);
     cr_expect_eq(server.closed, 0);

@@ -156,7 +156,7 @@ TEST_BOTH(udp, receive_buffers_are_valid_in_the_hook)
     struct echo *echo = echo_open_default(loop);
     echo->from_hook = true;
     int client = fixture_udp_client(udp_local_address(echo->udp));
-    char text[16];
+    char text[24];
     for (int i = 0; i < 200; i++) {
         snprintf(text, sizeof(text), "request %d", i);
         client_send(client, text);
