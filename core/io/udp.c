@@ -236,8 +236,8 @@ void udp_event_receive_failed(struct udp *udp, int error)
 /* Not for want of room, which passes. */
 static bool udp_is_peers_error(int error)
 {
-    return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN || error == -ENETDOWN ||
-           error == -EPERM || error == -EACCES;
+    return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ENETUNREACH || error == -EHOSTDOWN ||
+           error == -ENETDOWN || error == -EPERM || error == -EACCES;
 }
 
 void udp_event_send_failed(struct udp *udp, uint32_t packet_count, int error)

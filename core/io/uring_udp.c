@@ -7,6 +7,10 @@
 #include "core/io/socket.h"
 #include "core/io/uring.h"
 
+/* Room for a name in front of each datagram: a multiple of 8, so that the control message and the payload behind it are aligned. */
+#define URING_NAME_BYTES 32u
+_Static_assert(URING_NAME_BYTES >= sizeof(union socket_name), "every name fits");
+
 struct uring_udp_message {
     struct msghdr header;
     struct iovec bytes;
@@ -49,7 +53,7 @@ static void uring_udp_free(struct uring_state *state, struct uring_udp *own)
 
 static int uring_udp_allocate(struct uring_state *state, struct uring_udp *own, const struct udp_config *config)
 {
-    own->layout.msg_namelen = sizeof(union socket_name);
+    own->layout.msg_namelen = URING_NAME_BYTES;
     own->layout.msg_controllen = config->segmentation ? sizeof(union socket_control) : 0;
     own->held = calloc(config->receive_buffers, sizeof(*own->held));
     bool messages = config->segmentation || !state->send_address;
@@ -117,7 +121,7 @@ __attribute__((noinline, cold)) static void uring_udp_failed(struct loop *loop, 
     if (error == -ENOBUFS)
         LOOP_COUNT(loop, receive_buffers_exhausted, 1);
     else if (!udp->handle.ending)
-        LOOP_COUNT(loop, datagram_receive_errors, 1);
+        udp_event_receive_failed(udp, error);
 }
 
 void uring_udp_received(struct loop *loop, struct udp *udp, int result, uint32_t flags)
