@@ -9,6 +9,7 @@
 
 #include "client/ask.h"
 #include "client/exchange.h"
+#include "client/gate.h"
 #include "client/include/usher/usher.h"
 #include "client/inquiry.h"
 #include "client/locate.h"
@@ -55,6 +56,7 @@ struct usher_client {
     struct ask_world world; /* the above, for asks */
     struct exchanger *exchanger;
     struct locate locate;
+    struct gate gate;
     struct calls calls;
     struct map served; /* services an address was had for → 1 */
     bool has_feedback; /* on the last job, for the next request to carry */

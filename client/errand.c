@@ -348,7 +348,7 @@ static void errand_on_answer(void *ctx, struct inquiry *inquiry)
         bool known = inquiry->ask.error == USHER_EUNREACHABLE ? client->locate.known
                                                               : map_get(&client->served, &errand->service_id) != MAP_NONE;
         bool excluded = inquiry->request.exclude_count > errand->job.exclude_count;
-        if (errand->job.exclude_count == 0 || errand->message[0] == '\0')
+        if (errand->job.tries == 0)
             inquiry_describe(inquiry, errand->message);
         errand_step(errand, job_on_no_address(&errand->job, inquiry->ask.error, known || excluded, errand_now_ns(errand),
                                               &client->random));

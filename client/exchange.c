@@ -139,7 +139,7 @@ static int exchange_channel_get(struct exchanger *exchanger, enum frame_transpor
 {
     struct exchange_channel *channel;
     for (channel = exchanger->channels; channel; channel = channel->next) {
-        if (!channel->retired && channel->count < EXCHANGES_PER_CHANNEL && channel_transport(channel->channel) == transport &&
+        if (!channel->retired && channel_transport(channel->channel) == transport &&
             address_equal(channel_dispatcher(channel->channel), dispatcher)) {
             *ret_channel = channel;
             return 0;

@@ -1,8 +1,7 @@
 /* exchange - one request to one dispatcher and the wait for its reply.
  *
  * Replies are told apart by their request ID; late ones, duplicates and strangers' are ignored. Requests to one dispatcher share a
- * channel, up to EXCHANGES_PER_CHANNEL at a time; after a silence the channel takes no more of them, so that the next one leaves
- * from another source port.
+ * channel; after a silence the channel takes no more of them, so that the next one leaves from another source port.
  * Invariant: after exchange_send exactly one of on_reply and on_failure is called, never from inside a call of the owner, unless
  * exchange_cancel comes first.
  * Thread: the loop's. Memory: an exchange is a member of its owner; the exchanger frees its channels in exchanger_free, when no
@@ -16,9 +15,6 @@
 #include "client/channel.h"
 #include "core/base/random.h"
 #include "core/io/timer.h"
-
-/* Replies to so many fit into a socket's default receive buffer. */
-#define EXCHANGES_PER_CHANNEL 128
 
 struct exchanger;
 struct exchange;

@@ -18,8 +18,11 @@ static void inquiry_end(struct inquiry *inquiry)
     inquiry->client = NULL;
     if (inquiry->ask.error < 0 && inquiry->kind == INQUIRY_ADDRESS)
         client->stats.ask_failures++;
+    if (inquiry->place == INQUIRY_ADMITTED)
+        gate_done(client);
     locate_update(client);
     inquiry->on_done(inquiry->ctx, inquiry);
+    gate_update(client);
 }
 
 static void inquiry_step(struct inquiry *inquiry, enum ask_step step)
@@ -186,38 +189,44 @@ void inquiry_start(struct inquiry *inquiry, struct usher_client *client, enum in
     inquiry->last_failure = 0;
     inquiry->on_done = on_done;
     inquiry->ctx = ctx;
-    inquiry->waiting = false;
+    inquiry->place = INQUIRY_OUTSIDE;
     inquiry->exchange.exchanger = NULL;
     inquiry->ask = (struct ask){0};
     if (kind == INQUIRY_ADDRESS)
         client->stats.asks++;
-    if (kind == INQUIRY_ADDRESS && !client->locate.known)
-        locate_wait(client, inquiry);
+    if (kind == INQUIRY_ADDRESS)
+        gate_enter(client, inquiry);
     else
         inquiry_step(inquiry, ask_start(&inquiry->ask, &client->world, loop_now_ns(client->loop)));
 }
 
-void inquiry_location_known(struct inquiry *inquiry, const struct inquiry *location)
+void inquiry_admitted(struct inquiry *inquiry)
 {
     struct usher_client *client = inquiry->client;
-    if (location->ask.error < 0) {
-        inquiry->ask = location->ask;
-        inquiry->refusal = location->refusal;
-        inquiry->last_failure = location->last_failure;
-        inquiry_end(inquiry);
-        return;
-    }
+    inquiry->place = INQUIRY_ADMITTED;
     inquiry_step(inquiry, ask_start(&inquiry->ask, &client->world, loop_now_ns(client->loop)));
+}
+
+void inquiry_turned_away(struct inquiry *inquiry, const struct inquiry *location)
+{
+    inquiry->ask = location->ask;
+    inquiry->refusal = location->refusal;
+    inquiry->last_failure = location->last_failure;
+    inquiry_end(inquiry);
 }
 
 void inquiry_cancel(struct inquiry *inquiry)
 {
-    if (!inquiry->client)
+    struct usher_client *client = inquiry->client;
+    if (!client)
         return;
-    if (inquiry->waiting)
-        locate_wait_cancel(inquiry->client, inquiry);
+    if (inquiry->place == INQUIRY_WAITING)
+        gate_leave(client, inquiry);
+    if (inquiry->place == INQUIRY_ADMITTED)
+        gate_done(client);
     exchange_cancel(&inquiry->exchange);
     inquiry->client = NULL;
+    gate_update(client);
 }
 
 void inquiry_describe(const struct inquiry *inquiry, char message[static USHER_MESSAGE_BYTES])

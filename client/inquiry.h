@@ -1,6 +1,6 @@
 /* inquiry - a question to dispatchers under way: the shell round client/ask.h. Sends the attempts, decodes the replies.
  *
- * A question for addresses waits until the client knows its own region (C4: the first request is a Location_Request).
+ * A question for addresses goes through the gate (client/gate.h) first.
  * Thread: the loop's. Memory: a member of its owner. Nothing blocks. */
 #pragma once
 
@@ -21,6 +21,12 @@ enum inquiry_kind {
     INQUIRY_LOCATION, /* what it brings goes to the client's dispatchers */
 };
 
+enum inquiry_place {
+    INQUIRY_OUTSIDE, /* a location needs no gate */
+    INQUIRY_WAITING,
+    INQUIRY_ADMITTED,
+};
+
 /* inquiry->ask says how it went. May be called from within inquiry_start. */
 typedef void inquiry_done_function(void *ctx, struct inquiry *inquiry);
 
@@ -36,8 +42,8 @@ struct inquiry {
     int last_failure; /* of the last attempt that was not answered */
     inquiry_done_function *on_done;
     void *ctx;
-    bool waiting; /* for the location */
-    struct inquiry *previous; /* among those waiting */
+    enum inquiry_place place;
+    struct inquiry *previous; /* among those waiting at the gate */
     struct inquiry *next;
 };
 
@@ -45,8 +51,9 @@ struct inquiry {
 void inquiry_start(struct inquiry *inquiry, struct usher_client *client, enum inquiry_kind kind, inquiry_done_function *on_done,
                    void *ctx);
 
-/* The location is known, or could not be had: error < 0. Goes on, or ends with that error. */
-void inquiry_location_known(struct inquiry *inquiry, const struct inquiry *location);
+/* From the gate: go on, or end as the location did. */
+void inquiry_admitted(struct inquiry *inquiry);
+void inquiry_turned_away(struct inquiry *inquiry, const struct inquiry *location);
 
 /* on_done is not called any more. One that is not under way: no-op. */
 void inquiry_cancel(struct inquiry *inquiry);

@@ -69,7 +69,7 @@ enum job_step job_on_no_address(struct job *job, int error, bool hopeful, uint64
     if (!hopeful && job->exclude_count == 0)
         return job_end(job, error, JOB_NOT_STARTED);
     /* What the last node said tells more than that there is none besides. */
-    return job_pause(job, job->exclude_count > 0 && job->error ? job->error : error, 0, now_ns, random);
+    return job_pause(job, job->tries > 0 ? job->error : error, 0, now_ns, random);
 }
 
 void job_on_address(struct job *job, const struct address *node)

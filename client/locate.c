@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "client/client.h"
-#include "core/base/check.h"
 #include "core/base/errors.h"
 #include "core/wire/address_path.h"
 
@@ -36,7 +35,6 @@ static void probe_free(struct probe *probe)
 void locate_done(struct usher_client *client)
 {
     struct locate *locate = &client->locate;
-    CHECK(locate->waiting_first == NULL);
     if (locate->asking)
         inquiry_cancel(&locate->inquiry);
     while (locate->probes)
@@ -46,52 +44,23 @@ void locate_done(struct usher_client *client)
 
 /* The first location */
 
-static void locate_unlink(struct locate *locate, struct inquiry *inquiry)
-{
-    if (inquiry->next)
-        inquiry->next->previous = inquiry->previous;
-    else
-        locate->waiting_last = inquiry->previous;
-    if (inquiry->previous)
-        inquiry->previous->next = inquiry->next;
-    else
-        locate->waiting_first = inquiry->next;
-    inquiry->waiting = false;
-}
-
 static void locate_on_done(void *ctx, struct inquiry *location)
 {
     struct usher_client *client = ctx;
-    struct locate *locate = &client->locate;
-    locate->asking = false;
-    /* Ends: whoever is told that it failed asks again in a later batch at the soonest. */
-    while (locate->waiting_first) {
-        struct inquiry *inquiry = locate->waiting_first;
-        locate_unlink(locate, inquiry);
-        inquiry_location_known(inquiry, location);
-    }
+    client->locate.asking = false;
+    if (location->ask.error < 0)
+        gate_turn_away(client, location);
+    else
+        gate_update(client);
 }
 
-void locate_wait(struct usher_client *client, struct inquiry *inquiry)
+void locate_start(struct usher_client *client)
 {
     struct locate *locate = &client->locate;
-    inquiry->waiting = true;
-    inquiry->next = NULL;
-    inquiry->previous = locate->waiting_last;
-    if (inquiry->previous)
-        inquiry->previous->next = inquiry;
-    else
-        locate->waiting_first = inquiry;
-    locate->waiting_last = inquiry;
     if (locate->asking)
         return;
     locate->asking = true;
     inquiry_start(&locate->inquiry, client, INQUIRY_LOCATION, locate_on_done, client);
-}
-
-void locate_wait_cancel(struct usher_client *client, struct inquiry *inquiry)
-{
-    locate_unlink(&client->locate, inquiry);
 }
 
 /* Probes */

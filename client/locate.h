@@ -28,8 +28,6 @@ struct locate {
     bool known; /* some dispatcher has said where this client belongs */
     bool asking;
     struct inquiry inquiry; /* while asking */
-    struct inquiry *waiting_first; /* questions that wait for it */
-    struct inquiry *waiting_last;
     struct probe *probes;
     uint32_t probe_count;
     struct timer timer; /* for the next probe */
@@ -38,12 +36,11 @@ struct locate {
 
 void locate_init(struct usher_client *client);
 
-/* Probes end without a word; nothing may wait any more. */
+/* What is under way ends without a word. */
 void locate_done(struct usher_client *client);
 
-/* The inquiry is told when the location is known. */
-void locate_wait(struct usher_client *client, struct inquiry *inquiry);
-void locate_wait_cancel(struct usher_client *client, struct inquiry *inquiry);
+/* Asks for the first location, unless that is under way; the gate hears how it went. */
+void locate_start(struct usher_client *client);
 
 /* Something happened to a dispatcher: sends the probes that are due and sets the time of the next one. */
 void locate_update(struct usher_client *client);
