@@ -13,6 +13,17 @@
 /* Between two messages out of turn to one rm, whatever it asks for. */
 #define EXTRA_GAP_NS (100 * NS_PER_MS)
 
+const char *heartbeat_state_name(enum heartbeat_state state)
+{
+    static const char *const names[] = {
+        [HEARTBEAT_SEEKING] = "seeking",
+        [HEARTBEAT_REACHED] = "reached",
+        [HEARTBEAT_LOST] = "lost",
+        [HEARTBEAT_REFUSED] = "refused",
+    };
+    return names[state];
+}
+
 void heartbeats_init(struct heartbeats *heartbeats, const struct address *rms, uint32_t rm_count, uint16_t region,
                      uint64_t interval_ns, double phase, uint64_t now_ns)
 {

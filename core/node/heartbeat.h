@@ -29,6 +29,9 @@ enum heartbeat_state {
     HEARTBEAT_REFUSED,
 };
 
+/* "seeking", "reached", "lost", "refused". */
+const char *heartbeat_state_name(enum heartbeat_state state);
+
 enum heartbeat_message {
     HEARTBEAT_NOTHING,
     HEARTBEAT_REGISTER,

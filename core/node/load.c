@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+const char *const load_part_names[LOAD_PARTS] = {"cpu", "memory", "disk", "queue"};
+
 int load_init(struct load *load, const struct load_config *config)
 {
     if (config->slots == 0 || config->samples_max == 0 || config->samples_max > LOAD_SAMPLES_MAX || !(config->queue_factor > 0))

@@ -20,6 +20,9 @@ enum load_part {
     LOAD_PARTS,
 };
 
+/* "cpu", "memory", "disk", "queue": as in --load-weights. */
+extern const char *const load_part_names[LOAD_PARTS];
+
 /* What the disk's share is of. */
 enum load_disk {
     LOAD_DISK_BUSY, /* the time: the busiest disk's */

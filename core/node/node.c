@@ -69,10 +69,11 @@ static void enter_phase(struct node *node, enum node_phase phase)
     node->phase = phase;
     if (before < NODE_LEAVING)
         announcer_hasten(node);
-    if (before < NODE_REFUSING && phase >= NODE_REFUSING)
+    bool refuses = before < NODE_REFUSING && phase >= NODE_REFUSING;
+    if (refuses)
         node->refusing_ns = loop_now_ns(node->loop);
     for (struct connection *connection = node->connections; connection != NULL; connection = connection->next) {
-        if (phase == NODE_REFUSING)
+        if (refuses)
             for (struct job *job = connection->jobs, *next; job != NULL; job = next) {
                 next = job->next;
                 job_drop(node, job, USHER_ESHUTDOWN);

@@ -104,7 +104,9 @@ struct node_rm_stats {
 };
 
 struct node_stats {
+    uint16_t region;
     uint32_t slots;
+    uint32_t queue_max;
     uint32_t jobs_queued;
     uint32_t jobs_running;
     uint32_t connections;

@@ -52,7 +52,9 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
 {
     const struct node_board *board = &node->board;
     struct node_stats stats = {
+        .region = node->config.region,
         .slots = node->config.slots,
+        .queue_max = node->config.queue_max,
         .jobs_queued = executors_queued(node->executors),
         .jobs_running = executors_running(node->executors),
         .connections = get_u32(&board->connections),

@@ -1,0 +1,65 @@
+#include "core/node/node_json.h"
+
+#include "core/base/clock.h"
+
+static json_t *load_to_json(const struct load_report *load)
+{
+    json_t *object = json_pack("{s:f, s:f}", "index", (double)load->index, "per_job", (double)load->per_job);
+    for (uint32_t i = 0; i < LOAD_PARTS && object != NULL; i++)
+        if (json_object_set_new(object, load_part_names[i], json_real((double)load->mean[i])) < 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    return object;
+}
+
+static json_t *services_to_json(const struct node_stats *stats)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < stats->service_count && array != NULL; i++) {
+        const struct node_service_stats *service = &stats->services[i];
+        json_t *object = json_pack("{s:s, s:I, s:f}", "name", service->name, "jobs", (json_int_t)service->jobs, "mean_s",
+                                   (double)service->mean_s);
+        if (json_array_append_new(array, object) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+static json_t *rms_to_json(const struct node_stats *stats, uint64_t now_ns)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < stats->rm_count && array != NULL; i++) {
+        const struct node_rm_stats *rm = &stats->rms[i];
+        char text[ADDRESS_TEXT_BYTES];
+        json_t *object =
+            json_pack("{s:s, s:s, s:i, s:i}", "address", address_format(&rm->address, text), "state",
+                      heartbeat_state_name(rm->state), "region", (int)rm->region, "dispatchers", (int)rm->dispatchers);
+        if (object != NULL && rm->acknowledged_ns != 0 && now_ns >= rm->acknowledged_ns &&
+            json_object_set_new(object, "acknowledged_ms_ago",
+                                json_integer((json_int_t)((now_ns - rm->acknowledged_ns) / NS_PER_MS))) < 0) {
+            json_decref(object);
+            object = NULL;
+        }
+        if (json_array_append_new(array, object) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
+{
+    struct node_stats stats;
+    node_read_stats(node, &stats);
+    json_t *members = json_pack(
+        "{s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:f, s:b, s:b, s:o, s:o, s:o}", "region", (int)stats.region, "slots", (int)stats.slots,
+        "queue_max", (json_int_t)stats.queue_max, "jobs_queued", (json_int_t)stats.jobs_queued, "jobs_running",
+        (json_int_t)stats.jobs_running, "connections", (json_int_t)stats.connections, "dispatchers_counted",
+        (int)stats.dispatchers, "sleep_factor", stats.sleep_factor, "leaving", stats.leaving, "admin_drain", stats.admin_drain,
+        "load", load_to_json(&stats.load), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
+    json_object_set_new(object, "node", members); /* takes NULL as it is: adds nothing */
+}

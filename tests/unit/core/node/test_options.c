@@ -1,0 +1,129 @@
+/* What can be said to a node wrongly is refused in words. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/node/options.h"
+
+struct options {
+    struct node_options node;
+};
+
+static const struct conf_table tables[] = {{NODE_TABLE(struct options, node)}};
+static const struct conf_program program = {
+    .name = "node",
+    .summary = "is tested",
+    .description = "",
+    .options_bytes = sizeof(struct options),
+    .tables = tables,
+    .table_count = 1,
+};
+
+static struct options options;
+static struct node_config config;
+static struct conf_error why;
+
+#define ARGUMENTS_MAX 8
+
+static int parse(const char *const *arguments, uint32_t count)
+{
+    char texts[ARGUMENTS_MAX][256];
+    char *argv[ARGUMENTS_MAX + 1];
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "%s", arguments[i]);
+        argv[i] = texts[i];
+    }
+    argv[count] = NULL;
+    why.text[0] = '\0';
+    int r = conf_parse(&program, (int)count, argv, &options, NULL, &why);
+    return r < 0 ? r : node_config_from_options(&options.node, WIRE_NODE_WORKER, &config, &why);
+}
+
+#define PARSE(...)                                                                                                               \
+    parse((const char *const[]){"node", __VA_ARGS__}, sizeof((const char *const[]){"node", __VA_ARGS__}) / sizeof(char *))
+
+static void expect_refused(int r, const char *words)
+{
+    cr_expect_eq(r, -EINVAL);
+    cr_expect_not_null(strstr(why.text, words), "\"%s\" lacks \"%s\"", why.text, words);
+    cr_expect_null(strchr(why.text, '\n'));
+}
+
+Test(options, rm_is_needed)
+{
+    expect_refused(PARSE("--slots", "1"), "--rm");
+}
+
+Test(options, rm_must_be_an_address_to_send_to)
+{
+    expect_refused(PARSE("--rm", "0.0.0.0:7300"), "0.0.0.0:7300 is no address to send to");
+    expect_refused(PARSE("--rm", "127.0.0.1:0"), "127.0.0.1:0 is no address to send to");
+    expect_refused(PARSE("--rm", "127.0.0.1:1,127.0.0.1:1"), "given twice");
+}
+
+Test(options, attach_is_refused_by_name)
+{
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80"), "--attach is not built yet");
+}
+
+Test(options, samples_too_close_are_refused)
+{
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--load-window", "10ms", "--load-samples", "20"), "less than 1 ms apart");
+}
+
+Test(options, services_given_wrongly_are_refused)
+{
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,teleport"), "teleport");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,echo"), "same service");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a="), "no command");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a"), "no command");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a b=c"), "must be 1 to 63 characters");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,exec:echo=c"), "same service");
+}
+
+Test(options, too_many_services_are_refused)
+{
+    const char *arguments[] = {"node", "--rm", "127.0.0.1:7300", "--services", "echo,sleep,spin,digest,blob"};
+    cr_assert_eq(parse(arguments, 5), 0);
+    struct service_set set;
+    char *texts[NODE_SERVICES_MAX + 1];
+    char items[NODE_SERVICES_MAX + 1][32];
+    for (uint32_t i = 0; i <= NODE_SERVICES_MAX; i++) {
+        snprintf(items[i], sizeof(items[i]), "exec:s%u=true", i);
+        texts[i] = items[i];
+    }
+    struct conf_texts too_many = {.item = texts, .count = NODE_SERVICES_MAX + 1},
+                      fit = {.item = texts, .count = NODE_SERVICES_MAX};
+    cr_expect_eq(service_set_parse(&too_many, &set, &why), -EINVAL);
+    cr_expect_eq(service_set_parse(&fit, &set, &why), 0);
+    conf_done(&program, &options);
+}
+
+Test(options, defaults_are_those_of_the_design)
+{
+    cr_assert_eq(PARSE("--rm", "127.0.0.1:7300,127.0.0.1:7301"), 0, "%s", why.text);
+    cr_expect_eq(config.rm_count, 2);
+    cr_expect_eq(config.region, 1);
+    cr_expect_eq(config.services.count, 5);
+    cr_expect_geq(config.slots, 1);
+    cr_expect_eq(config.queue_max, 1024);
+    cr_expect_eq(config.heartbeat_ns, 1000000000);
+    cr_expect_eq(config.load_samples, 10);
+    cr_expect_float_eq(config.load_weights[LOAD_QUEUE], 0.5, 1e-6);
+    cr_expect_eq(config.queue_factor, 1);
+    cr_assert_eq(node_config_from_options(&options.node, WIRE_NODE_DISPATCHER, &config, &why), 0);
+    cr_expect_eq(config.queue_factor, 1.5f, "requirement D10");
+    conf_done(&program, &options);
+}
+
+Test(options, command_may_contain_commas)
+{
+    cr_assert_eq(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,exec:list=printf a,b,c", "--services", "sleep"), 0, "%s",
+                 why.text);
+    cr_assert_eq(config.services.count, 3);
+    cr_expect_str_eq(config.services.items[1].name, "list");
+    cr_expect_str_eq(config.services.items[1].command, "printf a,b,c");
+    cr_expect_str_eq(config.services.items[2].name, "sleep");
+    conf_done(&program, &options);
+}
