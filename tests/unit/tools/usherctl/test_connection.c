@@ -60,8 +60,14 @@ static void *serve(void *context)
 {
     struct server *server = context;
     int fd = accept(server->fd, NULL, NULL);
-    ssize_t got = recv(fd, server->request, sizeof(server->request) - 1, 0);
-    server->request[got > 0 ? got : 0] = '\0';
+    size_t length = 0;
+    ssize_t got = 1;
+    /* The line may come in pieces, and closing before its end would break the connection while usherctl still sends. */
+    while (got > 0 && memchr(server->request, '\n', length) == NULL) {
+        got = recv(fd, server->request + length, sizeof(server->request) - 1 - length, 0);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    server->request[length] = '\0';
     (void)!write(fd, server->answer, strlen(server->answer));
     close(fd);
     return NULL;
