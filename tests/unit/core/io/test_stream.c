@@ -222,7 +222,7 @@ TEST_BOTH(stream, carry_is_shown_again_with_more_behind_it)
     pair_open(loop, NULL);
     for (uint32_t i = 0; i < 12; i++) {
         uint32_t shown = server.shown;
-        cr_assert_eq(stream_send(client.stream, "abcdefghijkl" + i, 1), 0);
+        cr_assert_eq(stream_send(client.stream, &"abcdefghijkl"[i], 1), 0);
         fixture_run_until(loop, &server.shown, shown + 1);
         cr_expect_eq(server.received, (i + 1) / 4 * 4);
     }
