@@ -3,16 +3,21 @@
  *
  *     OPTION(kind, field, name, value, default, allowed, flags, help)         see core/daemon/options.def for an example
  *
- *     struct worker_options {                                    const struct conf_option worker_option_rows[] = {
- *     #define OPTION(kind, field, ...) CONF_TYPE_##kind field;   #define OPTION(...) CONF_ROW(struct worker_options, __VA_ARGS__)
- *     #include "worker/options.def"                              #include "worker/options.def"
- *     #undef OPTION                                              #undef OPTION
- *     };                                                         };
+ *     struct worker_options {
+ *     #define OPTION(kind, field, ...) CONF_TYPE_##kind field;
+ *     #include "worker/options.def"
+ *     #undef OPTION
+ *     };
+ *     const struct conf_option worker_option_rows[] = {
+ *     #define OPTION(...) CONF_ROW(struct worker_options, __VA_ARGS__)
+ *     #include "worker/options.def"
+ *     #undef OPTION
+ *     };
  *
  * A program composes several tables: each describes one member of the program's options struct.
  *
- * Thread: one; the struct belongs to the thread that parsed it. Memory: texts and lists in the struct are on the heap and belong to
- * it; conf_done frees them. Reads the configuration file, hence may block: for start and reload only. */
+ * Thread: one; the struct belongs to the thread that parsed it. Memory: texts and lists in the struct are on the heap and
+ * belong to it; conf_done frees them. Reads the configuration file, hence may block: for start and reload only. */
 #pragma once
 
 #include <stdbool.h>
@@ -156,22 +161,24 @@ void conf_error_set(struct conf_error *error, const char *format, ...) PRINTF_LI
 #define CONF_PRINTED 1
 
 /* Fills `options` (options_bytes of any content) from the defaults, the configuration file and the command line; later ones
- * win. argv[0] is skipped; ret_words may be NULL when program->words is. Returns 0, CONF_PRINTED, -EINVAL with ret_error set, or
- * -ENOMEM likewise. Only after 0 there is something to free with conf_done. A value given twice: the last one counts; lists grow. */
+ * win. argv[0] is skipped; ret_words may be NULL when program->words is. Returns 0, CONF_PRINTED, -EINVAL with ret_error set,
+ * or -ENOMEM likewise. Only after 0 there is something to free with conf_done. A value given twice: the last one counts; lists
+ * grow. */
 NODISCARD int conf_parse(const struct conf_program *program, int argc, char *const *argv, void *options,
                          struct conf_words *ret_words, struct conf_error *ret_error);
 
 void conf_done(const struct conf_program *program, void *options);
 
-/* Changes one option while the program runs; "name" is the row's. -EINVAL (unknown, not CONF_RUNTIME, value wrong) with ret_error. */
+/* Changes one option while the program runs; "name" is the row's. -EINVAL (unknown, not CONF_RUNTIME, value wrong) with
+ * ret_error. */
 NODISCARD int conf_set(const struct conf_program *program, void *options, const char *name, const char *value,
                        struct conf_error *ret_error);
 
 /* Called for each option in which two sets of options differ. */
 typedef void conf_on_difference(void *context, const struct conf_option *option);
 
-/* Moves those CONF_RUNTIME options of `fresh` that differ into `options` and calls on_change for each; calls on_refused for those that
- * differ and need a restart. `fresh` stays valid and is still to be freed. */
+/* Moves those CONF_RUNTIME options of `fresh` that differ into `options` and calls on_change for each; calls on_refused for
+ * those that differ and need a restart. `fresh` stays valid and is still to be freed. */
 void conf_apply(const struct conf_program *program, void *options, void *fresh, conf_on_difference *on_change,
                 conf_on_difference *on_refused, void *context);
 

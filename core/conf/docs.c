@@ -34,7 +34,7 @@ int docs_man_text(const char *prose, struct buffer *text)
 
 int docs_man_head(const char *name, int section, const char *summary, struct buffer *text)
 {
-    int error = buffer_print(text, ".\\\" Made from the tables of options; see tools/docs.\n.TH \"");
+    int error = buffer_print(text, ".\\\" Made from the tables of options by the program itself.\n.TH \"");
     for (const char *at = name; *at && error == 0; at++)
         error = buffer_print(text, "%c", toupper((unsigned char)*at));
     if (error == 0)

@@ -1,5 +1,5 @@
-/* The configuration file: lines `name = value` or `name value`; flags may stand alone. A # at the start of a line or after white space begins
- * a comment; a value in double quotes keeps its # and its spaces. */
+/* The configuration file: lines `name = value` or `name value`; flags may stand alone. A # at the start of a line or after
+ * white space begins a comment; a value in double quotes keeps its # and its spaces. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* --help: everything a table says, wrapped for a terminal. Texts are ASCII, so that a byte is a column. */
+/* --help: everything a table says, wrapped for a terminal. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +8,15 @@
 
 #define HELP_COLUMNS 100
 #define HELP_INDENT 28
+
+/* Columns that UTF-8 text takes: its characters. */
+static size_t text_columns(const char *text, size_t length)
+{
+    size_t columns = 0;
+    for (size_t i = 0; i < length; i++)
+        columns += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return columns;
+}
 
 /* Appends words, breaking lines; `column` is where the first word may begin. */
 static int print_wrapped(struct buffer *text, const char *prose, size_t indent, size_t column)
@@ -23,14 +32,14 @@ static int print_wrapped(struct buffer *text, const char *prose, size_t indent, 
             first = true;
             continue;
         }
-        if (length && !first && column + 1 + length > HELP_COLUMNS) {
+        if (length && !first && column + 1 + text_columns(prose, length) > HELP_COLUMNS) {
             error = buffer_print(text, "\n%*s", (int)indent, "");
             column = indent;
             first = true;
         }
         if (length && error == 0) {
             error = buffer_print(text, "%s%.*s", first ? "" : " ", (int)length, prose);
-            column += length + !first;
+            column += text_columns(prose, length) + !first;
             first = false;
         }
         prose += length + (prose[length] == ' ');
@@ -98,7 +107,7 @@ static int print_option(const struct conf_option *option, struct buffer *text)
     int error = letter ? buffer_print(text, "  -%c, --%s", letter, option->name) : buffer_print(text, "  --%s", option->name);
     if (error == 0 && option->value_name[0])
         error = buffer_print(text, " %s", option->value_name);
-    size_t column = text->length - begin;
+    size_t column = text_columns((const char *)text->bytes + begin, text->length - begin);
     if (error == 0 && column + 2 > HELP_INDENT) {
         error = buffer_print(text, "\n");
         column = 0;

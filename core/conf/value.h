@@ -6,8 +6,8 @@
 
 #define VALUE_ITEM_BYTES_MAX 4096
 
-/* Replaces the field's value; with `more`, adds to a list. On failure the field is untouched and ret_error says what would have been
- * right, without naming the option. -EINVAL, -ENOMEM. */
+/* Replaces the field's value; with `more`, adds to a list. On failure the field is untouched and ret_error says what would have
+ * been right, without naming the option. -EINVAL, -ENOMEM. */
 NODISCARD int value_parse(const struct conf_option *option, const char *text, bool more, void *field,
                           struct conf_error *ret_error);
 
@@ -27,6 +27,6 @@ NODISCARD int value_parse_weights(const struct conf_option *option, const char *
                                   struct conf_error *ret_error);
 NODISCARD int value_parse_number(const char *text, double *ret_number);
 
-/* Copies what stands before the next separator and moves the cursor behind it. False at the end; an item that is too long is cut, which
- * every parser refuses because nothing valid is that long. */
+/* Copies what stands before the next separator and moves the cursor behind it. False at the end; an item that is too long is
+ * cut, which every parser refuses because nothing valid is that long. */
 bool value_next_item(const char **cursor, char separator, char item[static VALUE_ITEM_BYTES_MAX]);

@@ -1,4 +1,5 @@
-/* Values that are lists. An empty text is an empty list, so that a configuration file or the command line can empty a default. */
+/* Values that are lists. An empty text is an empty list, so that a configuration file or the command line can empty a default.
+ * */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/check.h"
 #include "core/base/errors.h"
 #include "core/conf/conf.h"
 
@@ -119,6 +120,7 @@ static int request_run(const struct admin_table *tables, size_t table_count, con
                        struct admin_call *call)
 {
     void *state;
+    CHECK(request->count > 0 && request->words[0]);
     const struct admin_command *command = find_command(tables, table_count, request->words[0], &state);
     if (!command)
         return fail_unknown(tables, table_count, request->words[0], call);

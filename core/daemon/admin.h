@@ -1,5 +1,5 @@
-/* admin - commands of operators over a unix socket; `usherctl` is the client. A request is one line of words, or a JSON array of
- * strings; the answer is one line with a JSON object: {"ok":true,…} or {"ok":false,"error":NAME,"text":TEXT,"exit":N}.
+/* admin - commands of operators over a unix socket; `usherctl` is the client. A request is one line of words, or a JSON array
+ * of strings; the answer is one line with a JSON object: {"ok":true,…} or {"ok":false,"error":NAME,"text":TEXT,"exit":N}.
  *
  * Limits: lines of 4 KiB, 5 s for a line however it drips, 30 s idle, 16 connections. A client must not close its sending side
  * before it has its answer. Only root and the daemon's own user are served (SO_PEERCRED).

@@ -180,8 +180,8 @@ void admin_server_free(struct admin_server *server)
     if (!server)
         return;
     listener_close(server->listener);
-    while (server->first) {
-        struct admin_connection *connection = server->first;
+    for (struct admin_connection *connection = server->first, *next; connection; connection = next) {
+        next = connection->next;
         stream_set_handlers(connection->stream, NULL, NULL);
         stream_abort(connection->stream);
         connection_free(connection);

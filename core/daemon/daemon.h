@@ -7,8 +7,8 @@
  * SIGHUP: the configuration is read and checked again; options settable at run time are applied, of the others that changed the
  * log says that they need a restart. It also undoes what `usherctl set` changed.
  *
- * Thread: daemon_main runs the control loop on the calling thread; all hooks run there. These signals are blocked in every thread
- * that the program starts, so that they need no care; a child process must unblock them before its exec
+ * Thread: daemon_main runs the control loop on the calling thread; all hooks run there. These signals are blocked in every
+ * thread that the program starts, so that they need no care; a child process must unblock them before its exec
  * (posix_spawnattr_setsigmask). */
 #pragma once
 
@@ -31,12 +31,12 @@ struct daemon_options {
 #undef OPTION
 };
 
-/* How many rows options.def has. */
-enum {
-    DAEMON_OPTIONS = 0
-#define OPTION(...) +1
+/* Its rows, in order; the last name is their number. */
+enum daemon_option {
+#define OPTION(kind, field, ...) DAEMON_OPTION_##field,
 #include "core/daemon/options.def"
 #undef OPTION
+    DAEMON_OPTIONS,
 };
 
 extern const struct conf_option daemon_option_rows[DAEMON_OPTIONS];

@@ -1,5 +1,5 @@
-/* measures - everything countable about a daemon at one moment: sums of its threads' counters and loops, and its gauges. Filled when
- * somebody asks for /metrics or `usherctl stats`.
+/* measures - everything countable about a daemon at one moment: sums of its threads' counters and loops, and its gauges. Filled
+ * when somebody asks for /metrics or `usherctl stats`.
  *
  * Thread: the control loop's; counters and loops of other threads are read while they run. Memory: measures_done frees. */
 #pragma once

@@ -129,7 +129,7 @@ int metrics_document(struct buffer *text)
     static const char head[] = "| name | labels | programs | meaning |\n|---|---|---|---|\n";
     int error = buffer_print(text,
                              "# Metrics\n\nServed as Prometheus text on `GET /metrics` of each daemon's `--http` address, and by "
-                             "`usherctl stats`. Made from the tables by tools/docs.\n\n## Counters\n\n%s",
+                             "`usherctl stats`. Made from the tables by usher-docs.\n\n## Counters\n\n%s",
                              head);
     for (size_t i = 0; i < COUNTERS && error == 0; i++)
         error = document_row(text, counter_rows[i].programs, counter_rows[i].name, counter_rows[i].labels, counter_rows[i].help);

@@ -1,4 +1,5 @@
-/* state_dir - the folder where daemons keep their state and admin sockets when --state-dir is not given; usherctl looks there too.
+/* state_dir - the folder where daemons keep their state and admin sockets when --state-dir is not given; usherctl looks there
+ * too.
  * Thread: any that does not change the environment. Nothing blocks. */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* reader - takes HTTP/1.x requests out of a stream of bytes, one at a time (pipelining). Pure: bytes in, requests or a status out.
- * Any chunking of the bytes gives the same requests. (http-parser inside, RFC 9112.)
+/* reader - takes HTTP/1.x requests out of a stream of bytes, one at a time (pipelining); http-parser inside, RFC 9112. Pure:
+ * bytes in, a request or a status out; any chunking of the bytes gives the same requests.
  *
  * Thread: one owner. Memory: embedded in its owner; nothing is allocated. */
 #pragma once
@@ -26,8 +26,8 @@ struct http_reader {
 
 void http_reader_init(struct http_reader *reader);
 
-/* HTTP_READER_MORE: all bytes are taken, no request is complete. HTTP_READER_REQUEST: *ret_taken bytes end a GET or HEAD request.
- * Else a status of 400 … 505: answer it and close; the reader is of no more use. */
+/* HTTP_READER_MORE: all bytes are taken, no request is complete. HTTP_READER_REQUEST: *ret_taken bytes end a GET or HEAD
+ * request. Else a status of 400 … 505: answer it and close; the reader is of no more use. */
 int http_reader_feed(struct http_reader *reader, const uint8_t *bytes, size_t length, size_t *ret_taken);
 
 /* Of a complete request. */

@@ -200,8 +200,8 @@ void http_server_free(struct http_server *server)
     if (!server)
         return;
     listener_close(server->listener);
-    while (server->first) {
-        struct http_connection *connection = server->first;
+    for (struct http_connection *connection = server->first, *next; connection; connection = next) {
+        next = connection->next;
         stream_set_handlers(connection->stream, NULL, NULL);
         stream_abort(connection->stream);
         connection_free(connection);

@@ -1,5 +1,5 @@
-/* http - a small HTTP/1.1 server for machines that watch the daemons: GET and HEAD, keep-alive, pipelining; requests with a body are
- * refused with 413. Answers are whole texts, made at once.
+/* http - a small HTTP/1.1 server for machines that watch the daemons: GET and HEAD, keep-alive, pipelining; requests with a
+ * body are refused with 413. Answers are whole texts, made at once.
  *
  * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between
  * requests, 64 connections (the longest idle one gives way).
@@ -36,8 +36,8 @@ struct http_config {
     void *context;
 };
 
-/* Binds and listens; a port that is still busy from an exit a moment ago is waited for (≤ 1 s). -EADDRINUSE, -EADDRNOTAVAIL, -EACCES,
- * -ENOMEM … */
+/* Binds and listens; a port that is still busy from an exit a moment ago is waited for (≤ 1 s). -EADDRINUSE, -EADDRNOTAVAIL,
+ * -EACCES, -ENOMEM … */
 NODISCARD int http_server_new(const struct http_config *config, struct http_server **ret_server);
 
 /* Closes all connections. NULL is a no-op. */

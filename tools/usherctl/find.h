@@ -6,6 +6,6 @@
 
 #include "core/conf/conf.h"
 
-/* `state_dir` NULL: where daemons keep their state by default. Returns 0, or an exit code with ret_error, which lists the sockets when
- * there are several. */
+/* `state_dir` NULL: where daemons keep their state by default. Returns 0, or an exit code with ret_error, which lists the
+ * sockets when there are several. */
 NODISCARD int find_socket(const char *state_dir, char ret_path[static PATH_MAX], struct conf_error *ret_error);

@@ -1,5 +1,5 @@
-/* print - a daemon's answer as people read it: single values as aligned lines, lists of objects as tables. It follows the answer's
- * shape, so that a new command needs nothing here.
+/* print - a daemon's answer as people read it: single values as aligned lines, lists of objects as tables. It follows the
+ * answer's shape, so that a new command needs nothing here.
  * Thread: any. Pure but for memory. */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* sample - a daemon that does nothing, in a process of its own, and the means to talk to it. Its hooks say on stderr that they were
- * called; the test reads that. */
+/* sample - a daemon that does nothing, in a process of its own, and the means to talk to it. Its hooks say on stderr that they
+ * were called; the test reads that. */
 #pragma once
 
 #include <jansson.h>
