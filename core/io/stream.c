@@ -195,8 +195,8 @@ void stream_event_received(struct stream *stream, const uint8_t *bytes, size_t l
 /* The peer has ended and everything it sent was shown. */
 static void stream_peer_end_step(struct stream *stream)
 {
-    if (!stream->peer_ended)
-        return;
+    if (!stream->peer_ended || (stream->state == STREAM_OPEN && stream->show))
+        return; /* shown first, from the ready list */
     if (stream->state == STREAM_OPEN && !stream_holds_back(stream))
         stream_close(stream);
     else
