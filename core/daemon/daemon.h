@@ -80,6 +80,10 @@ struct daemon_program {
     /* An option was changed at run time; `options` holds the new value. Hand it to the threads that need it. */
     void (*changed)(void *state, const struct conf_option *option);
 
+    /* SIGHUP, after the configuration was read again and changed options were handed over: for files that options name, whose content
+     * may have changed. What went wrong is the program's to log. */
+    void (*reloaded)(void *state);
+
     /* Adds members to the object that `status` answers with. */
     void (*status)(void *state, json_t *answer);
 

@@ -54,9 +54,12 @@ void daemon_reload(struct daemon *daemon)
     conf_error_set(&why, "out of memory");
     int error = fresh ? read_again(daemon, fresh, &why) : -ENOMEM;
     daemon->reload_failed = error < 0;
-    if (error < 0)
-        LOG(MESSAGE_RELOAD_FAILED, LOG_TEXT("reason", why.text));
-    else
-        LOG(MESSAGE_RELOADED);
     free(fresh);
+    if (error < 0) {
+        LOG(MESSAGE_RELOAD_FAILED, LOG_TEXT("reason", why.text));
+        return;
+    }
+    LOG(MESSAGE_RELOADED);
+    if (daemon->program->reloaded)
+        daemon->program->reloaded(daemon->state);
 }
