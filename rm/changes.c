@@ -23,24 +23,13 @@ void changes_mark_all_dirty(struct cluster *cluster)
     }
 }
 
-uint64_t changes_advance(struct cluster *cluster)
-{
-    return ++cluster->sequence;
-}
-
-static uint64_t changed_sequence_next(struct cluster *cluster)
-{
-    cluster->changed_sequence = changes_advance(cluster);
-    return cluster->changed_sequence;
-}
-
 void changes_touch(struct cluster *cluster, uint32_t slot)
 {
     struct node *node = &cluster->nodes[slot];
     CHECK(node_is_listed(node));
     if (node->changed_sequence != 0)
         node_list_remove(&cluster->changes, cluster->nodes, slot, NODE_LIST_CHANGES);
-    node->changed_sequence = changed_sequence_next(cluster);
+    node->changed_sequence = ++cluster->sequence;
     node_list_append(&cluster->changes, cluster->nodes, slot, NODE_LIST_CHANGES);
     changes_mark_dirty(cluster, slot);
 }
@@ -54,7 +43,7 @@ void changes_remove(struct cluster *cluster, uint32_t slot)
     node->changed_sequence = 0;
     if (cluster->removal_count >= CLUSTER_REMOVALS_MAX)
         cluster->removal_floor = removal->sequence;
-    *removal = (struct cluster_removal){.sequence = changed_sequence_next(cluster), .address = node->address};
+    *removal = (struct cluster_removal){.sequence = ++cluster->sequence, .address = node->address};
     cluster->removal_count++;
     changes_mark_dirty(cluster, slot);
 }

@@ -23,9 +23,6 @@ void changes_mark_dirty(struct cluster *cluster, uint32_t slot);
 /* Everything, also operator's words and metadata: the mirror has lost its content. */
 void changes_mark_all_dirty(struct cluster *cluster);
 
-/* A number for an answer that says "nothing has changed" but must be later than the one before. */
-uint64_t changes_advance(struct cluster *cluster);
-
 /* A delta from `base` can be told: base is of this epoch and no removal since then has been dropped. */
 bool changes_reach_back_to(const struct cluster *cluster, uint64_t base);
 

@@ -82,8 +82,7 @@ struct cluster {
     uint32_t dispatcher_count;
     uint32_t dispatcher_capacity;
 
-    uint64_t sequence; /* of the last change, or of the last empty answer */
-    uint64_t changed_sequence; /* of the last change */
+    uint64_t sequence; /* of the last change */
     uint64_t removal_floor; /* a delta from before it can't be told */
     struct cluster_removal *removals; /* ring of CLUSTER_REMOVALS_MAX */
     uint64_t removal_count; /* ever */
@@ -153,19 +152,24 @@ struct cluster_restored {
     uint8_t kind;
     uint8_t flags;
     uint16_t slots;
-    bool has_age;
-    uint64_t age_ns; /* since its last heartbeat, at the time of cluster_restore */
     struct node_boot boot;
+    bool registered; /* this boot has told the names of its services */
     uint64_t timestamp_ms;
     float load_index;
     float load_per_job;
     uint8_t service_count;
-    struct wire_service_load services[NODE_SERVICES_MAX];
+    struct wire_service_load services[NODE_SERVICES_MAX]; /* each once */
 };
 
-/* Takes in what is newer than memory, which is nothing for a node that has heartbeaten to this process. -ENOMEM, -ENOSPC. */
-NODISCARD int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored,
-                              uint32_t *ret_slot);
+/* Takes in what is newer than memory, which is nothing for a node that was heard by this process. -ENOMEM, -ENOSPC. */
+NODISCARD int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored);
 
-/* After the last cluster_restore: lists the restored ones and begins a grace. -ENOMEM: none was listed. */
+/* When a node taken in by cluster_restore heartbeat last; others are passed over. */
+void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const struct address *address, uint64_t age_ns);
+
+/* An operator's word, also for a node that is not known yet. -ENOMEM, -ENOSPC. */
+NODISCARD int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
+                                    const struct wire_admin *admin, const char *reason);
+
+/* After the last of these: lists the nodes that have an age, and begins a grace. -ENOMEM: none was listed. */
 NODISCARD int cluster_restore_commit(struct cluster *cluster, struct cluster_time now);

@@ -14,14 +14,13 @@ static bool heard_here(const struct node *node)
     return node->state != NODE_KNOWN || (node->boot.boot_id != 0 && !node->restored);
 }
 
-int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored, uint32_t *ret_slot)
+int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored)
 {
     uint32_t slot;
     int error = membership_put(cluster, now, &restored->address, &slot);
     if (error < 0)
         return error;
     struct node *node = &cluster->nodes[slot];
-    *ret_slot = slot;
     if (heard_here(node))
         return 0;
     error = membership_set_services(cluster, slot, restored->services, restored->service_count);
@@ -31,16 +30,31 @@ int cluster_restore(struct cluster *cluster, struct cluster_time now, const stru
     node->flags = restored->flags;
     node->slots = restored->slots;
     node->boot = restored->boot;
-    node->registered_boot = restored->boot.boot_id;
+    node->registered_boot = restored->registered ? restored->boot.boot_id : 0;
     node->timestamp_ms = restored->timestamp_ms;
     node->load_index = restored->load_index;
     node->load_per_job = restored->load_per_job;
     node->restored = true;
-    /* 0 means that it had no heartbeat; a machine that has just booted has no time as early as an old heartbeat's. */
-    node->arrival_ns = 0;
-    if (restored->has_age)
-        node->arrival_ns = now.ns > restored->age_ns ? now.ns - restored->age_ns : 1;
     return 0;
+}
+
+void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const struct address *address, uint64_t age_ns)
+{
+    uint32_t slot = cluster_find(cluster, address);
+    if (slot == NODE_NONE || !cluster->nodes[slot].restored)
+        return;
+    /* 0 says that it never heartbeat; a machine that has just booted has no time as early as an old heartbeat's. */
+    cluster->nodes[slot].arrival_ns = now.ns > age_ns ? now.ns - age_ns : 1;
+}
+
+int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
+                          const struct wire_admin *admin, const char *reason)
+{
+    uint32_t slot;
+    int error = membership_put(cluster, now, address, &slot);
+    if (error == 0)
+        (void)cluster_admin_adopt(cluster, now, slot, admin, reason);
+    return error;
 }
 
 struct restored_order {

@@ -18,19 +18,17 @@ TestSuite(restore, .init = setup, .fini = teardown);
 
 static void restore(uint32_t number, uint64_t age_ns)
 {
-    uint32_t slot;
     struct cluster_restored restored = {
         .address = fixture_address(number),
         .kind = WIRE_NODE_WORKER,
         .slots = 1,
-        .has_age = true,
-        .age_ns = age_ns,
         .boot = {.boot_id = number + 1, .sequence = 100},
         .load_index = 1,
         .service_count = 1,
         .services = {{.service_id = fixture_service("echo")}},
     };
-    cr_assert_eq(cluster_restore(fixture->cluster, fixture->now, &restored, &slot), 0);
+    cr_assert_eq(cluster_restore(fixture->cluster, fixture->now, &restored), 0);
+    cluster_restore_age(fixture->cluster, fixture->now, &restored.address, age_ns);
 }
 
 Test(restore, replay_from_before_the_restart_is_refused)

@@ -1,0 +1,386 @@
+#include "rm/mirror.h"
+
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/io/timer.h"
+#include "core/redis/redis_connection.h"
+#include "rm/changes.h"
+#include "rm/mirror_batch.h"
+#include "rm/mirror_load.h"
+
+#define FLUSH_INTERVAL_NS (100 * NS_PER_MS)
+#define CALL_DEADLINE_NS (100 * NS_PER_MS)
+#define CHECK_INTERVAL_NS (10 * NS_PER_S)
+#define FAULTS_KEPT_MS (INT64_C(3600) * 1000)
+#define FAULTS_PORTION 500
+
+struct mirror {
+    struct mirror_config config;
+    struct redis_connection *connection;
+    struct redis_command command;
+    struct mirror_load load;
+    struct timer flush_timer;
+    struct timer check_timer;
+    int64_t clock_offset_ms; /* Redis TIME minus our monotonic clock */
+    uint64_t time_asked_ns;
+    bool ready; /* connected, the clocks compared, and loaded */
+    bool loaded;
+    bool flushing;
+    bool expire_sent; /* the flush's last command */
+    bool refused; /* this flush met an error reply */
+    bool was_refused; /* the one before did */
+    uint32_t flush_left; /* nodes still to be taken */
+    uint32_t calls; /* of the flush, unanswered */
+    uint64_t flush_started_ns;
+    uint64_t flush_ended_ns; /* of the last complete one; 0: none */
+    uint64_t flush_count;
+    char refusal[REDIS_REASON_BYTES];
+};
+
+static uint64_t now_ns(const struct mirror *mirror)
+{
+    return loop_now_ns(mirror->config.loop);
+}
+
+static int64_t redis_now_ms(const struct mirror *mirror)
+{
+    return mirror->clock_offset_ms + (int64_t)(now_ns(mirror) / NS_PER_MS);
+}
+
+/* ---- flushing ---- */
+
+/* Half the time may go into writing, but what is written must not be older than half the valid time. */
+static void flush_schedule(struct mirror *mirror, uint64_t took_ns)
+{
+    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
+    uint64_t wait_ns = took_ns > FLUSH_INTERVAL_NS ? took_ns : FLUSH_INTERVAL_NS;
+    timer_start(mirror->config.loop, &mirror->flush_timer, now_ns(mirror) + (wait_ns < half_valid_ns ? wait_ns : half_valid_ns));
+}
+
+static void flush_end(struct mirror *mirror)
+{
+    mirror->flushing = false;
+    mirror->flush_ended_ns = now_ns(mirror);
+    mirror->flush_count++;
+    counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
+    if (mirror->refused && !mirror->was_refused)
+        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
+    if (!mirror->refused && mirror->was_refused) {
+        LOG(MESSAGE_REDIS_ACCEPTS);
+        changes_mark_all_dirty(mirror->config.cluster);
+    }
+    mirror->was_refused = mirror->refused;
+    flush_schedule(mirror, now_ns(mirror) - mirror->flush_started_ns);
+}
+
+static void flush_pump(struct mirror *mirror);
+
+static void on_written(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    mirror->calls--;
+    if (!reply)
+        return; /* on_down ends the flush */
+    if (reply->type == REDIS_REPLY_ERROR) {
+        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+        mirror->refused = true;
+        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", reply->str);
+    }
+    if (mirror->expire_sent && mirror->calls == 0)
+        flush_end(mirror);
+    else
+        flush_pump(mirror);
+}
+
+/* Losing a command loses nothing for good: if memory ran out the node's next heartbeat brings it again; if the connection broke
+ * everything is written anew. */
+static void flush_send(struct mirror *mirror)
+{
+    if (redis_connection_call(mirror->connection, &mirror->command, on_written, mirror) == 0)
+        mirror->calls++;
+    else
+        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+}
+
+static void batch_send(struct mirror *mirror)
+{
+    struct mirror_batch batch;
+    mirror_batch_take(mirror->config.cluster, mirror->config.region, mirror->clock_offset_ms, now_ns(mirror), mirror->flush_left,
+                      &batch);
+    mirror->flush_left = batch.count > 0 ? mirror->flush_left - batch.count : 0;
+    counter_add(mirror->config.counters, COUNTER_MIRROR_NODES, batch.count);
+    for (enum mirror_command kind = 0; kind < MIRROR_COMMANDS; kind++)
+        if (mirror_batch_command(&batch, kind, &mirror->command))
+            flush_send(mirror);
+}
+
+static void flush_pump(struct mirror *mirror)
+{
+    while (mirror->flush_left > 0 && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX)
+        batch_send(mirror);
+    if (mirror->flush_left > 0 || mirror->expire_sent)
+        return;
+    mirror->expire_sent = true;
+    mirror_beats_expire(mirror->config.region, redis_now_ms(mirror), mirror->config.cluster->config.valid_ns / NS_PER_MS,
+                        &mirror->command);
+    flush_send(mirror);
+    if (mirror->calls == 0)
+        flush_end(mirror);
+}
+
+static void flush_begin(struct mirror *mirror)
+{
+    mirror->flushing = true;
+    mirror->expire_sent = false;
+    mirror->refused = false;
+    mirror->calls = 0;
+    mirror->flush_left = mirror->config.cluster->dirty.count;
+    mirror->flush_started_ns = now_ns(mirror);
+    flush_pump(mirror);
+}
+
+static void on_flush(void *ctx, struct timer *timer)
+{
+    struct mirror *mirror = ctx;
+    (void)timer;
+    if (mirror->ready && !mirror->flushing)
+        flush_begin(mirror);
+}
+
+/* ---- looking after the store ---- */
+
+/* Commands beside flushes: nothing depends on one of them. */
+static void side_call(struct mirror *mirror, redis_on_reply *on_reply)
+{
+    if (redis_connection_call(mirror->connection, &mirror->command, on_reply, mirror) < 0)
+        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+}
+
+static void key_command(struct mirror *mirror, const char *name, enum redis_key key)
+{
+    char text[REDIS_KEY_BYTES];
+    redis_command_begin(&mirror->command, name);
+    redis_command_add(&mirror->command, redis_key_format(key, mirror->config.region, text));
+}
+
+/* Somebody has emptied the store while we were connected. A few may be missing: another rm takes out what it holds for faulty. */
+static void on_count(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    uint64_t expected = mirror->config.cluster->states[NODE_FRESH].count;
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || !mirror->ready || mirror->flush_count == 0)
+        return;
+    if ((uint64_t)reply->integer * 100 >= expected * 85)
+        return;
+    LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", reply->integer), LOG_NUMBER("expected", expected));
+    changes_mark_all_dirty(mirror->config.cluster);
+}
+
+/* Faults that nobody will ask about any more, whichever rm wrote them, and what was known of these nodes. */
+static void on_old_faults(void *ctx, const struct redisReply *reply)
+{
+    static const struct {
+        const char *name;
+        enum redis_key key;
+    } rows[] = {{"HDEL", REDIS_KEY_NODES}, {"ZREM", REDIS_KEY_FAULTS}};
+    struct mirror *mirror = ctx;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || !mirror->ready)
+        return;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        key_command(mirror, rows[i].name, rows[i].key);
+        for (size_t j = 0; j < reply->elements; j++)
+            redis_command_add_bytes(&mirror->command, reply->element[j]->str, reply->element[j]->len);
+        side_call(mirror, NULL);
+    }
+}
+
+static void old_faults_request(struct mirror *mirror)
+{
+    key_command(mirror, "ZRANGEBYSCORE", REDIS_KEY_FAULTS);
+    redis_command_add(&mirror->command, "-inf");
+    redis_command_add_number(&mirror->command, redis_now_ms(mirror) - FAULTS_KEPT_MS);
+    redis_command_add(&mirror->command, "LIMIT");
+    redis_command_add_number(&mirror->command, 0);
+    redis_command_add_number(&mirror->command, FAULTS_PORTION);
+    side_call(mirror, on_old_faults);
+}
+
+static void on_load_done(void *ctx, int error)
+{
+    struct mirror *mirror = ctx;
+    struct cluster_time now = {.ns = now_ns(mirror), .wall_ms = loop_wall_ms(mirror->config.loop)};
+    uint32_t before = mirror->config.cluster->restored_count;
+    if (error == -ECONNRESET)
+        return; /* on the next connection */
+    if (error == 0)
+        error = cluster_restore_commit(mirror->config.cluster, now);
+    LOG(MESSAGE_REDIS_LOADED, LOG_NUMBER("nodes", mirror->config.cluster->restored_count - before),
+        LOG_NUMBER("unreadable", mirror->load.unreadable), LOG_TEXT("result", error < 0 ? "incomplete" : "complete"));
+    mirror->loaded = true;
+    mirror->ready = true;
+    changes_mark_all_dirty(mirror->config.cluster);
+    mirror->config.on_loaded(mirror->config.ctx);
+    flush_schedule(mirror, 0);
+}
+
+static void load_begin(struct mirror *mirror)
+{
+    mirror->load = (struct mirror_load){
+        .loop = mirror->config.loop,
+        .connection = mirror->connection,
+        .cluster = mirror->config.cluster,
+        .region = mirror->config.region,
+        .clock_offset_ms = mirror->clock_offset_ms,
+        .on_done = on_load_done,
+        .ctx = mirror,
+    };
+    mirror_load_begin(&mirror->load);
+}
+
+/* TIME → [seconds, microseconds]. Scores are by Redis' clock, since several rm with clocks of their own may share a store. */
+static void on_time(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING)
+        return;
+    int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    uint64_t middle_ns = mirror->time_asked_ns + (now_ns(mirror) - mirror->time_asked_ns) / 2;
+    mirror->clock_offset_ms = redis_ms - (int64_t)(middle_ns / NS_PER_MS);
+    if (mirror->ready)
+        return;
+    if (!mirror->loaded) {
+        load_begin(mirror);
+        return;
+    }
+    mirror->ready = true;
+    changes_mark_all_dirty(mirror->config.cluster);
+    flush_schedule(mirror, 0);
+}
+
+static void time_request(struct mirror *mirror)
+{
+    mirror->time_asked_ns = now_ns(mirror);
+    redis_command_begin(&mirror->command, "TIME");
+    side_call(mirror, on_time);
+}
+
+static void on_check(void *ctx, struct timer *timer)
+{
+    struct mirror *mirror = ctx;
+    timer_start(mirror->config.loop, timer, now_ns(mirror) + CHECK_INTERVAL_NS);
+    if (!redis_connection_is_up(mirror->connection))
+        return;
+    time_request(mirror);
+    if (!mirror->ready)
+        return;
+    key_command(mirror, "ZCARD", REDIS_KEY_BEATS);
+    side_call(mirror, on_count);
+    key_command(mirror, "HLEN", REDIS_KEY_NODES);
+    side_call(mirror, on_count);
+    old_faults_request(mirror);
+}
+
+/* ---- the connection ---- */
+
+static void on_up(void *ctx)
+{
+    struct mirror *mirror = ctx;
+    LOG(MESSAGE_REDIS_UP);
+    time_request(mirror);
+}
+
+static void on_down(void *ctx, const char *reason)
+{
+    struct mirror *mirror = ctx;
+    LOG(MESSAGE_REDIS_DOWN, LOG_TEXT("reason", reason));
+    counter_add(mirror->config.counters, COUNTER_REDIS_LOST, 1);
+    mirror->ready = false;
+    mirror->flushing = false;
+    timer_stop(&mirror->flush_timer);
+}
+
+int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
+{
+    struct mirror *mirror = calloc(1, sizeof(*mirror));
+    if (!mirror)
+        return -ENOMEM;
+    mirror->config = *config;
+    timer_init(&mirror->flush_timer, on_flush, mirror);
+    timer_init(&mirror->check_timer, on_check, mirror);
+    struct redis_connection_config connection = {
+        .loop = config->loop,
+        .target = config->target,
+        .call_deadline_ns = CALL_DEADLINE_NS,
+        .on_up = on_up,
+        .on_down = on_down,
+        .ctx = mirror,
+        .seed = config->seed,
+    };
+    int error = redis_connection_new(&connection, &mirror->connection);
+    if (error < 0) {
+        free(mirror);
+        return error;
+    }
+    timer_start(config->loop, &mirror->check_timer, loop_now_ns(config->loop) + CHECK_INTERVAL_NS);
+    *ret_mirror = mirror;
+    return 0;
+}
+
+void mirror_free(struct mirror *mirror)
+{
+    if (!mirror)
+        return;
+    timer_stop(&mirror->flush_timer);
+    timer_stop(&mirror->check_timer);
+    redis_connection_free(mirror->connection);
+    redis_command_done(&mirror->command);
+    free(mirror);
+}
+
+void mirror_hurry(struct mirror *mirror)
+{
+    redis_connection_hurry(mirror->connection);
+}
+
+void mirror_finish(struct mirror *mirror, uint64_t limit_ns)
+{
+    uint64_t until_ns = clock_monotonic_ns() + limit_ns;
+    /* The flush in progress may have passed over what changed last: one more after it. */
+    uint64_t wanted = mirror->flush_count + (mirror->flushing ? 2 : 1);
+    while (mirror->ready && mirror->flush_count < wanted && clock_monotonic_ns() < until_ns) {
+        if (!mirror->flushing)
+            flush_begin(mirror);
+        if (loop_run_once(mirror->config.loop, 10 * NS_PER_MS) < 0)
+            return;
+    }
+}
+
+bool mirror_is_up(const struct mirror *mirror)
+{
+    return mirror->ready;
+}
+
+bool mirror_is_loaded(const struct mirror *mirror)
+{
+    return mirror->loaded;
+}
+
+const char *mirror_reason(const struct mirror *mirror)
+{
+    if (mirror->ready)
+        return mirror->was_refused ? mirror->refusal : "";
+    if (redis_connection_is_up(mirror->connection))
+        return "reading what Redis holds";
+    return redis_connection_reason(mirror->connection);
+}
+
+uint64_t mirror_lag_ns(const struct mirror *mirror)
+{
+    return mirror->flush_ended_ns == 0 ? UINT64_MAX : now_ns(mirror) - mirror->flush_ended_ns;
+}

@@ -1,0 +1,48 @@
+/* mirror - keeps what rm knows in Redis, where it survives a restart and other rm of the region find it (requirements R1, R2).
+ *
+ * Nobody waits for it: nodes that changed stand in the cluster's list and are written in batches, normally every 100 ms, more rarely
+ * when Redis is slow, up to half the valid time; one flush at a time. A Redis that stops, breaks or forgets is written anew in full
+ * when it is back. At the first connection, what is there is read first.
+ * Thread: the control loop's. Memory: mirror_new … mirror_free. Blocks: mirror_finish alone, within its limit. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/io/loop.h"
+#include "core/redis/redis_target.h"
+#include "rm/cluster.h"
+
+struct mirror;
+
+struct mirror_config {
+    struct loop *loop;
+    struct cluster *cluster;
+    struct counters *counters;
+    struct redis_target target; /* unix or tcp */
+    uint16_t region;
+    uint64_t seed;
+    void (*on_loaded)(void *ctx); /* once: what Redis held is in the cluster */
+    void *ctx;
+};
+
+/* Begins to connect. -ENOMEM. */
+NODISCARD int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror);
+void mirror_free(struct mirror *mirror); /* NULL is a no-op */
+
+/* The server has just been started: connect now. */
+void mirror_hurry(struct mirror *mirror);
+
+/* Writes what is not written yet, running the loop for at most limit_ns. */
+void mirror_finish(struct mirror *mirror, uint64_t limit_ns);
+
+bool mirror_is_up(const struct mirror *mirror);
+bool mirror_is_loaded(const struct mirror *mirror);
+
+/* Why it is not up, in one line. */
+const char *mirror_reason(const struct mirror *mirror);
+
+/* How long ago the last flush was complete; UINT64_MAX: never. */
+uint64_t mirror_lag_ns(const struct mirror *mirror);

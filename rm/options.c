@@ -1,0 +1,64 @@
+#include "rm/options.h"
+
+#include <errno.h>
+
+#include "rm/regions.h"
+
+static const struct conf_option own_rows[] = {
+#define OPTION(...) CONF_ROW(struct rm_own_options, __VA_ARGS__)
+#include "rm/options.def"
+#undef OPTION
+};
+
+static const struct conf_table tables[] = {
+    {
+        .title = "Resource manager options",
+        .rows = own_rows,
+        .row_count = ARRAY_COUNT(own_rows),
+        .offset = offsetof(struct rm_options, own),
+    },
+    {DAEMON_TABLE(struct rm_options, daemon)},
+};
+
+const struct conf_program rm_conf = {
+    .name = "usher-rm",
+    .summary = "knows which nodes of a region are alive, and tells its dispatchers",
+    .description = "Takes the heartbeats of all dispatchers and workers of a region, decides who is alive and who is loaded "
+                   "below average, and "
+                   "keeps the dispatchers' directories up to date. Several may run in a region; none is a leader.\n\n"
+                   "What it knows is mirrored to Redis, from which it starts again after a restart. Nobody waits for Redis: when "
+                   "it is gone, "
+                   "all goes on. When rm itself is gone, dispatchers serve the last directory they got.",
+    .man_section = 8,
+    .options_bytes = sizeof(struct rm_options),
+    .tables = tables,
+    .table_count = ARRAY_COUNT(tables),
+};
+
+int rm_redis_target(const struct rm_options *options, struct redis_target *ret_target, struct conf_error *ret_error)
+{
+    int error = redis_target_parse(options->own.redis, ret_target);
+    if (error == -ENAMETOOLONG)
+        conf_error_set(ret_error, "--redis %s: a socket's path has at most %zu characters", options->own.redis,
+                       REDIS_PATH_BYTES - 1);
+    else if (error < 0)
+        conf_error_set(ret_error, "--redis %s: use embedded, unix:PATH or tcp:HOST:PORT, with an IP address or localhost as HOST",
+                       options->own.redis);
+    return error;
+}
+
+int rm_check(const void *options, struct conf_error *ret_error)
+{
+    const struct rm_options *all = options;
+    struct redis_target target;
+    struct region_table *table;
+    int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
+    if (error == 0)
+        error = rm_redis_target(all, &target, ret_error);
+    if (error < 0 || !all->own.regions)
+        return error;
+    error = regions_read(all->own.regions, &table, ret_error);
+    if (error == 0)
+        region_table_free(table);
+    return error;
+}

@@ -1,0 +1,30 @@
+/* reception - the UDP side of rm: REGISTER and HEARTBEAT in, HEARTBEAT_ACK out.
+ *
+ * An answer is never longer than what it answers; replies and errors are never answered; what is refused is counted.
+ * Thread: the control loop's. Memory: reception_new … reception_free. Nothing blocks. */
+#pragma once
+
+#include <stdint.h>
+
+#include "core/base/counters.h"
+#include "core/io/loop.h"
+#include "rm/cluster.h"
+
+struct reception;
+
+struct reception_config {
+    struct loop *loop;
+    struct address listen;
+    struct cluster *cluster;
+    struct counters *counters;
+    uint64_t rm_id;
+    uint64_t nonce; /* drawn at this start */
+    uint16_t region;
+    void (*on_change)(void *ctx); /* the cluster may have changed */
+    void *ctx;
+};
+
+/* -EADDRINUSE and others of bind(2). */
+NODISCARD int reception_new(const struct reception_config *config, struct reception **ret_reception);
+void reception_free(struct reception *reception); /* NULL is a no-op */
+struct address reception_address(const struct reception *reception);

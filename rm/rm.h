@@ -1,0 +1,58 @@
+/* rm - puts the parts together: reception (heartbeats in), cluster (the truth), subscribers (directories out), mirror (Redis).
+ *
+ *     node ──HEARTBEAT──▶ reception ──▶ cluster ──▶ subscribers ──DELTA──▶ dispatcher
+ *                                        │  ▲
+ *                                        ▼  └─ at start
+ *                                       mirror ──▶ Redis
+ *
+ * Thread: everything runs on the control loop; all functions are hooks of core/daemon. */
+#pragma once
+
+#include "core/daemon/daemon.h"
+#include "core/io/timer.h"
+#include "core/redis/redis_server.h"
+#include "rm/cluster.h"
+#include "rm/event_log.h"
+#include "rm/identity.h"
+#include "rm/mirror.h"
+#include "rm/options.h"
+#include "rm/reception.h"
+#include "rm/subscribers.h"
+
+struct rm {
+    struct daemon *daemon;
+    const struct rm_options *options;
+    struct identity identity;
+    struct address address; /* the service address, with its port */
+    struct redis_target redis;
+    struct cluster *cluster;
+    struct reception *reception;
+    struct subscribers *subscribers;
+    struct redis_server *redis_server; /* NULL unless embedded */
+    struct mirror *mirror;
+    struct region_table *regions; /* NULL without a file */
+    struct timer sweep_timer;
+    struct timer averages_timer;
+    struct timer release_timer; /* lists go out, whether Redis has been read or not */
+    struct event_log events;
+    struct counters counters;
+};
+
+/* rm.c */
+int rm_start(struct daemon *daemon, const void *options, void **ret_state, struct conf_error *ret_error);
+void rm_stop(void *state);
+void rm_changed(void *state, const struct conf_option *option);
+void rm_reloaded(void *state);
+struct cluster_time rm_now(const struct rm *rm);
+
+/* status.c */
+void rm_status(void *state, json_t *answer);
+void rm_measure(void *state, struct measures *measures);
+bool rm_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
+
+/* commands.c */
+int rm_admin_nodes(void *state, struct admin_call *call);
+int rm_admin_services(void *state, struct admin_call *call);
+int rm_admin_subscribers(void *state, struct admin_call *call);
+int rm_admin_drain(void *state, struct admin_call *call);
+int rm_admin_ready(void *state, struct admin_call *call);

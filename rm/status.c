@@ -1,0 +1,111 @@
+/* What rm tells operators: status, metrics, health. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "core/base/clock.h"
+#include "rm/rm.h"
+
+static double seconds(uint64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+static uint32_t drained_count(const struct cluster *cluster)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < cluster->slot_count; slot++)
+        count += cluster->nodes[slot].address.family != ADDRESS_NONE && node_is_drained(&cluster->nodes[slot]);
+    return count;
+}
+
+static double oldest_heartbeat_s(const struct rm *rm)
+{
+    uint32_t head = rm->cluster->states[NODE_FRESH].head;
+    return head == NODE_NONE ? 0 : seconds(node_age_ns(&rm->cluster->nodes[head], rm_now(rm).ns));
+}
+
+static void status_nodes(const struct rm *rm, json_t *answer)
+{
+    const struct cluster *cluster = rm->cluster;
+    json_t *status = json_object();
+    for (uint32_t state = 0; state < NODE_STATES; state++)
+        json_object_set_new(status, node_state_name((enum node_state)state), json_integer(cluster->states[state].count));
+    json_object_set_new(status, "drained", json_integer(drained_count(cluster)));
+    json_object_set_new(status, "dispatchers", json_integer(cluster->dispatcher_count));
+    json_object_set_new(status, "services", json_integer(cluster->services.count));
+    json_object_set_new(status, "restored", json_integer(cluster->restored_count));
+    json_object_set_new(answer, "nodes", status);
+}
+
+static const char *protection_state(const struct cluster *cluster, uint64_t now_ns)
+{
+    if (cluster->protection.active)
+        return "active: so many nodes expired together that they stay listed, after all others";
+    if (now_ns < cluster->grace_until_ns)
+        return "grace: after a restart nobody is taken off the list yet";
+    return cluster->config.no_protection ? "turned off" : "idle";
+}
+
+static void status_redis(const struct rm *rm, json_t *answer)
+{
+    char text[REDIS_TARGET_TEXT_BYTES];
+    uint64_t lag_ns = mirror_lag_ns(rm->mirror);
+    const struct redis_target *target = rm->redis_server ? redis_server_target(rm->redis_server) : &rm->redis;
+    json_t *status = json_object();
+    json_object_set_new(status, "where", json_string(redis_target_format(target, text)));
+    json_object_set_new(status, "embedded", json_boolean(rm->redis_server != NULL));
+    json_object_set_new(status, "up", json_boolean(mirror_is_up(rm->mirror)));
+    json_object_set_new(status, "reason", json_string(mirror_reason(rm->mirror)));
+    json_object_set_new(status, "waiting", json_integer(rm->cluster->dirty.count));
+    if (lag_ns != UINT64_MAX)
+        json_object_set_new(status, "lag_s", json_real(seconds(lag_ns)));
+    if (rm->redis_server)
+        json_object_set_new(status, "pid", json_integer(redis_server_pid(rm->redis_server)));
+    json_object_set_new(answer, "redis", status);
+}
+
+void rm_status(void *state, json_t *answer)
+{
+    const struct rm *rm = state;
+    char rm_id[20];
+    snprintf(rm_id, sizeof(rm_id), "%016" PRIx64, rm->identity.rm_id);
+    json_object_set_new(answer, "region", json_integer((json_int_t)rm->options->own.region));
+    json_object_set_new(answer, "rm_id", json_string(rm_id));
+    json_object_set_new(answer, "epoch", json_integer((json_int_t)rm->identity.epoch));
+    json_object_set_new(answer, "sequence", json_integer((json_int_t)rm->cluster->sequence));
+    json_object_set_new(answer, "heartbeat_valid_s", json_real(seconds(rm->cluster->config.valid_ns)));
+    json_object_set_new(answer, "detection_worst_s", json_real(seconds(cluster_detection_ns(&rm->cluster->config))));
+    json_object_set_new(answer, "protection", json_string(protection_state(rm->cluster, rm_now(rm).ns)));
+    json_object_set_new(answer, "subscribers", json_integer(subscribers_count(rm->subscribers)));
+    json_object_set_new(answer, "regions_version", json_integer(rm->regions ? rm->regions->version : 0));
+    status_nodes(rm, answer);
+    status_redis(rm, answer);
+}
+
+void rm_measure(void *state, struct measures *measures)
+{
+    const struct rm *rm = state;
+    uint64_t lag_ns = mirror_lag_ns(rm->mirror);
+    measures_add_counters(measures, &rm->counters);
+    for (uint32_t i = 0; i < NODE_STATES; i++) {
+        const char *labels[] = {node_state_name((enum node_state)i)};
+        gauge_set_labelled(&measures->gauges, GAUGE_NODES, rm->cluster->states[i].count, labels);
+    }
+    gauge_set(&measures->gauges, GAUGE_NODES_DRAINED, drained_count(rm->cluster));
+    gauge_set(&measures->gauges, GAUGE_SUBSCRIBERS, subscribers_count(rm->subscribers));
+    gauge_set(&measures->gauges, GAUGE_PROTECTION_ACTIVE, rm->cluster->protection.active);
+    gauge_set(&measures->gauges, GAUGE_HEARTBEAT_AGE, oldest_heartbeat_s(rm));
+    gauge_set(&measures->gauges, GAUGE_REDIS_UP, mirror_is_up(rm->mirror));
+    gauge_set(&measures->gauges, GAUGE_MIRROR_WAITING, rm->cluster->dirty.count);
+    gauge_set(&measures->gauges, GAUGE_MIRROR_LAG, lag_ns == UINT64_MAX ? 0 : seconds(lag_ns));
+}
+
+bool rm_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
+{
+    const struct rm *rm = state;
+    /* A lost Redis is told by status and metrics; it is no reason to take rm out. */
+    if (!timer_is_running(&rm->release_timer))
+        return true;
+    snprintf(ret_reason, DAEMON_REASON_BYTES, "starting: reading what Redis holds");
+    return false;
+}
