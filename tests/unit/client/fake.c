@@ -1,4 +1,4 @@
-#include "fake.h"
+#include "tests/unit/client/fake.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

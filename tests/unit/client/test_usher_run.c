@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "fake.h"
+#include "tests/unit/client/fake.h"
 
 static struct fake_dispatcher dispatcher;
 static struct fake_node node, other;

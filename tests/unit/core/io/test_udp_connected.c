@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "core/io/udp.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 struct peer {
     uint32_t datagrams;
