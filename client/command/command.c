@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
@@ -23,36 +24,41 @@ bool command_parse(const struct conf_program *program, int argc, char *const *ar
     return false;
 }
 
-/* An option as text, "" when it was not given: the library takes texts. -ENOMEM. */
-static int command_option_text(const struct conf_program *program, const char *name, const void *field, struct buffer *text)
+/* The library takes texts: "1@10.0.0.1:7400,10.0.0.2:7400". -ENOMEM. */
+static int command_dispatchers_text(const struct conf_dispatchers *dispatchers, struct buffer *text)
 {
-    int error = conf_value_print(conf_find(program, name, NULL), field, text);
+    int error = 0;
+    for (uint32_t i = 0; i < dispatchers->count && error == 0; i++) {
+        char address[ADDRESS_TEXT_BYTES], region[16] = "";
+        if (dispatchers->item[i].region)
+            snprintf(region, sizeof(region), "%u@", dispatchers->item[i].region);
+        error = buffer_print(text, "%s%s%s", i ? "," : "", region, address_format(&dispatchers->item[i].address, address));
+    }
     return error < 0 ? error : buffer_append(text, "", 1);
 }
 
-static int command_config(const struct conf_program *program, const struct common_options *options, struct buffer *dispatchers,
-                          struct buffer *bind, struct usher_config *ret_config)
+/* "10.0.0.1" or "[::1]", without the port that address_format adds. */
+static const char *command_ip_text(const struct address *ip, char text[static ADDRESS_TEXT_BYTES])
 {
-    const char *fallback = getenv("USHER_DISPATCHERS");
-    int error = command_option_text(program, "dispatchers", &options->dispatchers, dispatchers);
-    if (error == 0)
-        error = command_option_text(program, "bind", &options->bind, bind);
-    if (error < 0)
-        return error;
-    ret_config->dispatchers = options->dispatchers.count > 0 ? (const char *)dispatchers->bytes : fallback;
-    ret_config->bind_ip = options->bind.family != ADDRESS_NONE ? (const char *)bind->bytes : NULL;
-    ret_config->proto = options->proto == 0 ? USHER_UDP : USHER_TCP;
-    ret_config->reply_timeout_us = (uint32_t)(options->reply_timeout_ns / NS_PER_US);
-    return 0;
+    address_format(ip, text);
+    *strrchr(text, ':') = '\0';
+    return text;
 }
 
 bool command_client(const struct conf_program *program, const struct common_options *options, uint64_t fault_time_ns,
                     struct usher_client **ret_client, int *ret_exit_code)
 {
-    struct usher_config config = {.fault_time_ms = (uint32_t)(fault_time_ns / NS_PER_MS)};
-    struct buffer dispatchers = {0}, bind = {0};
-    char message[USHER_MESSAGE_BYTES] = "out of memory";
-    int error = command_config(program, options, &dispatchers, &bind, &config);
+    char bind[ADDRESS_TEXT_BYTES], message[USHER_MESSAGE_BYTES] = "out of memory";
+    const char *fallback = getenv("USHER_DISPATCHERS");
+    struct buffer dispatchers = {0};
+    int error = command_dispatchers_text(&options->dispatchers, &dispatchers);
+    struct usher_config config = {
+        .dispatchers = options->dispatchers.count > 0 ? (const char *)dispatchers.bytes : fallback,
+        .bind_ip = options->bind.family != ADDRESS_NONE ? command_ip_text(&options->bind, bind) : NULL,
+        .proto = options->proto == 0 ? USHER_UDP : USHER_TCP,
+        .reply_timeout_us = (uint32_t)(options->reply_timeout_ns / NS_PER_US),
+        .fault_time_ms = (uint32_t)(fault_time_ns / NS_PER_MS),
+    };
     if (error == 0 && (!config.dispatchers || !*config.dispatchers)) {
         snprintf(message, sizeof(message), "whom to ask? Give --dispatchers IP:PORT[,...] or set USHER_DISPATCHERS");
         error = -EINVAL;
@@ -60,7 +66,6 @@ bool command_client(const struct conf_program *program, const struct common_opti
     if (error == 0)
         error = usher_client_new(&config, ret_client, message);
     buffer_done(&dispatchers);
-    buffer_done(&bind);
     if (error == 0)
         return true;
     *ret_exit_code = command_fail(program, options->json, error, message);

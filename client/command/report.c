@@ -130,7 +130,7 @@ void report_print(const struct report *report, const struct usher_stats *stats, 
             report->ok, report->failed);
     for (uint32_t i = 0; i < report->failure_count; i++) {
         const struct report_failure *failure = &report->failures[i];
-        fprintf(stream, "  failed: %" PRIu64 " %s (%s), as: %s\n", failure->count, usher_error_name(failure->error),
+        fprintf(stream, "  failed: %" PRIu64 " %s (%s), for example: %s\n", failure->count, usher_error_name(failure->error),
                 report_started_text(failure->started), failure->message);
     }
     if (report->retries > 0 || stats->ask_retries > 0)
