@@ -68,6 +68,7 @@ struct flattening {
 
 static void interval_add(struct region_table *table, const struct address *first, uint16_t region)
 {
+    CHECK(table->intervals);
     struct region_interval *last = table->interval_count > 0 ? &table->intervals[table->interval_count - 1] : NULL;
     if (last && ip_compare(&last->first, first) == 0) {
         last->region = region; /* a range that begins where its outer one does, or where its neighbour ends */
