@@ -1,0 +1,182 @@
+"""Starts real processes for the integration tests: rm, dispatchers, workers on loopback, in a folder of their own.
+
+Everything started is stopped when the `with` block ends, whatever happened; only processes started here are ever signalled, by pid.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ.get("USHER_BIN", "build/release/bin")).resolve()
+
+# Sanitizer builds on two busy cores are slow; these are limits for giving up, never measurements.
+PATIENCE_S = 30
+
+
+class Failure(Exception):
+    """What a test found wrong."""
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def wait_until(what, condition, limit_s=PATIENCE_S):
+    """Polls until condition() is true; returns how long that took."""
+    begin = time.monotonic()
+    while True:
+        if condition():
+            return time.monotonic() - begin
+        if time.monotonic() - begin > limit_s:
+            raise Failure(f"not within {limit_s} s: {what}")
+        time.sleep(0.05)
+
+
+def port_free(ip="127.0.0.1"):
+    """A port that is free for TCP and UDP on the IP right now."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind((ip, 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind((ip, port))
+                return port
+            except OSError:
+                continue
+
+
+class Process:
+    def __init__(self, cluster, name, arguments):
+        self.name = name
+        self.arguments = [str(a) for a in arguments]
+        self.log_path = cluster.folder / f"{name}.log"
+        self.popen = None
+        self.start()
+
+    def start(self):
+        with open(self.log_path, "a") as log:
+            self.popen = subprocess.Popen(self.arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def kill(self):
+        """kill -9, and wait for the end."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+
+    def terminate(self, limit_s=PATIENCE_S):
+        """SIGTERM; returns the exit code."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        return self.popen.wait(limit_s)
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+
+class Cluster:
+    """Daemons of one or more regions with one state folder."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="usher-test-"))
+        self.processes = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        if kind is not None:
+            for process in self.processes.values():
+                print(f"--- {process.name}: {' '.join(process.arguments)}", file=sys.stderr)
+                print("".join(process.log().splitlines(keepends=True)[-15:]), file=sys.stderr)
+        # Daemons twice: the second signal skips the time in which a leaving one still accepts work. rm last, it ends its Redis.
+        for _ in range(2):
+            for process in self.processes.values():
+                if process.running() and "rm" not in process.name:
+                    process.signal(signal.SIGCONT)
+                    process.signal(signal.SIGTERM)
+            time.sleep(0.1)
+        for process in sorted(self.processes.values(), key=lambda p: "rm" in p.name):
+            try:
+                process.signal(signal.SIGCONT)
+                process.terminate(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, name, *arguments):
+        self.processes[name] = Process(self, name, arguments)
+        return self.processes[name]
+
+    def daemon(self, program, name, listen, *options):
+        state = self.folder / name
+        return self.add(name, BIN / f"usher-{program}", "--listen", listen, "--state-dir", state,
+                        "--admin", self.socket(name), *options)
+
+    def rm(self, listen, *options, name="rm"):
+        return self.daemon("rm", name, listen, *options)
+
+    def dispatcher(self, listen, rm, *options, name="dispatcher"):
+        return self.daemon("dispatcher", name, listen, "--rm", rm, "--threads", "1", *options)
+
+    def worker(self, listen, rm, *options, name="worker"):
+        return self.daemon("worker", name, listen, "--rm", rm, *options)
+
+    def socket(self, name):
+        return self.folder / f"{name}.sock"
+
+    def ctl(self, name, *words, expect=0):
+        """usherctl --json to the daemon of that name; the answer as an object."""
+        code, out, err = run("usherctl", "-s", self.socket(name), *words, "--json")
+        check(code == expect, f"usherctl {words}: exit {code} instead of {expect}: {out} {err}")
+        return json.loads(out) if out.strip() else {}
+
+    def nodes(self, name):
+        """What a daemon's directory says: {address: row}. Empty while it does not answer yet."""
+        code, out, _ = run("usherctl", "-s", self.socket(name), "nodes", "--json")
+        return {row["address"]: row for row in json.loads(out)["nodes"]} if code == 0 else {}
+
+    def wait_nodes(self, name, addresses, limit_s=PATIENCE_S):
+        wanted = set(addresses)
+        return wait_until(f"{name} knows just {sorted(wanted)}, it has {sorted(self.nodes(name))}",
+                          lambda: set(self.nodes(name)) == wanted, limit_s)
+
+
+def run(program, *arguments, limit_s=120, stdin=None):
+    """(exit code, stdout, stderr) of one of our programs."""
+    done = subprocess.run([BIN / program, *[str(a) for a in arguments]], capture_output=True, text=True, timeout=limit_s,
+                          input=stdin)
+    return done.returncode, done.stdout, done.stderr
+
+
+def usher(*arguments, expect=0, limit_s=120):
+    """`usher … --json`; the object that it printed."""
+    code, out, err = run("usher", *arguments, "--json", limit_s=limit_s)
+    check(code == expect, f"usher {' '.join(map(str, arguments))}: exit {code} instead of {expect}: {out[-2000:]} {err[-2000:]}")
+    return json.loads(out)
+
+
+def main(*tests):
+    """Runs the functions one after the other; exit code 1 when one failed."""
+    failed = 0
+    for test in tests:
+        begin = time.monotonic()
+        try:
+            test()
+            print(f"ok   {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except (Failure, AssertionError, subprocess.TimeoutExpired, KeyError, json.JSONDecodeError) as failure:
+            failed += 1
+            print(f"FAIL {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
+    sys.exit(1 if failed else 0)
