@@ -69,6 +69,11 @@ static int socket_set(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
 }
 
+static void socket_bind_pause(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = (long)(BIND_RETRY_INTERVAL_MS * NS_PER_MS)}, NULL);
+}
+
 /* The port of a ring stays busy for a moment after its process has gone: the kernel takes the ring down later. */
 static int socket_bind(int fd, const struct sockaddr *name, socklen_t name_bytes, bool retry)
 {
@@ -76,7 +81,7 @@ static int socket_bind(int fd, const struct sockaddr *name, socklen_t name_bytes
     while (bind(fd, name, name_bytes) < 0) {
         if (errno != EADDRINUSE || !retry || clock_monotonic_ns() >= deadline_ns)
             return -errno;
-        (void)nanosleep(&(struct timespec){.tv_nsec = (long)(BIND_RETRY_INTERVAL_MS * NS_PER_MS)}, NULL);
+        socket_bind_pause();
     }
     return 0;
 }
@@ -186,9 +191,19 @@ static int socket_bind_unix(int fd, const struct listener_config *config)
     /* Before bind: so there is no moment at which others could connect. */
     if (fchmod(fd, config->unix_mode) < 0)
         return -errno;
+    /* A killed process's ring goes on listening for a moment too, so what answers may be dead soon. */
+    uint64_t deadline_ns = clock_monotonic_ns() + (config->retry_bind ? BIND_RETRY_MS * NS_PER_MS : 0);
     error = socket_bind(fd, (const struct sockaddr *)&name, name_bytes, false);
-    if (error == -EADDRINUSE && socket_unix_is_dead(&name, name_bytes) && unlink(name.sun_path) == 0)
+    while (error == -EADDRINUSE) {
+        bool dead = socket_unix_is_dead(&name, name_bytes);
+        if (!dead && clock_monotonic_ns() >= deadline_ns)
+            break;
+        if (dead && unlink(name.sun_path) < 0 && errno != ENOENT)
+            break;
+        if (!dead)
+            socket_bind_pause();
         error = socket_bind(fd, (const struct sockaddr *)&name, name_bytes, false);
+    }
     if (error < 0)
         return error;
     return chmod(name.sun_path, config->unix_mode) == 0 ? 0 : -errno; /* the umask took some away */

@@ -121,7 +121,7 @@ struct listener_config {
     const char *unix_path; /* NULL, or a path: a dead socket there is replaced, and it is unlinked on close */
     mode_t unix_mode; /* default 0660 */
     bool reuseport;
-    bool retry_bind; /* as in udp.h */
+    bool retry_bind; /* as in udp.h; for a unix path: wait until a killed process's ring has stopped answering there */
     uint32_t backlog; /* default 1024 */
     uint32_t connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or the new one refused */
     struct stream_limits limits; /* of accepted streams */
