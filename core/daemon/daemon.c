@@ -90,7 +90,8 @@ static int open_admin(struct daemon *daemon, struct conf_error *ret_error)
     if (error == -EADDRINUSE)
         conf_error_set(
             ret_error,
-            "another daemon answers at the admin socket %s: stop it, or choose another --listen, --state-dir or --admin",
+            "the admin socket %s is taken, by another daemon that answers there or by another kind of file: stop that, or "
+            "choose another --listen, --state-dir or --admin",
             daemon->admin_path);
     else if (error < 0)
         conf_error_set(ret_error, "cannot make the admin socket %s: %s; choose another --admin", daemon->admin_path,

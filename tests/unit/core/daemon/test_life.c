@@ -115,7 +115,7 @@ Test(life, second_daemon_at_the_same_place_is_refused)
     expect_started();
     sample_start(&second, sample.folder, (const char *const[]){"--listen", "127.0.0.1:7001", NULL});
     cr_expect_eq(sample_end(&second), EXIT_CODE_FAILED);
-    cr_expect_not_null(strstr(second.log, "another daemon answers at the admin socket"), "%s", second.log);
+    cr_expect_not_null(strstr(second.log, "is taken, by another daemon that answers there"), "%s", second.log);
 }
 
 Test(life, busy_http_port_is_named)
