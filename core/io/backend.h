@@ -77,6 +77,7 @@ struct stream {
     struct handle handle;
     enum stream_state state;
     int error; /* for on_closed */
+    bool opened; /* was open once, and counts as such */
     bool paused; /* by its owner */
     bool throttled; /* pending reached high_bytes and has not fallen below low_bytes */
     bool show; /* the carry is to be shown again */
@@ -264,6 +265,7 @@ uint64_t timers_next_ns(const struct loop *loop); /* LOOP_FOREVER: none */
 void streams_run_ready(struct loop *loop);
 void streams_flush(struct loop *loop);
 NODISCARD int stream_new(struct loop *loop, struct stream **ret_stream);
+void stream_open(struct stream *stream); /* enters STREAM_OPEN */
 void stream_fail(struct stream *stream, int error); /* ends it, on_closed(error) follows */
 void stream_hand_over(struct stream *stream); /* a detaching one whose last operation ended */
 void stream_update_receiving(struct stream *stream);

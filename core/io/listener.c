@@ -10,6 +10,9 @@
 /* How long a listener rests after an accept that failed for want of descriptors or memory (promised: ≤ 100 ms). */
 #define LISTENER_REARM_MS UINT64_C(50)
 
+/* And when an idle connection was closed for it: about as long as that takes. */
+#define LISTENER_REARM_EVICTED_MS UINT64_C(1)
+
 /* How many of the longest idle connections are looked at to find one that has nothing in progress. */
 #define LISTENER_EVICT_LOOKS 16u
 
@@ -120,11 +123,14 @@ static int listener_take(struct listener *listener, int fd, struct stream **ret_
     }
     struct stream *stream;
     int error = stream_new(loop, &stream);
-    if (error < 0)
+    if (error < 0) {
+        LOOP_COUNT(loop, accept_errors, 1);
         return error;
+    }
     stream->handle.fd = fd;
     error = loop->backend->stream_attach(loop, stream);
     if (error < 0) {
+        LOOP_COUNT(loop, accept_errors, 1);
         handle_done(&stream->handle);
         free(stream);
         return error;
@@ -142,9 +148,8 @@ void listener_event_accept(struct listener *listener, int fd)
         return;
     }
     LOOP_COUNT(loop, accepts, 1);
-    LOOP_COUNT(loop, streams_opened, 1);
+    stream_open(stream);
     stream->limits = listener->config.limits;
-    stream->state = STREAM_OPEN;
     stream->listener = listener;
     list_append(&listener->streams, &stream->idle_link);
     listener->stream_count++;
@@ -164,7 +169,12 @@ void listener_event_error(struct listener *listener, int error)
         timer_start(loop, &listener->rearm_timer, 0);
         return;
     }
-    if ((error == -EMFILE || error == -ENFILE) && !listener_evict(listener) && loop->backend->listener_shed(loop, listener))
-        LOOP_COUNT(loop, accepts_refused, 1);
-    timer_start(loop, &listener->rearm_timer, loop->now_ns + LISTENER_REARM_MS * NS_PER_MS);
+    uint64_t rest_ms = LISTENER_REARM_MS;
+    if (error == -EMFILE || error == -ENFILE) {
+        if (listener_evict(listener))
+            rest_ms = LISTENER_REARM_EVICTED_MS;
+        else if (loop->backend->listener_shed(loop, listener))
+            LOOP_COUNT(loop, accepts_refused, 1);
+    }
+    timer_start(loop, &listener->rearm_timer, loop->now_ns + rest_ms * NS_PER_MS);
 }

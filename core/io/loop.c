@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/io/backend.h"

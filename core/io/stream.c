@@ -400,6 +400,13 @@ int stream_connect(struct loop *loop, const struct stream_config *config, struct
     return 0;
 }
 
+void stream_open(struct stream *stream)
+{
+    LOOP_COUNT(stream->handle.loop, streams_opened, 1);
+    stream->opened = true;
+    stream->state = STREAM_OPEN;
+}
+
 void stream_event_connected(struct stream *stream, int error)
 {
     if (stream->state != STREAM_CONNECTING)
@@ -408,8 +415,7 @@ void stream_event_connected(struct stream *stream, int error)
         stream_end(stream, error);
         return;
     }
-    LOOP_COUNT(stream->handle.loop, streams_opened, 1);
-    stream->state = STREAM_OPEN;
+    stream_open(stream);
     if (stream->filling.length > 0)
         stream_mark_dirty(stream);
     stream_update_receiving(stream);
@@ -420,7 +426,8 @@ void stream_event_connected(struct stream *stream, int error)
 void stream_finish(struct stream *stream)
 {
     struct loop *loop = stream->handle.loop;
-    LOOP_COUNT(loop, streams_closed, 1);
+    if (stream->opened)
+        LOOP_COUNT(loop, streams_closed, 1);
     if (stream->state == STREAM_DETACHING && !loop->freeing) {
         stream_hand_over(stream);
         stream_free(stream);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/base/check.h"
 #include "core/io/backend.h"
 
 void stream_detach(struct stream *stream, stream_detached_function *on_detached, void *ctx)
@@ -63,10 +62,9 @@ int stream_adopt(struct loop *loop, struct stream_handoff *handoff, const struct
         free(stream);
         return error;
     }
-    LOOP_COUNT(loop, streams_opened, 1);
+    stream_open(stream);
     stream->handlers = handlers;
     stream->ctx = ctx;
-    stream->state = STREAM_OPEN;
     stream->carry = handoff->unread;
     stream->sending = handoff->sending;
     stream->sent = handoff->sent;

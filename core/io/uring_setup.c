@@ -85,6 +85,36 @@ static int uring_make(struct uring_state *state, const struct loop_config *confi
     return 0;
 }
 
+/* seccomp does not see what goes through a ring: so the ring itself refuses everything but what the loop does. In force once the
+ * ring is enabled. */
+static int uring_restrict(struct uring_state *state)
+{
+    static const uint8_t operations[] = {
+        IORING_OP_RECVMSG, IORING_OP_RECV,     IORING_OP_SENDMSG,      IORING_OP_SEND, IORING_OP_ACCEPT,
+        IORING_OP_CONNECT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,
+    };
+    static const uint8_t registrations[] = {
+        IORING_REGISTER_PBUF_RING,
+        IORING_UNREGISTER_PBUF_RING,
+        IORING_REGISTER_RING_FDS,
+        IORING_UNREGISTER_RING_FDS,
+    };
+    struct io_uring_restriction restrictions[ARRAY_COUNT(operations) + ARRAY_COUNT(registrations) + 1];
+    unsigned count = 0;
+    memset(restrictions, 0, sizeof(restrictions));
+    for (size_t i = 0; i < ARRAY_COUNT(operations); i++, count++) {
+        restrictions[count].opcode = IORING_RESTRICTION_SQE_OP;
+        restrictions[count].sqe_op = operations[i];
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(registrations); i++, count++) {
+        restrictions[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+        restrictions[count].register_op = registrations[i];
+    }
+    restrictions[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    restrictions[count++].sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    return io_uring_register_restrictions(&state->ring, restrictions, count);
+}
+
 int uring_open(struct loop *loop)
 {
     struct uring_state *state = calloc(1, sizeof(*state));
@@ -98,8 +128,10 @@ int uring_open(struct loop *loop)
         free(state);
         return uring_forbidden(loop, error);
     }
-    error = uring_buffers_open(state, loop->config.stream_buffers, loop->config.stream_buffer_bytes, URING_STREAM_GROUP,
-                               &state->stream_buffers);
+    error = uring_restrict(state);
+    if (error == 0)
+        error = uring_buffers_open(state, loop->config.stream_buffers, loop->config.stream_buffer_bytes, URING_STREAM_GROUP,
+                                   &state->stream_buffers);
     if (error == 0) {
         state->groups[URING_STREAM_GROUP] = 1;
         state->wake_fd = eventfd(0, EFD_CLOEXEC);

@@ -8,7 +8,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "fixture.h"
 

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/io/stream.h"
 #include "fixture.h"
