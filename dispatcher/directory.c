@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 #include "core/base/errors.h"
+#include "core/base/memory.h"
 
 int directory_new(uint16_t own_region, uint32_t core_count, struct directory **ret_directory)
 {
-    struct directory *directory = calloc(1, sizeof(*directory));
+    struct directory *directory = memory_new_aligned(sizeof(*directory));
     struct snapshot *snapshot = NULL;
     struct location *location = NULL;
     if (!directory)
@@ -46,6 +47,11 @@ void directory_free(struct directory *directory)
 bool directory_is_filled(const struct directory *directory)
 {
     return directory->version.rm_id != 0;
+}
+
+bool directory_is_mixed(const struct directory *directory)
+{
+    return directory->mixed;
 }
 
 bool directory_version_is_older(const struct wire_version *version, const struct wire_version *than)
@@ -97,10 +103,10 @@ static int directory_publish(struct directory *directory)
     before->retires_snapshot = snapshot != before->snapshot;
     before->retires_location = true;
     directory->view = view;
-    directory->members.changed = false;
     directory->location_changed = false;
     publication_replace(&directory->publication, view);
     publication_retire(&directory->publication, &before->retired, view_release);
+    members_published(&directory->members);
     return 0;
 }
 
@@ -138,12 +144,23 @@ static int list_begin(struct directory *directory, const struct wire_directory *
     /* The same version again is the periodic full replacement. */
     if (directory_version_is_older(&list->version, &directory->version))
         return -ESTALE;
-    if (list->node_total == 0 && directory->members.present_count > 0)
-        return -ESTALE;
     directory->list_open = true;
     directory->list_version = list->version;
+    directory->list_nodes = 0;
     directory->generation++;
     return 0;
+}
+
+/* The last part has come. A list that names nobody is taken only where there is nobody yet. */
+static int list_end(struct directory *directory)
+{
+    directory->list_open = false;
+    if (directory->list_nodes == 0 && directory->members.present_count > 0)
+        return -ESTALE;
+    members_sweep(&directory->members, directory->generation);
+    directory->mixed = false;
+    directory->version = directory->list_version;
+    return directory_publish(directory);
 }
 
 static int directory_take_list(struct directory *directory, const struct frame *frame, uint64_t now_ns, enum refusal *ret_refusal)
@@ -160,15 +177,12 @@ static int directory_take_list(struct directory *directory, const struct frame *
     if (!directory->list_open || list.version.rm_id != directory->list_version.rm_id ||
         list.version.epoch != directory->list_version.epoch || list.version.sequence != directory->list_version.sequence)
         return -ENODATA;
+    directory->list_nodes += list.node_count;
+    directory->mixed |= list.node_count > 0;
     error = nodes_take(directory, nodes, now_ns, ret_refusal);
-    if (error < 0 || list.more) {
-        directory->list_open = error == 0;
-        return error;
-    }
-    directory->list_open = false;
-    members_sweep(&directory->members, directory->generation);
-    directory->version = list.version;
-    return directory_publish(directory);
+    if (error < 0)
+        directory->list_open = false;
+    return error < 0 || list.more ? error : list_end(directory);
 }
 
 static int directory_take_delta(struct directory *directory, const struct frame *frame, uint64_t now_ns,
@@ -181,6 +195,8 @@ static int directory_take_delta(struct directory *directory, const struct frame 
         error = nodes_check(nodes, ret_refusal);
     if (error < 0)
         return error;
+    /* rm sends a list in one piece: what comes between says that it has given that one up, and may be newer than it. */
+    directory->list_open = false;
     if (delta.rm_id != directory->version.rm_id || delta.epoch != directory->version.epoch)
         return -ENODATA;
     if (delta.sequence < directory->version.sequence)
@@ -225,6 +241,10 @@ static int directory_take_regions(struct directory *directory, const struct fram
         error = region_table_new(head.version, ranges, head.range_count, dispatchers, head.dispatcher_count, &table);
     free(dispatchers);
     free(ranges);
+    if (error == -EINVAL || error == -EEXIST) {
+        *ret_refusal = REFUSAL_BAD_VALUE;
+        error = USHER_EPROTOCOL;
+    }
     if (error < 0)
         return error;
     struct region_table *table_before = directory->table;

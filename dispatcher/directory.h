@@ -19,13 +19,15 @@ struct directory {
     struct publication publication;
     struct members members;
     struct view *view;
-    struct region_table *table; /* NULL until rm sends one with something in it */
+    struct region_table *table; /* NULL until rm sends one */
     uint32_t table_version; /* what rm calls it; 0: none */
     uint16_t own_region;
     struct wire_version version; /* zeros: nothing yet */
     uint32_t generation; /* of the full list that is in or coming in */
     bool list_open; /* parts of a full list are missing */
+    bool mixed; /* parts of a list have come, and not all */
     struct wire_version list_version;
+    uint32_t list_nodes; /* so far */
     uint64_t updated_ns; /* when rm last said something; 0: never */
     bool location_changed;
 };
@@ -37,12 +39,15 @@ NODISCARD int directory_new(uint16_t own_region, uint32_t core_count, struct dir
 void directory_free(struct directory *directory);
 
 /* Takes in a DIRECTORY, DELTA or REGION_TABLE that came at now_ns and publishes what changed. 0; -ESTALE: older than what we have, or
- * an empty list where we have nodes, ignored; -ENODATA: a delta that does not fit what we have, or a part without its beginning: ask for the full list; USHER_EPROTOCOL
- * with ret_refusal; -ENOMEM, -ENOSPC: ask for the full list. */
+ * an empty list where we have nodes, ignored; -ENODATA: a delta that does not fit what we have, or a part without its beginning: ask
+ * for the full list; -ENOMEM, -ENOSPC: the same, after a while; USHER_EPROTOCOL with ret_refusal. */
 NODISCARD int directory_take(struct directory *directory, const struct frame *frame, uint64_t now_ns, enum refusal *ret_refusal);
 
 /* True once a full list has come. */
 bool directory_is_filled(const struct directory *directory);
+
+/* Parts of a list have come that was never finished: what is there is a mixture, to be replaced by the next full list. */
+bool directory_is_mixed(const struct directory *directory);
 
 /* Whether a version of the same rm is older. */
 bool directory_version_is_older(const struct wire_version *version, const struct wire_version *than);

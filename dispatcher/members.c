@@ -200,13 +200,24 @@ static void member_release(struct retired *retired)
     members->free_slots[members->free_count++] = member->slot;
 }
 
-static void member_retire(struct members *members, struct member *member)
+static void member_leave(struct members *members, struct member *member)
 {
     CHECK(map_remove(&members->by_address, &member->node.address));
     member->state = MEMBER_RETIRED;
+    member->retired.next = members->leaving;
+    members->leaving = &member->retired;
     members->present_count--;
     members->changed = true;
-    publication_retire(members->publication, &member->retired, member_release);
+}
+
+void members_published(struct members *members)
+{
+    while (members->leaving) {
+        struct retired *retired = members->leaving;
+        members->leaving = retired->next;
+        publication_retire(members->publication, retired, member_release);
+    }
+    members->changed = false;
 }
 
 bool members_remove(struct members *members, const struct address *address)
@@ -214,7 +225,7 @@ bool members_remove(struct members *members, const struct address *address)
     uint32_t slot = map_get(&members->by_address, address);
     if (slot == MAP_NONE)
         return false;
-    member_retire(members, members->slots[slot]);
+    member_leave(members, members->slots[slot]);
     return true;
 }
 
@@ -225,7 +236,7 @@ uint32_t members_sweep(struct members *members, uint32_t generation)
         struct member *member = members->slots[slot];
         if (member->state != MEMBER_PRESENT || member->generation == generation)
             continue;
-        member_retire(members, member);
+        member_leave(members, member);
         removed++;
     }
     return removed;

@@ -47,7 +47,8 @@ struct members {
     uint32_t services_known_capacity;
     struct map services_index;
     struct publication *publication;
-    bool changed; /* membership differs from the last snapshot built */
+    struct retired *leaving; /* gone since the current snapshot was built: it may still show them */
+    bool changed; /* membership differs from the current snapshot */
 };
 
 /* -ENOMEM. The publication is where snapshots of these members are read. */
@@ -65,6 +66,10 @@ uint32_t members_sweep(struct members *members, uint32_t generation);
 
 /* A new snapshot of who is there. -ENOMEM. */
 NODISCARD int members_snapshot(const struct members *members, struct snapshot **ret_snapshot);
+
+/* A snapshot of who is there has become current: the slots of those who had left go back into use when no core can see them any more.
+ * Not earlier: a core that enters after the retirement, but before the replacement, is given the old snapshot. */
+void members_published(struct members *members);
 
 /* NULL where no node is present in the slot. */
 const struct member *members_at(const struct members *members, uint32_t slot);

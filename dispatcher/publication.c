@@ -26,7 +26,8 @@ void publication_done(struct publication *publication)
 
 void *publication_enter(struct publication *publication, uint32_t reader)
 {
-    uint64_t version = atomic_load_explicit(&publication->version, memory_order_relaxed);
+    /* Acquire: who has seen a retirement's version also sees the pointer that was stored before it. */
+    uint64_t version = atomic_load_explicit(&publication->version, memory_order_acquire);
     atomic_store_explicit(&publication->readers[reader].version, version, memory_order_seq_cst);
     return atomic_load_explicit(&publication->current, memory_order_seq_cst);
 }
