@@ -49,13 +49,15 @@ static void subscription_ask(struct subscription *subscription, bool full)
     };
     if (!full)
         subscribe.have = directory->version;
-    else
-        subscription->full_ns = now_ns;
     int length = wire_subscribe_encode(&subscribe, ++subscription->request_id, bytes, sizeof(bytes));
     if (length < 0 || stream_send(subscription->stream, bytes, (size_t)length) < 0)
         return; /* an rm that does not read is silent: the refresh timer sees to it */
     if (subscription->asked_ns == 0)
         subscription->asked_ns = now_ns;
+    if (!full)
+        return;
+    subscription->full_ns = now_ns;
+    subscription->full_coming = true;
 }
 
 static void log_lost(struct subscription *subscription, const char *reason)
@@ -67,10 +69,13 @@ static void log_lost(struct subscription *subscription, const char *reason)
     LOG(MESSAGE_RM_LOST, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)), LOG_TEXT("reason", reason));
 }
 
-static void log_following(struct subscription *subscription)
+static void subscription_follow(struct subscription *subscription)
 {
     char rm[ADDRESS_TEXT_BYTES];
+    subscription->following = true;
+    subscription->retry_ns = RETRY_MIN_NS;
     subscription->lost_logged = false;
+    subscription->refused_logged = false;
     LOG(MESSAGE_RM_FOLLOWED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)),
         LOG_NUMBER("nodes", subscription->config.directory->members.present_count));
 }
@@ -78,66 +83,84 @@ static void log_following(struct subscription *subscription)
 static void subscription_on_open(void *ctx, struct stream *stream)
 {
     struct subscription *subscription = ctx;
+    const struct directory *directory = subscription->config.directory;
     (void)stream;
-    subscription->heard_ns = loop_now_ns(subscription->config.loop);
     subscription->asked_ns = 0;
     /* What we have may be another rm's or an older epoch's: rm then answers with the full list. */
-    subscription_ask(subscription, !directory_is_filled(subscription->config.directory));
+    subscription_ask(subscription, !directory_is_filled(directory) || directory_is_mixed(directory));
     timer_after(subscription, subscription->config.refresh_ns);
 }
 
-static void subscription_on_closed(void *ctx, struct stream *stream, int error)
+/* On to the next rm, after a while. */
+static void subscription_move_on(struct subscription *subscription)
 {
-    struct subscription *subscription = ctx;
-    const struct subscription_config *config = &subscription->config;
-    (void)stream;
     subscription->stream = NULL;
-    log_lost(subscription, error ? error_text(error) : "it closed the connection");
     subscription->following = false;
-    subscription->rm_index = (subscription->rm_index + 1) % config->rms.count;
+    subscription->full_coming = false;
+    subscription->rm_index = (subscription->rm_index + 1) % subscription->config.rms.count;
     /* All dispatchers lose a restarting rm in the same moment: they must not come back in one. */
     double jitter = 0.5 + random_unit(&subscription->random);
     timer_after(subscription, (uint64_t)((double)subscription->retry_ns * jitter));
     subscription->retry_ns = subscription->retry_ns * 2 < RETRY_MAX_NS ? subscription->retry_ns * 2 : RETRY_MAX_NS;
 }
 
-static void take_error(struct subscription *subscription, const struct frame *frame)
+static void subscription_on_closed(void *ctx, struct stream *stream, int error)
 {
-    struct wire_error error;
-    enum refusal refusal;
-    char rm[ADDRESS_TEXT_BYTES];
-    if (wire_error_decode(frame, &error, &refusal) < 0)
-        return;
-    LOG(MESSAGE_RM_REFUSED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)), LOG_TEXT("text", error.text));
+    struct subscription *subscription = ctx;
+    (void)stream;
+    log_lost(subscription, error ? error_text(error) : "it closed the connection");
+    subscription_move_on(subscription);
 }
 
-/* 0, or a negative error when the stream makes no sense any more. */
-static int subscription_take(struct subscription *subscription, const struct frame *frame)
+/* An rm that refuses one question refuses the next: returns an error in any case. */
+static int take_error(struct subscription *subscription, const struct frame *frame, enum refusal *ret_refusal)
 {
-    enum refusal refusal = REFUSAL_NONE;
-    if (frame->type == FRAME_TYPE_ERROR) {
-        take_error(subscription, frame);
-        return 0;
-    }
+    struct wire_error error;
+    char rm[ADDRESS_TEXT_BYTES];
+    int result = wire_error_decode(frame, &error, ret_refusal);
+    if (result < 0)
+        return result;
+    if (!subscription->refused_logged)
+        LOG(MESSAGE_RM_REFUSED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)),
+            LOG_TEXT("text", error.text_length ? error.text : error_text(wire_error_to_error(error.code))));
+    subscription->refused_logged = true;
+    return wire_error_to_error(error.code);
+}
+
+/* The list has not become what rm meant: only the full one helps. */
+static void ask_for_full(struct subscription *subscription, const struct frame *frame, int error)
+{
+    counter_add(subscription->config.counters, COUNTER_DIRECTORY_GAPS, 1);
+    /* At once only where that is new: rm must not be asked again for what it is sending, or for what was of no use just now. */
+    if (error != -ENODATA || frame->type != FRAME_TYPE_DELTA)
+        subscription->full_ns = 0;
+    else if (!subscription->full_coming)
+        subscription_ask(subscription, true);
+}
+
+/* 0, or a negative error when there is no use in this rm; the refusal where it has sent nonsense. */
+static int subscription_take(struct subscription *subscription, const struct frame *frame, enum refusal *ret_refusal)
+{
+    struct directory *directory = subscription->config.directory;
+    if (frame->type == FRAME_TYPE_ERROR)
+        return take_error(subscription, frame, ret_refusal);
     if (frame->type != FRAME_TYPE_DIRECTORY && frame->type != FRAME_TYPE_DELTA && frame->type != FRAME_TYPE_REGION_TABLE) {
         counter_add(subscription->config.counters, refusal_counter(REFUSAL_UNKNOWN_TYPE), 1);
         return 0;
     }
-    int error = directory_take(subscription->config.directory, frame, subscription->heard_ns, &refusal);
-    if (refusal != REFUSAL_NONE)
-        counter_add(subscription->config.counters, refusal_counter(refusal), 1);
-    if (error == 0 && !subscription->following && directory_is_filled(subscription->config.directory)) {
-        subscription->following = true;
-        subscription->retry_ns = RETRY_MIN_NS;
-        log_following(subscription);
-    }
-    if (error == -ENODATA || error == -ENOMEM || error == -ENOSPC) {
-        counter_add(subscription->config.counters, COUNTER_DIRECTORY_GAPS, 1);
-        subscription_ask(subscription, true);
-    }
+    int error = directory_take(directory, frame, loop_now_ns(subscription->config.loop), ret_refusal);
+    if (error == USHER_EPROTOCOL)
+        return error;
+    subscription->asked_ns = 0;
+    if (frame->type == FRAME_TYPE_DIRECTORY && !(frame->flags & FRAME_MORE))
+        subscription->full_coming = false;
     if (error == -ESTALE)
         counter_add(subscription->config.counters, COUNTER_DIRECTORY_STALE, 1);
-    return error == USHER_EPROTOCOL ? error : 0;
+    else if (error < 0)
+        ask_for_full(subscription, frame, error);
+    else if (!subscription->following && directory_is_filled(directory))
+        subscription_follow(subscription);
+    return 0;
 }
 
 static size_t subscription_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
@@ -146,24 +169,24 @@ static size_t subscription_on_bytes(void *ctx, struct stream *stream, const uint
     size_t used = 0;
     struct frame frame;
     enum refusal refusal = REFUSAL_NONE;
-    subscription->heard_ns = loop_now_ns(subscription->config.loop);
-    subscription->asked_ns = 0;
+    int error = 0;
     while (used < length) {
-        int error = frame_decode_stream(bytes + used, length - used, &frame, &refusal);
+        error = frame_decode_stream(bytes + used, length - used, &frame, &refusal);
         if (error == -EAGAIN)
-            break;
+            return used;
+        if (error > 0)
+            error = subscription_take(subscription, &frame, &refusal);
         if (error < 0)
-            counter_add(subscription->config.counters, refusal_counter(refusal), 1);
-        else
-            error = subscription_take(subscription, &frame);
-        if (error < 0) {
-            log_lost(subscription, refusal == REFUSAL_NONE ? error_text(error) : refusal_text(refusal));
-            stream_abort(stream);
-            return length;
-        }
+            break;
         used += frame.length;
     }
-    return used;
+    if (error == 0)
+        return used;
+    if (refusal != REFUSAL_NONE)
+        counter_add(subscription->config.counters, refusal_counter(refusal), 1);
+    log_lost(subscription, refusal == REFUSAL_NONE ? error_text(error) : refusal_text(refusal));
+    stream_abort(stream);
+    return length;
 }
 
 static const struct stream_handlers subscription_handlers = {
@@ -182,12 +205,11 @@ static void subscription_connect(struct subscription *subscription)
     int error = stream_connect(subscription->config.loop, &stream, &subscription->stream);
     if (error < 0) {
         log_lost(subscription, error_text(error));
-        timer_after(subscription, RETRY_MAX_NS);
+        subscription_move_on(subscription);
         return;
     }
     /* Also the time limit for connecting: the timer finds it unopened. */
-    subscription->heard_ns = loop_now_ns(subscription->config.loop);
-    subscription->asked_ns = subscription->heard_ns;
+    subscription->asked_ns = loop_now_ns(subscription->config.loop);
     timer_after(subscription, silence_limit_ns(subscription));
 }
 
@@ -199,7 +221,7 @@ static void subscription_refresh(struct subscription *subscription)
         stream_abort(subscription->stream);
         return;
     }
-    subscription_ask(subscription, now_ns - subscription->full_ns >= FULL_LIST_INTERVAL_NS);
+    subscription_ask(subscription, subscription->full_ns == 0 || now_ns - subscription->full_ns >= FULL_LIST_INTERVAL_NS);
     timer_after(subscription, subscription->config.refresh_ns);
 }
 

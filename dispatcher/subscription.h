@@ -34,12 +34,13 @@ struct subscription {
     struct timer timer; /* refresh while connected, else the next attempt */
     uint32_t rm_index; /* which of the rms */
     uint64_t retry_ns;
-    uint64_t heard_ns; /* when this rm last said something */
     uint64_t asked_ns; /* first question that is still unanswered; 0: none */
-    uint64_t full_ns; /* when the full list was last asked for */
+    uint64_t full_ns; /* when the full list was last asked for; 0: the next question asks for it */
+    bool full_coming; /* it was asked for, and its last part has yet to come */
     uint64_t request_id;
-    bool following; /* has answered since it was connected */
-    bool lost_logged;
+    bool following; /* has sent something of use since it was connected */
+    bool lost_logged; /* since one was followed */
+    bool refused_logged;
 };
 
 void subscription_start(struct subscription *subscription, const struct subscription_config *config);
