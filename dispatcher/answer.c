@@ -11,6 +11,14 @@ static uint32_t answer_error(const struct request *request, enum wire_error_code
     return length < 0 ? 0 : (uint32_t)length;
 }
 
+static uint32_t answer_refused(const struct request *request, uint8_t *bytes)
+{
+    const char *text = request->refusal != REFUSAL_NONE ? refusal_text((enum refusal)request->refusal) : NULL;
+    int length = wire_error_encode((enum wire_error_code)request->error_code, false, false, text, request->request_id, bytes,
+                                   request->limit);
+    return length < 0 ? 0 : (uint32_t)length;
+}
+
 static __attribute__((noinline, cold)) uint32_t answer_failed(struct answer_context *context, const struct request *request,
                                                               int error, uint8_t *bytes)
 {
@@ -29,6 +37,14 @@ static uint8_t address_state(const struct snapshot_node *node, const struct node
     if (atomic_load_explicit(&values->flags, memory_order_relaxed) & NODE_VALUE_LAST)
         state |= WIRE_ADDRESS_LAST;
     return state;
+}
+
+/* Those that did not fit into the answer were not sent anybody. */
+static __attribute__((noinline, cold)) void picks_take_back(struct answer_context *context, const uint32_t slots[], int first,
+                                                            int count)
+{
+    for (int i = first; i < count; i++)
+        atomic_fetch_sub_explicit(&context->values[slots[i]].picks, 1, memory_order_relaxed);
 }
 
 static uint32_t answer_address(struct answer_context *context, const struct request *request, const struct address excludes[],
@@ -57,8 +73,12 @@ static uint32_t answer_address(struct answer_context *context, const struct requ
         reply.entries[i].state = address_state(node, &context->values[slots[i]]);
     }
     int length = wire_address_encode(&reply, request->request_id, bytes, request->limit, &fitted);
-    if (UNLIKELY(length < 0))
+    if (UNLIKELY(length < 0)) {
+        picks_take_back(context, slots, 0, count);
         return answer_error(request, WIRE_ERROR_TOO_LARGE, true, bytes);
+    }
+    if (UNLIKELY(fitted < count))
+        picks_take_back(context, slots, fitted, count);
     counter_add(context->counters, COUNTER_PICKS_OK, 1);
     return (uint32_t)length;
 }
@@ -86,5 +106,5 @@ uint32_t answer_encode(struct answer_context *context, const struct request *req
     }
     if (LIKELY(request->kind == REQUEST_ADDRESS))
         return answer_address(context, request, excludes, bytes);
-    return answer_location(context, request, bytes);
+    return request->kind == REQUEST_LOCATION ? answer_location(context, request, bytes) : answer_refused(request, bytes);
 }

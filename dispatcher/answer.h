@@ -9,11 +9,13 @@
 #include "core/base/counters.h"
 #include "core/policy/policy.h"
 #include "core/wire/limits.h"
+#include "core/wire/refusal.h"
 #include "dispatcher/view.h"
 
 enum request_kind {
     REQUEST_ADDRESS,
     REQUEST_LOCATION,
+    REQUEST_REFUSED, /* gets an ERROR, in its turn like any other */
 };
 
 /* An item of the request queue: one cache line, complete in itself, so that it may outlive the datagram it came in. */
@@ -25,12 +27,15 @@ struct request {
     uint32_t source; /* UDP: running number of the datagram; TCP: index of the connection */
     uint32_t generation; /* TCP: of the connection */
     uint32_t wait_ms; /* 0: no limit */
-    uint16_t limit; /* bytes that the answer may have */
+    uint16_t limit; /* bytes that the answer may have: UDP: those of the request */
     uint8_t kind; /* enum request_kind */
     uint8_t transport; /* enum frame_transport */
     uint8_t count; /* addresses asked for */
     uint8_t exclude_count;
+    uint8_t error_code; /* REQUEST_REFUSED: enum wire_error_code */
+    uint8_t refusal; /* REQUEST_REFUSED: enum refusal, for the text; REFUSAL_NONE: the code's own */
 };
+_Static_assert(REFUSALS <= UINT8_MAX, "a refusal fits into a request");
 _Static_assert(sizeof(struct request) == CACHE_LINE_BYTES, "a request is one cache line");
 
 #define ANSWER_BYTES_MAX (60u << 10) /* a LOCATION with all dispatchers of all regions, over TCP */

@@ -14,8 +14,14 @@ struct connection {
     struct core *core;
     uint32_t index;
     uint32_t generation;
-    uint32_t queued; /* its requests in the queue */
-    bool stalled; /* left bytes with the stream until some of them are answered */
+    uint32_t owed_bytes; /* limits of its requests in the queue */
+    bool stalled; /* left bytes with the stream */
+    bool refused; /* sent nonsense: nothing more is taken in, and it is closed when nothing is owed any more */
+    uint64_t partial_ns; /* when the frame that is not complete yet began; 0: none */
+    uint64_t taken_bytes; /* of all frames so far */
+    uint64_t seen_taken; /* at the last look */
+    size_t seen_pending;
+    uint64_t still_ns; /* the last look at which something had moved */
     uint32_t next_free;
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/memory.h"
 #include "dispatcher/core_internal.h"
 
 /* 4096 datagrams can wait for a busy core; a longest datagram is 1,232 bytes, longer ones are cut and refused. */
@@ -30,11 +31,11 @@ static int core_open_loop(struct core *core)
     return loop_new(&config, &core->loop);
 }
 
-static int core_open_udp(struct core *core, struct address *address)
+static int core_open_udp(struct core *core)
 {
     struct udp_config config;
     udp_config_init(&config);
-    config.address = *address;
+    config.address = core->address;
     config.reuseport = true;
     config.retry_bind = true;
     config.receive_buffers = RECEIVE_BUFFERS;
@@ -47,15 +48,15 @@ static int core_open_udp(struct core *core, struct address *address)
     config.ctx = core;
     int error = udp_open(core->loop, &config, &core->udp);
     if (error == 0)
-        *address = *udp_local_address(core->udp);
+        core->address = *udp_local_address(core->udp);
     return error;
 }
 
-static int core_open_listener(struct core *core, const struct address *address)
+static int core_open_listener(struct core *core)
 {
     struct listener_config config;
     listener_config_init(&config);
-    config.address = *address;
+    config.address = core->address;
     config.reuseport = true;
     config.retry_bind = true;
     config.connections_max = CORE_CONNECTIONS_MAX;
@@ -78,23 +79,24 @@ static int core_allocate(struct core *core)
 
 int core_new(const struct core_config *config, struct core **ret_core)
 {
-    struct address address = config->address;
     struct random_state seed;
-    struct core *core = calloc(1, sizeof(*core));
+    struct core *core = memory_new_aligned(sizeof(*core));
     if (!core)
         return -ENOMEM;
     core->config = *config;
     core->shared = config->shared;
+    core->address = config->address;
     random_init_from_kernel(&seed);
     pick_state_init(&core->picks, random_next(&seed), config->shared->queue_factor);
     timer_init(&core->again, core_on_again, NULL);
+    timer_init(&core->look, core_on_look, core);
     int error = core_allocate(core);
     if (error == 0)
         error = core_open_loop(core);
     if (error == 0)
-        error = core_open_udp(core, &address);
+        error = core_open_udp(core);
     if (error == 0)
-        error = core_open_listener(core, &address);
+        error = core_open_listener(core);
     if (error < 0) {
         core_free(core);
         return error;
@@ -126,6 +128,9 @@ static void core_on_close(void *ctx, struct loop_message *message)
     (void)message;
     if (!core->sockets_open)
         return;
+    /* Who got into the queue gets an answer. */
+    while (core_queue_length(core) > 0)
+        core_on_batch(core, core->loop);
     core->sockets_open = false;
     udp_close(core->udp);
     listener_close(core->listener);
@@ -160,7 +165,7 @@ void core_free(struct core *core)
 
 const struct address *core_address(const struct core *core)
 {
-    return udp_local_address(core->udp);
+    return &core->address;
 }
 
 const struct counters *core_counters(const struct core *core)

@@ -1,4 +1,4 @@
-/* core_internal - what the files of one core share: core.c (life), receive.c (socket → queue), send.c (queue → socket).
+/* core_internal - what the files of one core share: core.c (life), receive*.c (socket → queue), send.c (queue → socket).
  * Thread: the core's. */
 #pragma once
 
@@ -26,6 +26,7 @@ struct core {
     struct loop *loop;
     struct udp *udp;
     struct listener *listener;
+    struct address address; /* with the port that the kernel picked */
     struct spsc_queue queue; /* of struct request */
     struct address *excludes; /* EXCLUDES_MAX for each slot of the queue */
     struct connections connections;
@@ -33,6 +34,9 @@ struct core {
     struct outgoing outgoing;
     struct timer again; /* the queue was not emptied: come back at once */
     uint32_t datagram_count;
+    uint32_t refused_length;
+    uint8_t refused[DATAGRAM_BYTES_MAX]; /* to the requests of one datagram that found the queue full */
+    struct timer look; /* for connections that are too slow; runs while there are any */
     struct loop_message close_message;
     bool sockets_open;
     pthread_t thread;
@@ -42,18 +46,28 @@ struct core {
 };
 
 /* receive.c */
+
+/* REFUSAL_NONE: nothing to count. */
+void core_count_refusal(struct core *core, enum refusal refusal);
+
+/* A frame from the sender that `from` describes. 1: in the queue; 0: passed over; USHER_EPROTOCOL with the refusal, to be counted;
+ * USHER_EQUEUEFULL; USHER_ENOTACCEPTED: not for a dispatcher. */
+NODISCARD int core_enqueue(struct core *core, const struct frame *frame, const struct request *from, enum refusal *ret_refusal);
+
+/* An ERROR that is to go out in its turn. 0, USHER_EQUEUEFULL. */
+NODISCARD int core_enqueue_refusal(struct core *core, uint64_t request_id, const struct request *from, int error,
+                                   enum refusal refusal);
+
+/* receive_udp.c */
 udp_datagram_function core_on_datagram;
+
+/* receive_tcp.c */
+#define CONNECTION_HIGH_BYTES (256u << 10)
 listener_accept_function core_on_accept;
+timer_function core_on_look;
 
-/* Shows a stalled connection the bytes that it left. */
-void connection_resume(struct connection *connection);
-
-/* How much a connection may have in the queue, so that its answers always fit into its stream's outgoing buffer. */
-#define CONNECTION_REQUESTS_MAX 512u
-#define CONNECTION_HIGH_BYTES (CONNECTION_REQUESTS_MAX * 512u)
+/* A request of this connection has left the queue. */
+void connection_answered(struct connection *connection, uint32_t limit);
 
 /* send.c */
 loop_batch_function core_on_batch;
-
-/* Room for another request with its excludes, or NULL: the queue is full. */
-struct request *core_queue_reserve(struct core *core, struct address **ret_excludes);

@@ -1,5 +1,4 @@
 /* From the request queue to the sockets: at the end of each batch, in arrival order. */
-#include "core/base/errors.h"
 #include "dispatcher/core_internal.h"
 
 static void outgoing_flush(struct core *core)
@@ -34,13 +33,9 @@ static void send_tcp(struct core *core, struct answer_context *context, const st
     if (!connection)
         return; /* its client has gone */
     uint32_t length = answer_encode(context, request, excludes, now_ns, core->stream_bytes);
-    connection->queued--;
-    if (length && stream_send(connection->stream, core->stream_bytes, length) < 0) {
+    if (length && stream_send(connection->stream, core->stream_bytes, length) < 0)
         stream_abort(connection->stream); /* an answer may not be left out of a stream */
-        return;
-    }
-    if (connection->queued == 0)
-        connection_resume(connection);
+    connection_answered(connection, request->limit);
 }
 
 static void send_answer(struct core *core, struct answer_context *context, const struct request *request, uint64_t now_ns)
