@@ -8,16 +8,26 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
-#include "core/base/log.h"
+#include "core/io/port.h"
 
 #define COLLECT_INTERVAL_NS (100 * NS_PER_MS)
+
+/* Who has connected shortly before the ports are closed has so long to send its JOB: the node takes it or refuses it by name. */
+#define REFUSE_DELAY_NS (200 * NS_PER_MS)
 
 int dispatcher_check(const void *options, struct conf_error *ret_error)
 {
     const struct dispatcher_options *all = options;
     struct node_config node;
     int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
-    return error < 0 ? error : node_config_from_options(&all->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+    if (error == 0)
+        error = node_config_from_options(&all->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+    if (error == 0 && node.queue_factor < 1) {
+        conf_error_set(ret_error, "--queue-factor: %g would give this dispatcher more jobs than a worker: choose 1 or more",
+                       (double)node.queue_factor);
+        error = -EINVAL;
+    }
+    return error;
 }
 
 static uint32_t threads_wanted(uint32_t configured)
@@ -102,7 +112,6 @@ static int node_thread_start(struct dispatcher *dispatcher)
 static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
 {
     const struct dispatcher_own_options *own = &dispatcher->options->own;
-    char text[ADDRESS_TEXT_BYTES];
     struct core_config config = {
         .shared = &dispatcher->shared,
         .loop_kind = daemon_loop_kind(dispatcher->daemon),
@@ -110,13 +119,13 @@ static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_erro
         .address = own->listen,
         .queue_capacity = power_of_two_from(own->request_queue),
     };
+    int error = port_check(&config.address);
+    if (error < 0)
+        return daemon_fail_listen(ret_error, "listen", &config.address, error);
     for (; config.index < threads_wanted(own->threads); config.index++) {
-        int error = core_new(&config, &dispatcher->cores[config.index]);
-        if (error < 0) {
-            conf_error_set(ret_error, "cannot listen on %s: %s%s", address_format(&config.address, text), error_text(error),
-                           error == -EADDRINUSE ? "; stop what listens there, or choose another --listen" : "");
-            return error;
-        }
+        error = core_new(&config, &dispatcher->cores[config.index]);
+        if (error < 0)
+            return daemon_fail_listen(ret_error, "listen", &config.address, error);
         config.address = *core_address(dispatcher->cores[config.index]); /* the same port for all */
         dispatcher->core_count++;
     }
@@ -139,6 +148,13 @@ static void on_collect(void *ctx, struct timer *timer)
     struct dispatcher *dispatcher = ctx;
     publication_collect(&dispatcher->directory->publication);
     timer_start(daemon_loop(dispatcher->daemon), timer, loop_now_ns(daemon_loop(dispatcher->daemon)) + COLLECT_INTERVAL_NS);
+}
+
+static void on_refuse(void *ctx, struct timer *timer)
+{
+    struct dispatcher *dispatcher = ctx;
+    (void)timer;
+    node_refuse_new(dispatcher->node);
 }
 
 static void subscribe(struct dispatcher *dispatcher)
@@ -216,6 +232,7 @@ int dispatcher_start(struct daemon *daemon, const void *options, void **ret_stat
         dispatcher_stop(dispatcher);
         return error;
     }
+    timer_init(&dispatcher->refuse, on_refuse, dispatcher);
     timer_init(&dispatcher->collect, on_collect, dispatcher);
     on_collect(dispatcher, &dispatcher->collect);
     subscribe(dispatcher);
@@ -231,7 +248,8 @@ void dispatcher_drain(void *state, enum drain_phase phase)
     case DRAIN_REFUSE:
         for (uint32_t i = 0; i < dispatcher->core_count; i++)
             core_close_sockets(dispatcher->cores[i]);
-        node_refuse_new(dispatcher->node);
+        timer_start(daemon_loop(dispatcher->daemon), &dispatcher->refuse,
+                    loop_now_ns(daemon_loop(dispatcher->daemon)) + REFUSE_DELAY_NS);
         return;
     case DRAIN_ABANDON: node_abandon(dispatcher->node); return;
     }
@@ -255,6 +273,7 @@ void dispatcher_stop(void *state)
     if (dispatcher->subscribed) {
         subscription_stop(&dispatcher->subscription);
         timer_stop(&dispatcher->collect);
+        timer_stop(&dispatcher->refuse);
     }
     if (dispatcher->node_started) {
         loop_stop(dispatcher->node_loop);
