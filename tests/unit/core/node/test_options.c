@@ -37,7 +37,12 @@ static int parse(const char *const *arguments, uint32_t count)
     argv[count] = NULL;
     why.text[0] = '\0';
     int r = conf_parse(&program, (int)count, argv, &options, NULL, &why);
-    return r < 0 ? r : node_config_from_options(&options.node, WIRE_NODE_WORKER, &config, &why);
+    if (r < 0)
+        return r;
+    r = node_config_from_options(&options.node, WIRE_NODE_WORKER, &config, &why);
+    if (r < 0)
+        conf_done(&program, &options);
+    return r;
 }
 
 #define PARSE(...)                                                                                                               \
