@@ -1,7 +1,6 @@
 #include "rm/mirror.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <stdlib.h>
 
 #include "core/base/check.h"
@@ -39,6 +38,9 @@ struct mirror {
     uint64_t flush_started_ns;
     uint64_t flush_ended_ns; /* of the last complete one; 0: none */
     uint64_t flush_count;
+    uint32_t flush_fresh; /* fresh nodes when the flush began */
+    uint32_t
+        mirrored_fresh; /* likewise, of the last complete one: so many beats stand there at least, but for those expired since */
     char refusal[REDIS_REASON_BYTES];
 };
 
@@ -67,6 +69,7 @@ static void flush_end(struct mirror *mirror)
     mirror->flushing = false;
     mirror->flush_ended_ns = now_ns(mirror);
     mirror->flush_count++;
+    mirror->mirrored_fresh = mirror->flush_fresh;
     counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
     if (mirror->refused && !mirror->was_refused)
         LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
@@ -86,10 +89,10 @@ static void on_written(void *ctx, const struct redisReply *reply)
     mirror->calls--;
     if (!reply)
         return; /* on_down ends the flush */
-    if (reply->type == REDIS_REPLY_ERROR) {
+    if (redis_reply_is_error(reply)) {
         counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
         mirror->refused = true;
-        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", reply->str);
+        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
     }
     if (mirror->expire_sent && mirror->calls == 0)
         flush_end(mirror);
@@ -140,6 +143,7 @@ static void flush_begin(struct mirror *mirror)
     mirror->refused = false;
     mirror->calls = 0;
     mirror->flush_left = mirror->config.cluster->dirty.count;
+    mirror->flush_fresh = mirror->config.cluster->states[NODE_FRESH].count;
     mirror->flush_started_ns = now_ns(mirror);
     flush_pump(mirror);
 }
@@ -172,12 +176,14 @@ static void key_command(struct mirror *mirror, const char *name, enum redis_key 
 static void on_count(void *ctx, const struct redisReply *reply)
 {
     struct mirror *mirror = ctx;
-    uint64_t expected = mirror->config.cluster->states[NODE_FRESH].count;
-    if (!reply || reply->type != REDIS_REPLY_INTEGER || !mirror->ready || mirror->flush_count == 0)
+    uint32_t fresh = mirror->config.cluster->states[NODE_FRESH].count;
+    uint64_t expected = fresh < mirror->mirrored_fresh ? fresh : mirror->mirrored_fresh;
+    int64_t found = redis_reply_number(reply);
+    if (!redis_reply_is_number(reply) || !mirror->ready || mirror->flush_count == 0)
         return;
-    if ((uint64_t)reply->integer * 100 >= expected * 85)
+    if ((uint64_t)found * 100 >= expected * 85)
         return;
-    LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", reply->integer), LOG_NUMBER("expected", expected));
+    LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", found), LOG_NUMBER("expected", expected));
     changes_mark_all_dirty(mirror->config.cluster);
 }
 
@@ -189,12 +195,12 @@ static void on_old_faults(void *ctx, const struct redisReply *reply)
         enum redis_key key;
     } rows[] = {{"HDEL", REDIS_KEY_NODES}, {"ZREM", REDIS_KEY_FAULTS}};
     struct mirror *mirror = ctx;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || !mirror->ready)
+    if (redis_reply_count(reply) == 0 || !mirror->ready)
         return;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         key_command(mirror, rows[i].name, rows[i].key);
-        for (size_t j = 0; j < reply->elements; j++)
-            redis_command_add_bytes(&mirror->command, reply->element[j]->str, reply->element[j]->len);
+        for (size_t j = 0; j < redis_reply_count(reply); j++)
+            redis_command_add(&mirror->command, redis_reply_text(redis_reply_item(reply, j), NULL));
         side_call(mirror, NULL);
     }
 }
@@ -246,10 +252,11 @@ static void load_begin(struct mirror *mirror)
 static void on_time(void *ctx, const struct redisReply *reply)
 {
     struct mirror *mirror = ctx;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_STRING)
+    if (redis_reply_count(reply) != 2)
         return;
-    int64_t redis_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 + strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    int64_t seconds = strtoll(redis_reply_text(redis_reply_item(reply, 0), NULL), NULL, 10);
+    int64_t us = strtoll(redis_reply_text(redis_reply_item(reply, 1), NULL), NULL, 10);
+    int64_t redis_ms = seconds * 1000 + us / 1000;
     uint64_t middle_ns = mirror->time_asked_ns + (now_ns(mirror) - mirror->time_asked_ns) / 2;
     mirror->clock_offset_ms = redis_ms - (int64_t)(middle_ns / NS_PER_MS);
     if (mirror->ready)

@@ -1,29 +1,29 @@
 #include "rm/mirror_load.h"
 
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/clock.h"
 #include "rm/mirror_text.h"
 
 #define PORTION 500
 
-static bool node_entry(struct mirror_load *load, struct cluster_time now, const char *field, const redisReply *value)
+static bool node_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
 {
     struct cluster_restored restored;
-    return mirror_node_parse(&load->cluster->services, field, value->str, value->len, &restored) == 0 &&
+    return mirror_node_parse(&load->cluster->services, field, value, length, &restored) == 0 &&
            cluster_restore(load->cluster, now, &restored) == 0;
 }
 
-static bool beat_entry(struct mirror_load *load, struct cluster_time now, const char *field, const redisReply *value)
+static bool beat_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
 {
     struct address address;
     char *end;
-    double score = strtod(value->str, &end);
+    double score = strtod(value, &end);
     double redis_now_ms = (double)load->clock_offset_ms + (double)(now.ns / NS_PER_MS);
-    if (mirror_address_parse(field, &address) < 0 || *end != '\0' || !isfinite(score))
+    if (mirror_address_parse(field, &address) < 0 || end != value + length || !isfinite(score))
         return false;
     /* A beat from the future was written by the clock of a Redis that has been set back since. */
     double age_ms = redis_now_ms > score ? redis_now_ms - score : 0;
@@ -32,12 +32,12 @@ static bool beat_entry(struct mirror_load *load, struct cluster_time now, const 
     return true;
 }
 
-static bool admin_entry(struct mirror_load *load, struct cluster_time now, const char *field, const redisReply *value)
+static bool admin_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
 {
     struct address address;
     struct wire_admin admin;
     char reason[NODE_REASON_BYTES_MAX + 1];
-    return mirror_address_parse(field, &address) == 0 && mirror_admin_parse(value->str, value->len, &admin, reason) == 0 &&
+    return mirror_address_parse(field, &address) == 0 && mirror_admin_parse(value, length, &admin, reason) == 0 &&
            cluster_restore_admin(load->cluster, now, &address, &admin, reason) == 0;
 }
 
@@ -45,7 +45,7 @@ static bool admin_entry(struct mirror_load *load, struct cluster_time now, const
 static const struct {
     const char *command;
     enum redis_key key;
-    bool (*entry)(struct mirror_load *load, struct cluster_time now, const char *field, const redisReply *value);
+    bool (*entry)(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length);
 } steps[] = {
     {"HSCAN", REDIS_KEY_NODES, node_entry},
     {"ZSCAN", REDIS_KEY_BEATS, beat_entry},
@@ -54,23 +54,23 @@ static const struct {
 
 static void portion_request(struct mirror_load *load, const char *cursor);
 
+/* [cursor, [field, value, field, value, …]] */
 static bool portion_is_sound(const struct redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[1]->elements % 2 != 0)
-        return false;
-    for (size_t i = 0; i < reply->element[1]->elements; i++)
-        if (reply->element[1]->element[i]->type != REDIS_REPLY_STRING)
-            return false;
-    return true;
+    return redis_reply_count(reply) == 2 && redis_reply_is_text(redis_reply_item(reply, 0)) &&
+           redis_reply_is_list(redis_reply_item(reply, 1));
 }
 
 static void portion_take(struct mirror_load *load, const struct redisReply *items)
 {
     struct cluster_time now = {.ns = loop_now_ns(load->loop), .wall_ms = loop_wall_ms(load->loop)};
-    for (size_t i = 0; i < items->elements; i += 2)
-        if (!steps[load->step].entry(load, now, items->element[i]->str, items->element[i + 1]))
+    for (size_t i = 0; i + 1 < redis_reply_count(items); i += 2) {
+        size_t length;
+        const char *field = redis_reply_text(redis_reply_item(items, i), NULL);
+        const char *value = redis_reply_text(redis_reply_item(items, i + 1), &length);
+        if (!steps[load->step].entry(load, now, field, value, length))
             load->unreadable++;
+    }
 }
 
 static void on_portion(void *ctx, const struct redisReply *reply)
@@ -84,9 +84,9 @@ static void on_portion(void *ctx, const struct redisReply *reply)
         load->on_done(load->ctx, -EPROTO);
         return;
     }
-    portion_take(load, reply->element[1]);
-    const char *cursor = reply->element[0]->str;
-    if (cursor[0] == '0' && cursor[1] == '\0' && ++load->step == ARRAY_COUNT(steps))
+    portion_take(load, redis_reply_item(reply, 1));
+    const char *cursor = redis_reply_text(redis_reply_item(reply, 0), NULL);
+    if (strcmp(cursor, "0") == 0 && ++load->step == ARRAY_COUNT(steps))
         load->on_done(load->ctx, 0);
     else
         portion_request(load, cursor);

@@ -170,8 +170,8 @@ static void on_greeting(void *ctx, const struct redisReply *reply)
     struct redis_connection *connection = ctx;
     if (!reply)
         return;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        reason_set(connection, reply->str);
+    if (redis_reply_is_error(reply)) {
+        reason_set(connection, redis_reply_text(reply, NULL));
         redisAsyncFree(connection->context);
         return;
     }

@@ -12,12 +12,12 @@
 
 #include "core/io/loop.h"
 #include "core/redis/redis_command.h"
+#include "core/redis/redis_reply.h"
 #include "core/redis/redis_target.h"
 
 #define REDIS_CALLS_MAX 64u
 #define REDIS_REASON_BYTES 128
 
-struct redisReply; /* <hiredis/read.h> */
 struct redis_connection;
 
 /* reply: valid during the call, may be an error reply; NULL: the connection broke. Must not free the connection. */
