@@ -1,0 +1,231 @@
+/* The mirror against a real redis-server, on a socket in a folder of its own. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/log.h"
+#include "core/redis/redis_server.h"
+#include "rm/mirror.h"
+#include "tests/unit/rm/fixture.h"
+#include "tests/unit/rm/redis_peek.h"
+
+#define WAIT_NS (10 * NS_PER_S)
+
+static struct loop *loop;
+static char folder[] = "/tmp/usher-mirror-XXXXXX";
+static struct redis_server *server;
+static struct fixture *fixture;
+static struct mirror *mirror;
+static struct counters counters;
+static uint32_t loads;
+static bool beating; /* nodes 1 … 3 heartbeat all the while */
+
+static void on_loaded(void *ctx)
+{
+    (void)ctx;
+    loads++;
+}
+
+static void on_started(void *ctx)
+{
+    (void)ctx;
+    if (mirror)
+        mirror_hurry(mirror);
+}
+
+static void on_ended(void *ctx, const char *reason)
+{
+    (void)ctx;
+    (void)reason;
+}
+
+static void mirror_open(void)
+{
+    struct mirror_config config = {.loop = loop,
+                                   .cluster = fixture->cluster,
+                                   .counters = &counters,
+                                   .target = *redis_server_target(server),
+                                   .region = 1,
+                                   .seed = 1,
+                                   .on_loaded = on_loaded};
+    cr_assert_eq(mirror_new(&config, &mirror), 0);
+}
+
+/* The fixture's clock is the loop's here. */
+static void clock_follow(void)
+{
+    fixture->now.ns = loop_now_ns(loop);
+    fixture->now.wall_ms = loop_wall_ms(loop);
+}
+
+static void setup(void)
+{
+    struct loop_config config;
+    loop_config_init(&config);
+    config.kind = LOOP_EPOLL;
+    cr_assert_eq(loop_new(&config, &loop), 0);
+    cr_assert_not_null(mkdtemp(folder));
+    log_configure("test", LOG_ERROR, false);
+    struct redis_server_config redis = {.loop = loop, .folder = folder, .on_started = on_started, .on_ended = on_ended};
+    cr_assert_eq(redis_server_new(&redis, &server), 0);
+    fixture = fixture_new(false);
+    fixture->sequence = 1000;
+    clock_follow();
+    mirror_open();
+}
+
+static void teardown(void)
+{
+    mirror_free(mirror);
+    redis_server_free(server, 5 * NS_PER_S);
+    fixture_free(fixture);
+    loop_free(loop);
+    redis_peek_clean(folder);
+}
+
+TestSuite(mirror, .init = setup, .fini = teardown, .timeout = 60);
+
+static void run_once(void)
+{
+    cr_assert_eq(loop_run_once(loop, 5 * NS_PER_MS), 0);
+    clock_follow();
+    cluster_sweep(fixture->cluster, fixture->now);
+    for (uint32_t i = 1; beating && i <= 3; i++)
+        fixture_beat(fixture, i, 0.5f * (float)i);
+}
+
+static void run_for(uint64_t duration_ns)
+{
+    uint64_t until_ns = clock_monotonic_ns() + duration_ns;
+    while (clock_monotonic_ns() < until_ns)
+        run_once();
+}
+
+static bool is_up(void)
+{
+    return mirror_is_up(mirror);
+}
+
+static bool is_down(void)
+{
+    return !mirror_is_up(mirror);
+}
+
+static bool is_written(void)
+{
+    return mirror_is_up(mirror) && mirror_lag_ns(mirror) < 50 * NS_PER_MS &&
+           redis_peek_count(redis_server_target(server)->path, "ZCARD usher:1:beats") == 3;
+}
+
+static void wait_until(bool (*condition)(void))
+{
+    uint64_t until_ns = clock_monotonic_ns() + WAIT_NS;
+    while (!condition() && clock_monotonic_ns() < until_ns)
+        run_once();
+    cr_assert(condition());
+}
+
+static int64_t ask(const char *command)
+{
+    return redis_peek_count(redis_server_target(server)->path, command);
+}
+
+Test(mirror, stopped_redis_holds_nobody_up)
+{
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(kill(redis_server_pid(server), SIGSTOP), 0);
+    wait_until(is_down);
+    uint64_t slowest_ns = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        uint64_t began_ns = clock_monotonic_ns();
+        run_once();
+        uint64_t took_ns = clock_monotonic_ns() - began_ns;
+        slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
+    }
+    cr_assert_lt(slowest_ns, 50 * NS_PER_MS);
+    cr_assert_leq(fixture->cluster->dirty.count, 3);
+    cr_assert_eq(kill(redis_server_pid(server), SIGCONT), 0);
+    wait_until(is_written);
+}
+
+Test(mirror, redis_restarted_empty_is_written_anew)
+{
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(ask("FLUSHALL"), 0);
+    cr_assert_eq(kill(redis_server_pid(server), SIGKILL), 0);
+    wait_until(is_down);
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 3);
+    wait_until(is_written);
+    cr_assert_eq(ask("HLEN usher:1:nodes"), 3);
+    cr_assert_eq(fixture->cluster->removal_count, 0);
+}
+
+Test(mirror, redis_shows_the_truth)
+{
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(ask("ZCARD usher:1:loads"), 3);
+    cr_assert_eq(ask("HLEN usher:1:nodes"), 3);
+    cr_assert_eq(ask("ZCARD usher:1:faults"), 0);
+    double now_ms = (double)clock_wall_ms();
+    double beat_ms = redis_peek_number(redis_server_target(server)->path, "ZSCORE usher:1:beats 10.0.0.2:7500");
+    cr_assert_leq(now_ms - beat_ms, 500);
+    cr_assert_geq(now_ms - beat_ms, -50);
+    cr_assert_eq(redis_peek_number(redis_server_target(server)->path, "ZSCORE usher:1:loads 10.0.0.3:7500"), 1.5);
+}
+
+Test(mirror, expired_node_moves_to_the_fault_list_and_back)
+{
+    fixture->cluster->config.valid_ns = NS_PER_S / 2;
+    beating = true;
+    fixture_beat(fixture, 4, 1);
+    wait_until(is_up);
+    run_for(NS_PER_S);
+    cr_assert_eq(ask("ZCARD usher:1:beats"), 3);
+    cr_assert_eq(ask("ZCARD usher:1:loads"), 3);
+    cr_assert_eq(ask("ZCARD usher:1:faults"), 1);
+    fixture_beat(fixture, 4, 1);
+    run_for(NS_PER_S * 3 / 10);
+    cr_assert_eq(ask("ZCARD usher:1:beats"), 4);
+    cr_assert_eq(ask("ZCARD usher:1:faults"), 0);
+}
+
+Test(mirror, next_rm_knows_what_the_last_one_knew)
+{
+    struct address address = fixture_address(2);
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, "disk"), 0);
+    mirror_finish(mirror, NS_PER_S);
+    mirror_free(mirror);
+    fixture_free(fixture);
+    beating = false;
+    fixture = fixture_new(false);
+    clock_follow();
+    loads = 0;
+    mirror_open();
+    wait_until(is_up);
+    cr_assert_eq(loads, 1);
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 3);
+    uint32_t slot = cluster_find(fixture->cluster, &address);
+    const struct node *node = &fixture->cluster->nodes[slot];
+    cr_assert(node->restored);
+    cr_assert(node_is_drained(node));
+    cr_assert_str_eq(node->reason, "disk");
+    cr_assert_lt(node_age_ns(node, fixture->now.ns), NS_PER_S);
+}
+
+Test(mirror, beats_of_another_rm_are_kept)
+{
+    beating = true;
+    wait_until(is_written);
+    char command[128];
+    snprintf(command, sizeof(command), "ZADD usher:1:beats %llu 10.0.0.9:7500", (unsigned long long)clock_wall_ms());
+    cr_assert_eq(ask(command), 1);
+    run_for(NS_PER_S / 2);
+    cr_assert_eq(ask("ZCARD usher:1:beats"), 4);
+}
