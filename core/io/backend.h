@@ -108,6 +108,8 @@ struct stream {
 
 struct stream_handoff {
     int fd;
+    const struct loop_backend *backend; /* of the loop that it left; only for drop */
+    void *backend_ctx;
     struct address peer;
     struct address local;
     struct stream_limits limits;
@@ -217,6 +219,8 @@ struct loop_backend {
 
     /* Cancels everything in flight on the handle; a connection is shut down as well if handle->shut_down. May be repeated. */
     void (*cancel)(struct loop *loop, struct handle *handle);
+    /* Closes a connection's descriptor that belongs to no handle. Any thread: a handoff may be dropped anywhere. */
+    void (*drop)(void *backend_ctx, int fd);
     /* Nothing is in flight any more: closes the descriptor (not a watch's), frees what belongs to the backend. */
     void (*release)(struct loop *loop, struct handle *handle);
 };

@@ -294,5 +294,6 @@ const struct loop_backend loop_backend_epoll = {
     .watch_arm = epoll_watch_arm,
     .watch_modify = epoll_watch_modify,
     .cancel = epoll_cancel,
+    .drop = socket_drop,
     .release = epoll_release,
 };

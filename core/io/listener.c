@@ -144,7 +144,7 @@ void listener_event_accept(struct listener *listener, int fd)
     struct loop *loop = listener->handle.loop;
     struct stream *stream;
     if (listener->handle.ending || listener_take(listener, fd, &stream) < 0) {
-        (void)close(fd);
+        loop->backend->drop(loop->config.backend_ctx, fd);
         return;
     }
     LOOP_COUNT(loop, accepts, 1);

@@ -308,3 +308,9 @@ int socket_reserve(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
+
+void socket_drop(void *backend_ctx, int fd)
+{
+    (void)backend_ctx;
+    (void)close(fd);
+}

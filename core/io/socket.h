@@ -42,3 +42,6 @@ bool socket_shed(int listener_fd, int *reserve_fd);
 
 /* A descriptor to give up later; −1. */
 int socket_reserve(void);
+
+/* loop_backend.drop of both. */
+void socket_drop(void *backend_ctx, int fd);

@@ -1,7 +1,6 @@
 /* Moving a connection from one loop to another: a handoff carries the descriptor and the bytes that are on neither side of it. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/io/backend.h"
 
@@ -31,6 +30,8 @@ void stream_hand_over(struct stream *stream)
     }
     *handoff = (struct stream_handoff){
         .fd = stream->handle.fd,
+        .backend = loop->backend,
+        .backend_ctx = loop->config.backend_ctx,
         .peer = stream->peer,
         .local = stream->local,
         .limits = stream->limits,
@@ -88,7 +89,7 @@ void stream_handoff_free(struct stream_handoff *handoff)
 {
     if (handoff == NULL)
         return;
-    (void)close(handoff->fd);
+    handoff->backend->drop(handoff->backend_ctx, handoff->fd);
     buffer_done(&handoff->unread);
     buffer_done(&handoff->sending);
     buffer_done(&handoff->filling);

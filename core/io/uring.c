@@ -398,5 +398,6 @@ const struct loop_backend loop_backend_uring = {
     .watch_arm = uring_watch_arm,
     .watch_modify = uring_watch_modify,
     .cancel = uring_cancel,
+    .drop = socket_drop,
     .release = uring_release,
 };
