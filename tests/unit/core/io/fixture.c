@@ -1,4 +1,4 @@
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 #include <stdio.h>
 #include <sys/socket.h>

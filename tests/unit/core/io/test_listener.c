@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/errors.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 #define CONNECTIONS_MAX 64
 

@@ -17,7 +17,7 @@
 #include "core/base/random.h"
 #include "core/io/poll.h"
 #include "core/io/timer.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 /* Kinds and reasons */
 

@@ -1,17 +1,15 @@
 #include "core/io/stream.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/base/random.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 /* One side of a connection, recording what happened to it. */
 struct side {
@@ -155,32 +153,6 @@ TEST_BOTH(stream, refused_connect_ends_in_on_closed)
     fixture_run_until(loop, &client.closed, 1);
     cr_expect_eq(client.error, -ECONNREFUSED);
     cr_expect_eq(client.opened, 0);
-    loop_free(loop);
-}
-
-TEST_BOTH(stream, connect_to_missing_unix_path_ends_in_on_closed)
-{
-    struct loop *loop = fixture_loop(kind);
-    struct stream_config config;
-    stream_config_init(&config);
-    config.unix_path = "/nonexistent/usher.sock";
-    client_connect(loop, &config, &client);
-    fixture_run_until(loop, &client.closed, 1);
-    cr_expect_eq(client.error, -ENOENT);
-    loop_free(loop);
-}
-
-TEST_BOTH(stream, too_long_unix_path_is_refused)
-{
-    struct loop *loop = fixture_loop(kind);
-    struct stream_config config;
-    struct stream *stream;
-    char path[200];
-    memset(path, 'x', sizeof(path) - 1);
-    path[sizeof(path) - 1] = '\0';
-    stream_config_init(&config);
-    config.unix_path = path;
-    cr_expect_eq(stream_connect(loop, &config, &stream), -ENAMETOOLONG);
     loop_free(loop);
 }
 
@@ -444,69 +416,4 @@ TEST_BOTH(stream, loop_free_closes_every_stream)
     cr_expect_eq(client.closed, 1);
     cr_expect_eq(client.error, USHER_ECANCELLED);
     cr_expect_eq(server.closed, 1);
-}
-
-TEST_BOTH(stream, addresses_of_both_ends_match)
-{
-    struct loop *loop = fixture_loop(kind);
-    pair_open(loop, NULL);
-    cr_expect(address_equal(stream_local(client.stream), stream_peer(server.stream)));
-    cr_expect(address_equal(stream_peer(client.stream), stream_local(server.stream)));
-    uid_t uid;
-    cr_expect_eq(stream_peer_uid(server.stream, &uid), -EOPNOTSUPP);
-    loop_free(loop);
-}
-
-TEST_BOTH(stream, bind_chooses_where_it_comes_from)
-{
-    struct loop *loop = fixture_loop(kind);
-    struct listener_config config;
-    struct stream_config stream_config;
-    listener_config_init(&config);
-    stream_config_init(&stream_config);
-    struct listener *listener = server_listen(loop, &config);
-    stream_config.address = *listener_local_address(listener);
-    cr_assert_eq(address_parse("127.0.0.9:0", &stream_config.bind), 0);
-    client_connect(loop, &stream_config, &client);
-    fixture_run_until(loop, &server.accepted, 1);
-    char text[ADDRESS_TEXT_BYTES];
-    address_format(stream_peer(server.stream), text);
-    cr_expect_eq(strncmp(text, "127.0.0.9:", 10), 0);
-    loop_free(loop);
-}
-
-/* Unix sockets */
-
-static char *unix_path(void)
-{
-    static char path[64];
-    snprintf(path, sizeof(path), "/tmp/usher-io-%d.sock", (int)getpid());
-    return path;
-}
-
-TEST_BOTH(stream, unix_socket_echoes)
-{
-    struct loop *loop = fixture_loop(kind);
-    struct listener_config config;
-    struct stream_config stream_config;
-    struct stat status;
-    uid_t uid;
-    listener_config_init(&config);
-    stream_config_init(&stream_config);
-    config.unix_path = unix_path();
-    config.unix_mode = 0600;
-    server.echo = true;
-    struct listener *listener = server_listen(loop, &config);
-    cr_expect_eq(stat(unix_path(), &status), 0);
-    cr_expect_eq(status.st_mode & 0777, 0600);
-    stream_config.unix_path = unix_path();
-    client_connect(loop, &stream_config, &client);
-    cr_assert_eq(stream_send(client.stream, "before open", 11), 0);
-    fixture_run_until(loop, &client.received, 11);
-    cr_expect_eq(stream_peer_uid(server.stream, &uid), 0);
-    cr_expect_eq(uid, getuid());
-    cr_expect_eq(stream_peer(server.stream)->family, ADDRESS_NONE);
-    listener_close(listener);
-    cr_expect_neq(stat(unix_path(), &status), 0, "unlinked");
-    loop_free(loop);
 }

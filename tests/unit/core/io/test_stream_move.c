@@ -7,7 +7,7 @@
 
 #include "core/base/errors.h"
 #include "core/io/stream.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 /* A first loop accepts and, at the first bytes or when told, hands the connection to a second one, which echoes. */
 static struct {

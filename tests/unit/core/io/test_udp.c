@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 #define QUEUE_MAX 4096
 

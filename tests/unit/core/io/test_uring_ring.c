@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "core/io/uring.h"
-#include "fixture.h"
+#include "tests/unit/core/io/fixture.h"
 
 static int ring_try(struct loop *loop, struct io_uring_sqe *sqe)
 {
