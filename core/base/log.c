@@ -147,6 +147,11 @@ void log_write(enum log_message message, const struct log_field *fields)
 void log_configure(const char *program, enum log_level level, bool json)
 {
     log_program = program;
-    atomic_store_explicit(&log_level_max, level, memory_order_relaxed);
     log_json = json;
+    log_set_level(level);
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level_max, level, memory_order_relaxed);
 }

@@ -45,6 +45,8 @@ struct log_field {
 
 void log_write(enum log_message message, const struct log_field *fields);
 
-/* `program` must stay valid. Default: level info, text. Threads that log may see a new level late; the other two are for the time
- * before threads start. */
+/* Before threads start. `program` must stay valid. Default: level info, text. */
 void log_configure(const char *program, enum log_level level, bool json);
+
+/* Any time. */
+void log_set_level(enum log_level level);

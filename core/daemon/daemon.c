@@ -189,7 +189,8 @@ int daemon_main(const struct daemon_program *program, int argc, char **argv)
     if (result < 0) {
         code = fail_configuration(daemon, &why);
     } else if (result == 0) {
-        daemon_configure_log(daemon);
+        /* The options' alternatives stand in the order of enum log_level, and text before json. */
+        log_configure(program->conf->name, (enum log_level)daemon->own->log_level, daemon->own->log_format == 1);
         if (daemon->own->test)
             printf("%s: the configuration is right\n", program->conf->name);
         else

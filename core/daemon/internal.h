@@ -54,7 +54,6 @@ void daemon_drain(struct daemon *daemon);
 /* reload.c */
 void daemon_reload(struct daemon *daemon);
 NODISCARD int daemon_set_option(struct daemon *daemon, const char *name, const char *value, struct conf_error *ret_error);
-void daemon_configure_log(const struct daemon *daemon);
 
 /* watch.c: what others may see. */
 void daemon_measure(struct daemon *daemon, struct measures *ret_measures);

@@ -5,16 +5,10 @@
 #include "core/base/log.h"
 #include "core/daemon/internal.h"
 
-void daemon_configure_log(const struct daemon *daemon)
-{
-    /* The options' alternatives stand in the order of enum log_level, and text before json. */
-    log_configure(daemon->program->conf->name, (enum log_level)daemon->own->log_level, daemon->own->log_format == 1);
-}
-
 static void on_change(void *context, const struct conf_option *option)
 {
     struct daemon *daemon = context;
-    daemon_configure_log(daemon);
+    log_set_level((enum log_level)daemon->own->log_level);
     if (daemon->program->changed)
         daemon->program->changed(daemon->state, option);
     LOG(MESSAGE_OPTION_CHANGED, LOG_TEXT("option", option->name));
