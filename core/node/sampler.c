@@ -84,8 +84,9 @@ static float take_disk(struct sampler *sampler, uint64_t elapsed_ms)
 {
     if (sampler->disk == LOAD_DISK_BUSY)
         return take_disk_busy(sampler, elapsed_ms);
-    float use;
-    return disk_space_use(sampler->disk_path, &use) < 0 ? 0 : use;
+    float use = 0; /* what a disk that cannot be read counts as */
+    (void)!disk_space_use(sampler->disk_path, &use);
+    return use;
 }
 
 void sampler_take(struct sampler *sampler, uint64_t now_ns, struct load_sample *ret_sample)

@@ -168,7 +168,7 @@ static void expect_dispatchers_get_two_thirds(enum policy policy)
     uint32_t seen[NODES];
     picks_count(policy, seen);
     double dispatchers = (seen[0] + seen[1]) / 2.0;
-    double workers = (PICKS - (double)seen[0] - (double)seen[1]) / (NODES - 2);
+    double workers = ((double)PICKS - (double)seen[0] - (double)seen[1]) / (NODES - 2);
     cr_expect(dispatchers / workers > 0.62 && dispatchers / workers < 0.72, "%s: %g", policy_rows[policy].name,
               dispatchers / workers);
 }
