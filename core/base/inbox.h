@@ -32,22 +32,24 @@ static inline void inbox_init(struct inbox *inbox)
 }
 
 /* True: the inbox was empty, and the caller must wake the taker (its eventfd, say). False: whoever pushed first does or did so,
- * and the taker hasn't taken yet. Release: what the pusher wrote before is seen by the taker. */
+ * and the taker hasn't taken yet. Release: what the pusher wrote before is seen by the taker. Acquire: what the taker did before it
+ * left the inbox empty is seen by the pusher that finds it so: that one may use again what the taker had, such as the one message
+ * that wakes it. */
 NODISCARD static inline bool inbox_push(struct inbox *inbox, struct inbox_node *node)
 {
     struct inbox_node *newest = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
     do {
         node->next = newest;
-    } while (!atomic_compare_exchange_weak_explicit(&inbox->newest, &newest, node, memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&inbox->newest, &newest, node, memory_order_acq_rel, memory_order_relaxed));
     return newest == NULL;
 }
 
 /* Everything pushed so far, oldest first, linked by `next`; NULL: nothing. Clear the wake-up (read the eventfd) before taking,
  * not after: a push in between would be slept through. Acquire: pairs with every push's release (a read-modify-write continues
- * the release sequence of the ones before it). */
+ * the release sequence of the ones before it). Release: pairs with the acquire of the push that comes next. */
 NODISCARD static inline struct inbox_node *inbox_take_all(struct inbox *inbox)
 {
-    struct inbox_node *newest = atomic_exchange_explicit(&inbox->newest, NULL, memory_order_acquire);
+    struct inbox_node *newest = atomic_exchange_explicit(&inbox->newest, NULL, memory_order_acq_rel);
     struct inbox_node *oldest = NULL;
     while (newest != NULL) {
         struct inbox_node *next = newest->next;
