@@ -4,13 +4,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "client/gate.h"
 #include "core/base/errors.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/io/udp.h"
 
-/* A batch of replies; what is more waits in the socket's own buffer. */
-#define CHANNEL_RECEIVE_BUFFERS 16
+/* All the replies that can be under way: a program that was busy elsewhere for longer than the reply timeout must find them in the
+ * first batch afterwards, before the timers of the exchanges run. */
+#define CHANNEL_RECEIVE_BUFFERS GATE_OPEN_MAX
 #define CHANNEL_SEND_PACKETS 32
 #define CHANNEL_SEND_BYTES 65536
 

@@ -322,6 +322,7 @@ static void errand_connect(struct errand *errand)
     stream_config_init(&config);
     config.address = errand->job.node;
     config.bind = client->settings.bind;
+    config.reset = true;
     if (config.bind.family != config.address.family)
         config.bind = (struct address){0};
     config.handlers = &errand_handlers;

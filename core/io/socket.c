@@ -240,6 +240,23 @@ int socket_open_listener(const struct listener_config *config, bool nonblocking,
     return 0;
 }
 
+static int socket_prepare_connect(int fd, const struct stream_config *config)
+{
+    int error = 0;
+    if (config->reset) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    if (config->bind.family != ADDRESS_NONE) {
+        /* Let connect pick the port: it needs one that is free towards this peer, bind one that is free towards everybody, which
+         * after 28,000 connections a minute there is none, and the search for it takes milliseconds long before. */
+        if (config->bind.port == 0)
+            (void)socket_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        error = socket_bind_address(fd, &config->bind, false);
+    }
+    return error;
+}
+
 int socket_open_stream(const struct stream_config *config, bool nonblocking, int *ret_fd, struct sockaddr_storage *ret_name,
                        socklen_t *ret_name_bytes)
 {
@@ -258,11 +275,9 @@ int socket_open_stream(const struct stream_config *config, bool nonblocking, int
     int fd = socket_open_type(family, SOCK_STREAM, nonblocking);
     if (fd < 0)
         return fd;
-    if (family != ADDRESS_NONE && config->bind.family != ADDRESS_NONE) {
-        int error = socket_bind_address(fd, &config->bind, false);
-        if (error < 0)
-            return socket_close_failed(fd, error);
-    }
+    int error = family != ADDRESS_NONE ? socket_prepare_connect(fd, config) : 0;
+    if (error < 0)
+        return socket_close_failed(fd, error);
     *ret_fd = fd;
     return 0;
 }

@@ -57,6 +57,8 @@ struct stream_config {
     struct address address; /* where to; ignored when unix_path is given */
     const char *unix_path; /* NULL, or the path of a unix socket; copied */
     struct address bind; /* ADDRESS_NONE, or the address to come from */
+    bool reset; /* TCP: its end is a reset, which leaves no TIME_WAIT to hold the port for a minute; for short connections whose
+                 * owner has read all it wants when it ends them */
     const struct stream_handlers *handlers; /* stays valid */
     void *ctx;
     struct stream_limits limits;
