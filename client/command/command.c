@@ -96,7 +96,7 @@ int command_fail(const struct conf_program *program, bool json, int error, const
 int command_print_json(json_t *object)
 {
     if (object)
-        (void)json_dumpf(object, stdout, JSON_COMPACT);
+        (void)json_dumpf(object, stdout, COMMAND_JSON_FLAGS);
     putchar('\n');
     json_decref(object);
     return object ? command_flush() : EXIT_CODE_FAILED;

@@ -47,6 +47,9 @@ int command_exit_code(int error);
 /* Says it on stderr, or with json as {"error", "message"} on stdout; returns the exit code. */
 int command_fail(const struct conf_program *program, bool json, int error, const char *message);
 
+/* One line; reals to a precision that means something. */
+#define COMMAND_JSON_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
+
 /* Prints the object in one line, and frees it. Returns EXIT_CODE_OK, or EXIT_CODE_FAILED when stdout is gone. */
 int command_print_json(json_t *object);
 

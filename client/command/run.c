@@ -123,11 +123,13 @@ static void run_print_result(struct run *run, const struct run_slot *slot, const
         json_t *job = report_job_to_json(slot->number, result);
         fputs(run->json_begun ? ",\n" : "\n", stdout);
         if (job)
-            (void)json_dumpf(job, stdout, JSON_COMPACT);
+            (void)json_dumpf(job, stdout, COMMAND_JSON_FLAGS);
         json_decref(job);
         run->json_begun = true;
     } else if (run_is_plain(run) && result->error == 0) {
         fwrite(result->data, 1, result->data_bytes, stdout);
+        if (isatty(STDOUT_FILENO) && result->data_bytes > 0 && result->data[result->data_bytes - 1] != '\n')
+            putchar('\n'); /* for the prompt; in a pipe the bytes are the service's alone */
     } else if (run_is_plain(run)) {
         fprintf(stderr, "%s: %s%s\n", run_program.name, result->message,
                 result->started == USHER_NOT_STARTED ? " (the job was not started)" : "");
@@ -213,7 +215,7 @@ static int run_finish(struct run *run)
         json_t *summary = report_to_json(&run->report, &stats, run_elapsed_s(run));
         fputs("],\"summary\":", stdout);
         if (summary)
-            (void)json_dumpf(summary, stdout, JSON_COMPACT);
+            (void)json_dumpf(summary, stdout, COMMAND_JSON_FLAGS);
         fputs("}\n", stdout);
         json_decref(summary);
     } else if (!run_is_plain(run)) {
