@@ -164,12 +164,14 @@ struct cluster_restored {
 /* Takes in what is newer than memory, which is nothing for a node that was heard by this process. -ENOMEM, -ENOSPC. */
 NODISCARD int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored);
 
-/* When a node taken in by cluster_restore heartbeat last; others are passed over. */
+/* When a node taken in by cluster_restore heartbeat last, and with what load; others are passed over. */
+void cluster_restore_load(struct cluster *cluster, const struct address *address, float load_index);
 void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const struct address *address, uint64_t age_ns);
 
 /* An operator's word, also for a node that is not known yet. -ENOMEM, -ENOSPC. */
 NODISCARD int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
                                     const struct wire_admin *admin, const char *reason);
 
-/* After the last of these: lists the nodes that have an age, and begins a grace. -ENOMEM: none was listed. */
-NODISCARD int cluster_restore_commit(struct cluster *cluster, struct cluster_time now);
+/* After the last of these: lists the nodes that have an age, and begins a grace; unless rm has been running for longer than the valid
+ * time, and has heard whoever lives. */
+void cluster_restore_commit(struct cluster *cluster, struct cluster_time now);

@@ -86,7 +86,7 @@ static void node_expire(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
 static void fresh_expire(struct cluster *cluster, uint64_t now_ns)
 {
     const struct node_list *fresh = &cluster->states[NODE_FRESH];
-    while (fresh->head != NODE_NONE && node_age_ns(&cluster->nodes[fresh->head], now_ns) > cluster->config.valid_ns)
+    while (fresh->head != NODE_NONE && node_silence_ns(&cluster->nodes[fresh->head], now_ns) > cluster->config.valid_ns)
         node_expire(cluster, fresh->head, now_ns);
 }
 

@@ -223,8 +223,7 @@ static void on_load_done(void *ctx, int error)
     uint32_t before = mirror->config.cluster->restored_count;
     if (error == -ECONNRESET)
         return; /* on the next connection */
-    if (error == 0)
-        error = cluster_restore_commit(mirror->config.cluster, now);
+    cluster_restore_commit(mirror->config.cluster, now);
     LOG(MESSAGE_REDIS_LOADED, LOG_NUMBER("nodes", mirror->config.cluster->restored_count - before),
         LOG_NUMBER("unreadable", mirror->load.unreadable), LOG_TEXT("result", error < 0 ? "incomplete" : "complete"));
     mirror->loaded = true;

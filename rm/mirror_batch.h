@@ -12,7 +12,7 @@
 #define MIRROR_BATCH_NODES 200u /* ≤ 500 members a command, and ≤ 1 ms of work at a time */
 
 /* How often a node's metadata are written when nothing but numbers in them changes. */
-#define MIRROR_METADATA_INTERVAL_NS UINT64_C(1000000000)
+#define MIRROR_METADATA_INTERVAL_NS UINT64_C(500000000)
 
 enum mirror_command {
     MIRROR_BEATS_ADD, /* R1: [address, timestamp] */

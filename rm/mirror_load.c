@@ -17,6 +17,18 @@ static bool node_entry(struct mirror_load *load, struct cluster_time now, const 
            cluster_restore(load->cluster, now, &restored) == 0;
 }
 
+static bool load_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
+{
+    struct address address;
+    char *end;
+    double index = strtod(value, &end);
+    (void)now;
+    if (mirror_address_parse(field, &address) < 0 || end != value + length || !isfinite(index) || index < 0 || index > 1e30)
+        return false;
+    cluster_restore_load(load->cluster, &address, (float)index);
+    return true;
+}
+
 static bool beat_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
 {
     struct address address;
@@ -41,13 +53,14 @@ static bool admin_entry(struct mirror_load *load, struct cluster_time now, const
            cluster_restore_admin(load->cluster, now, &address, &admin, reason) == 0;
 }
 
-/* In this order: ages belong to nodes that are known. */
+/* In this order: loads and ages belong to nodes that are known. */
 static const struct {
     const char *command;
     enum redis_key key;
     bool (*entry)(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length);
 } steps[] = {
     {"HSCAN", REDIS_KEY_NODES, node_entry},
+    {"ZSCAN", REDIS_KEY_LOADS, load_entry},
     {"ZSCAN", REDIS_KEY_BEATS, beat_entry},
     {"HSCAN", REDIS_KEY_ADMIN, admin_entry},
 };

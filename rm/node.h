@@ -27,7 +27,7 @@ enum node_state {
 const char *node_state_name(enum node_state state);
 
 enum node_list_kind {
-    NODE_LIST_STATE, /* fresh ones by arrival, expired ones by when they expired, oldest first */
+    NODE_LIST_STATE, /* fresh ones by silence, expired ones by when they expired, longest first */
     NODE_LIST_CHANGES, /* listed ones by their last change */
     NODE_LIST_DIRTY, /* not yet mirrored as they are now */
     NODE_LIST_KINDS,
@@ -79,6 +79,7 @@ struct node {
     uint64_t registered_boot; /* the boot whose REGISTER rm has taken; 0: none */
     uint64_t collided_boot; /* the boot whose REGISTER had a colliding name; 0: none */
     uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock */
+    uint64_t trusted_ns; /* restored ones count as alive as if they had heartbeaten then */
     uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_KNOWN: since when */
     uint64_t mirrored_ns; /* when its metadata was last handed to the mirror */
     uint64_t timestamp_ms; /* the node's own, for diagnosis */
@@ -113,6 +114,13 @@ static inline bool node_is_drained(const struct node *node)
 static inline uint64_t node_age_ns(const struct node *node, uint64_t now_ns)
 {
     return now_ns > node->arrival_ns ? now_ns - node->arrival_ns : 0;
+}
+
+/* For how long rm has had no reason to believe that it lives. */
+static inline uint64_t node_silence_ns(const struct node *node, uint64_t now_ns)
+{
+    uint64_t since_ns = node->arrival_ns > node->trusted_ns ? node->arrival_ns : node->trusted_ns;
+    return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
 void node_list_init(struct node_list *list);

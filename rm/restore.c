@@ -1,9 +1,7 @@
-/* Nodes that an earlier rm left in Redis: what they offered, and when they last heartbeat. They are listed with their ages, and
- * a grace gives them time for a heartbeat to this process. */
-#include <errno.h>
-#include <stdlib.h>
-
-#include "core/base/check.h"
+/* Nodes that an earlier rm left in Redis: what they offered, and when they last heartbeat.
+ *
+ * They are listed with their ages, but believed to live for one valid time from now, however long rm was away: else the first to
+ * heartbeat again would be the only one fit to be handed out, and would get everybody's work for as long as the others take. */
 #include "rm/averages.h"
 #include "rm/changes.h"
 #include "rm/cluster.h"
@@ -47,6 +45,13 @@ void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const
     cluster->nodes[slot].arrival_ns = now.ns > age_ns ? now.ns - age_ns : 1;
 }
 
+void cluster_restore_load(struct cluster *cluster, const struct address *address, float load_index)
+{
+    uint32_t slot = cluster_find(cluster, address);
+    if (slot != NODE_NONE && cluster->nodes[slot].restored && cluster->nodes[slot].state == NODE_KNOWN)
+        cluster->nodes[slot].load_index = load_index;
+}
+
 int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
                           const struct wire_admin *admin, const char *reason)
 {
@@ -57,62 +62,23 @@ int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, cons
     return error;
 }
 
-struct restored_order {
-    uint64_t arrival_ns;
-    uint32_t slot;
-};
-
-static int order_compare(const void *left, const void *right)
+void cluster_restore_commit(struct cluster *cluster, struct cluster_time now)
 {
-    const struct restored_order *a = left;
-    const struct restored_order *b = right;
-    return (a->arrival_ns > b->arrival_ns) - (a->arrival_ns < b->arrival_ns);
-}
-
-static uint32_t restored_collect(const struct cluster *cluster, struct restored_order *order)
-{
-    uint32_t count = 0;
-    for (uint32_t slot = cluster->states[NODE_KNOWN].head; slot != NODE_NONE;
-         slot = cluster->nodes[slot].links[NODE_LIST_STATE].next) {
-        const struct node *node = &cluster->nodes[slot];
-        if (node->restored && node->arrival_ns != 0)
-            order[count++] = (struct restored_order){.arrival_ns = node->arrival_ns, .slot = slot};
-    }
-    return count;
-}
-
-/* The list of fresh nodes goes by arrival: those heard of since rm started belong behind those that an earlier rm heard. */
-static void heard_move_back(struct cluster *cluster, uint32_t first, uint32_t count)
-{
-    for (uint32_t slot = first; count > 0; count--) {
-        uint32_t next = cluster->nodes[slot].links[NODE_LIST_STATE].next;
-        node_list_remove(&cluster->states[NODE_FRESH], cluster->nodes, slot, NODE_LIST_STATE);
-        node_list_append(&cluster->states[NODE_FRESH], cluster->nodes, slot, NODE_LIST_STATE);
-        slot = next;
-    }
-}
-
-int cluster_restore_commit(struct cluster *cluster, struct cluster_time now)
-{
-    uint32_t heard_first = cluster->states[NODE_FRESH].head;
-    uint32_t heard_count = cluster->states[NODE_FRESH].count;
-    struct restored_order *order = calloc((size_t)cluster->states[NODE_KNOWN].count + 1, sizeof(*order));
-    if (!order)
-        return -ENOMEM;
-    uint32_t count = restored_collect(cluster, order);
-    qsort(order, count, sizeof(*order), order_compare);
-    if (count > 0)
-        cluster_grace_begin(cluster, now.ns);
-    for (uint32_t i = 0; i < count; i++) {
-        struct node *node = &cluster->nodes[order[i].slot];
-        bool fresh = node_age_ns(node, now.ns) <= cluster->config.valid_ns;
-        node->expired_ns = cluster->grace_until_ns;
+    uint32_t next;
+    /* After a valid time of our own whoever lives has been heard. */
+    if (now.ns - cluster->started_ns > cluster->config.valid_ns)
+        return;
+    for (uint32_t slot = cluster->states[NODE_KNOWN].head; slot != NODE_NONE; slot = next) {
+        struct node *node = &cluster->nodes[slot];
+        next = node->links[NODE_LIST_STATE].next;
+        if (!node->restored || node->arrival_ns == 0)
+            continue;
+        node->trusted_ns = now.ns;
         /* Out of memory: listed, but neither examined nor told of; its next heartbeat tries again. */
-        if (membership_enter(cluster, order[i].slot, fresh ? NODE_FRESH : NODE_LAST) < 0)
-            averages_leave(cluster, order[i].slot);
+        if (membership_enter(cluster, slot, NODE_FRESH) < 0)
+            averages_leave(cluster, slot);
+        cluster->restored_count++;
     }
-    heard_move_back(cluster, heard_first, heard_count);
-    cluster->restored_count += count;
-    free(order);
-    return 0;
+    if (cluster->restored_count > 0)
+        cluster_grace_begin(cluster, now.ns);
 }

@@ -73,6 +73,7 @@ static void setup(void)
     fixture = fixture_new(false);
     fixture->sequence = 1000;
     clock_follow();
+    fixture->cluster->started_ns = fixture->now.ns;
     mirror_open();
 }
 
@@ -206,6 +207,7 @@ Test(mirror, next_rm_knows_what_the_last_one_knew)
     beating = false;
     fixture = fixture_new(false);
     clock_follow();
+    fixture->cluster->started_ns = fixture->now.ns;
     loads = 0;
     mirror_open();
     wait_until(is_up);

@@ -43,7 +43,7 @@ Test(restore, node_that_was_heard_is_not_overwritten)
 {
     fixture_beat(fixture, 1, 5);
     restore(1, 2 * NS_PER_S);
-    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    cluster_restore_commit(fixture->cluster, fixture->now);
     cr_assert_eq(fixture->cluster->nodes[0].load_index, 5.0f);
     cr_assert_not(fixture->cluster->nodes[0].restored);
     cr_assert_eq(fixture->cluster->restored_count, 0);
@@ -54,10 +54,32 @@ Test(restore, nodes_are_listed_with_their_ages)
     restore(1, NS_PER_S);
     restore(2, 10 * NS_PER_S);
     cr_assert_eq(cluster_listed_count(fixture->cluster), 0);
-    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    cluster_restore_commit(fixture->cluster, fixture->now);
     cr_assert_eq(fixture_state(fixture, 1), NODE_FRESH);
-    cr_assert_eq(fixture_state(fixture, 2), NODE_LAST);
+    cr_assert_eq(fixture_state(fixture, 2), NODE_FRESH);
     cr_assert_eq(node_age_ns(&fixture->cluster->nodes[0], fixture->now.ns), NS_PER_S);
+}
+
+Test(restore, node_that_stays_silent_is_listed_last_after_a_valid_time)
+{
+    restore(1, 10 * NS_PER_S);
+    restore(2, 10 * NS_PER_S);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    fixture->sequence = 100;
+    fixture_beat(fixture, 2, 1);
+    fixture_pass(fixture, FIXTURE_VALID_NS - NS_PER_S / 10);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_FRESH);
+    fixture_pass(fixture, NS_PER_S / 5);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_LAST);
+}
+
+Test(restore, late_restore_lists_nobody)
+{
+    fixture_beat(fixture, 9, 1);
+    fixture_pass(fixture, FIXTURE_VALID_NS + NS_PER_S);
+    restore(1, NS_PER_S);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_KNOWN);
 }
 
 Test(restore, nobody_is_taken_off_the_list_during_the_grace)
@@ -65,7 +87,7 @@ Test(restore, nobody_is_taken_off_the_list_during_the_grace)
     restore(1, 0);
     restore(2, 2 * NS_PER_S);
     restore(3, 10 * NS_PER_S);
-    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
+    cluster_restore_commit(fixture->cluster, fixture->now);
     for (uint32_t i = 0; i < 5; i++) {
         fixture->sequence = 100 + i;
         fixture_beat(fixture, 1, 1);
@@ -79,16 +101,18 @@ Test(restore, nobody_is_taken_off_the_list_during_the_grace)
     cr_assert_eq(cluster_listed_count(fixture->cluster), 1);
 }
 
-Test(restore, late_restore_keeps_expiry_in_order)
+Test(restore, fresh_nodes_stay_in_the_order_of_their_silence)
 {
     fixture_beat(fixture, 9, 1);
+    fixture->now.ns += NS_PER_S;
     restore(1, 2 * NS_PER_S);
     restore(2, NS_PER_S);
-    cr_assert_eq(cluster_restore_commit(fixture->cluster, fixture->now), 0);
-    uint64_t arrival_ns = 0;
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    uint64_t silence_ns = UINT64_MAX;
     for (uint32_t slot = fixture->cluster->states[NODE_FRESH].head; slot != NODE_NONE;
          slot = fixture->cluster->nodes[slot].links[NODE_LIST_STATE].next) {
-        cr_assert_geq(fixture->cluster->nodes[slot].arrival_ns, arrival_ns);
-        arrival_ns = fixture->cluster->nodes[slot].arrival_ns;
+        uint64_t this_ns = node_silence_ns(&fixture->cluster->nodes[slot], fixture->now.ns);
+        cr_assert_leq(this_ns, silence_ns);
+        silence_ns = this_ns;
     }
 }
