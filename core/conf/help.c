@@ -18,8 +18,7 @@ static size_t text_columns(const char *text, size_t length)
     return columns;
 }
 
-/* Appends words, breaking lines; `column` is where the first word may begin. */
-static int print_wrapped(struct buffer *text, const char *prose, size_t indent, size_t column)
+int conf_wrapped_print(struct buffer *text, const char *prose, size_t indent, size_t column)
 {
     int error = 0;
     bool first = true;
@@ -121,7 +120,7 @@ static int print_option(const struct conf_option *option, struct buffer *text)
     if (error == 0)
         error = buffer_append(&prose, "", 1);
     if (error == 0)
-        error = print_wrapped(text, (const char *)prose.bytes, HELP_INDENT, HELP_INDENT);
+        error = conf_wrapped_print(text, (const char *)prose.bytes, HELP_INDENT, HELP_INDENT);
     buffer_done(&prose);
     return error;
 }
@@ -141,7 +140,7 @@ int conf_help(const struct conf_program *program, struct buffer *text)
     if (error == 0 && program->description[0]) {
         error = buffer_print(text, "\n");
         if (error == 0)
-            error = print_wrapped(text, program->description, 0, 0);
+            error = conf_wrapped_print(text, program->description, 0, 0);
     }
     for (size_t t = 0; t < program->table_count && error == 0; t++)
         error = print_table(&program->tables[t], text);

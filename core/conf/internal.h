@@ -34,6 +34,9 @@ NODISCARD int conf_file_read(struct conf_reading *reading, const char *path, str
 /* "Default 1s. Allowed: 10ms..60s. Can be changed while running.", appended. */
 NODISCARD int conf_facts_print(const struct conf_option *option, struct buffer *text);
 
+/* Appends words, breaking lines for a terminal; the first word begins in `column`, later lines in `indent`. Ends the line. */
+NODISCARD int conf_wrapped_print(struct buffer *text, const char *prose, size_t indent, size_t column);
+
 /* Writes what --help, --version or --dump-docs asks for to stdout. */
 NODISCARD int conf_print_version(const char *name);
 NODISCARD int conf_print_buffer(struct buffer *text);

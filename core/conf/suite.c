@@ -17,8 +17,11 @@ static const char *command_word(const struct conf_suite *suite, size_t index)
 
 static int suite_help(const struct conf_suite *suite, struct buffer *text)
 {
-    int error = buffer_print(text, "%s - %s\n\nUsage: %s COMMAND [OPTION...]\n\n%s\n\nCommands:\n", suite->name, suite->summary,
-                             suite->name, suite->description);
+    int error = buffer_print(text, "%s - %s\n\nUsage: %s COMMAND [OPTION...]\n\n", suite->name, suite->summary, suite->name);
+    if (error == 0)
+        error = conf_wrapped_print(text, suite->description, 0, 0);
+    if (error == 0)
+        error = buffer_print(text, "\nCommands:\n");
     for (size_t i = 0; i < suite->command_count && error == 0; i++)
         error = buffer_print(text, "  %-12s %s\n", command_word(suite, i), suite->commands[i]->summary);
     if (error == 0)

@@ -16,7 +16,7 @@ static size_t text_width(const char *text)
     return width;
 }
 
-/* One value as a word or a few; lists are joined by commas. Objects within stay JSON. */
+/* A single value as a word or a few. What is deeper than a cell shows stays JSON. */
 static int print_value(const json_t *value, struct buffer *text)
 {
     switch (json_typeof(value)) {
@@ -35,28 +35,47 @@ static int print_value(const json_t *value, struct buffer *text)
     return error;
 }
 
-static int print_cell(const json_t *value, struct buffer *text)
+/* a,b,c */
+static int print_list(const json_t *list, struct buffer *text)
 {
-    size_t i;
-    const json_t *item;
     int error = 0;
-    if (!value)
-        return buffer_print(text, "-");
-    if (!json_is_array(value))
-        return print_value(value, text);
-    if (json_array_size(value) == 0)
-        return buffer_print(text, "-");
-    for (i = 0; i < json_array_size(value) && error == 0; i++) {
-        item = json_array_get(value, i);
+    for (size_t i = 0; i < json_array_size(list) && error == 0; i++) {
         error = i ? buffer_print(text, ",") : 0;
         if (error == 0)
-            error = print_value(item, text);
+            error = print_value(json_array_get(list, i), text);
     }
     return error;
 }
 
+/* name=value,name=value */
+static int print_members(json_t *object, struct buffer *text)
+{
+    const char *name;
+    json_t *value;
+    size_t count = 0;
+    int error = 0;
+    json_object_foreach(object, name, value)
+    {
+        if (error == 0)
+            error = buffer_print(text, "%s%s=", count++ ? "," : "", name);
+        if (error == 0)
+            error = print_value(value, text);
+    }
+    return error;
+}
+
+static int print_cell(json_t *value, struct buffer *text)
+{
+    if (!value || (json_is_array(value) && json_array_size(value) == 0) ||
+        (json_is_object(value) && json_object_size(value) == 0))
+        return buffer_print(text, "-");
+    if (json_is_array(value))
+        return print_list(value, text);
+    return json_is_object(value) ? print_members(value, text) : print_value(value, text);
+}
+
 /* A cell's text with a NUL, in `cell`, which is emptied before. */
-static int render_cell(const json_t *value, struct buffer *cell)
+static int render_cell(json_t *value, struct buffer *cell)
 {
     cell->length = 0;
     int error = print_cell(value, cell);

@@ -50,6 +50,12 @@ Test(print, object_is_a_block)
     cr_expect_str_eq(printed("{\"ok\":true,\"stats\":{\"x\":1,\"long\":2}}"), "x     1\nlong  2\n");
 }
 
+Test(print, object_in_a_table_is_a_list_of_names_and_values)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"n\":[{\"m\":{\"cpu\":0.5,\"x\":[1]},\"e\":{}}]}"),
+                     "m              e\ncpu=0.5,x=[1]  -\n");
+}
+
 Test(print, width_counts_characters)
 {
     cr_expect_str_eq(printed("{\"ok\":true,\"n\":[{\"a\":\"\u00e4\u00e4\",\"b\":\"x\"},{\"a\":\"cc\",\"b\":\"y\"}]}"),
