@@ -2,6 +2,7 @@
 
 Everything started is stopped when the `with` block ends, whatever happened; only processes started here are ever signalled, by pid.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -12,11 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import urllib.error
+import urllib.request
 
 BIN = pathlib.Path(os.environ.get("USHER_BIN", "build/release/bin")).resolve()
 
 # Sanitizer builds on two busy cores are slow; these are limits for giving up, never measurements.
 PATIENCE_S = 30
+
+# Whether times that the product promises may be measured: not in a build with sanitizers.
+SANITIZED = any(mark in (BIN / "usher-worker").read_bytes() for mark in (b"__asan_init", b"__tsan_init"))
 
 
 class Failure(Exception):
@@ -96,11 +103,9 @@ class Cluster:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, value, traceback):
+    def __exit__(self, kind, value, trace):
         if kind is not None:
-            for process in self.processes.values():
-                print(f"--- {process.name}: {' '.join(process.arguments)}", file=sys.stderr)
-                print("".join(process.log().splitlines(keepends=True)[-15:]), file=sys.stderr)
+            self.logs_print()
         # Daemons twice: the second signal skips the time in which a leaving one still accepts work. rm last, it ends its Redis.
         for _ in range(2):
             for process in self.processes.values():
@@ -115,6 +120,11 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def logs_print(self):
+        for process in self.processes.values():
+            print(f"--- {process.name}: {' '.join(process.arguments)}", file=sys.stderr)
+            print("".join(process.log().splitlines(keepends=True)[-15:]), file=sys.stderr)
 
     def add(self, name, *arguments):
         self.processes[name] = Process(self, name, arguments)
@@ -154,6 +164,23 @@ class Cluster:
                           lambda: set(self.nodes(name)) == wanted, limit_s)
 
 
+def http_get(address, path):
+    """(status, text)"""
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read().decode()
+
+
+def metrics(address):
+    """{'name{label="value"}': number} of a daemon's /metrics."""
+    status, text = http_get(address, "/metrics")
+    check(status == 200, f"GET /metrics: {status}")
+    rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, value in rows}
+
+
 def run(program, *arguments, limit_s=120, stdin=None):
     """(exit code, stdout, stderr) of one of our programs."""
     done = subprocess.run([BIN / program, *[str(a) for a in arguments]], capture_output=True, text=True, timeout=limit_s,
@@ -168,15 +195,21 @@ def usher(*arguments, expect=0, limit_s=120):
     return json.loads(out)
 
 
-def main(*tests):
-    """Runs the functions one after the other; exit code 1 when one failed."""
+def main(*tests, stage=None):
+    """Runs the functions one after the other (those named in the arguments, or all); exit code 1 when one failed. A stage is a context
+    manager whose value, a Cluster, they share."""
+    chosen = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
     failed = 0
-    for test in tests:
-        begin = time.monotonic()
-        try:
-            test()
-            print(f"ok   {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except (Failure, AssertionError, subprocess.TimeoutExpired, KeyError, json.JSONDecodeError) as failure:
-            failed += 1
-            print(f"FAIL {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
+    with stage() if stage else contextlib.nullcontext() as common:
+        for test in chosen:
+            begin = time.monotonic()
+            try:
+                test(common) if stage else test()
+                print(f"ok   {test.__name__} ({time.monotonic() - begin:.1f} s)", flush=True)
+            except (Failure, AssertionError, OSError, subprocess.TimeoutExpired, LookupError, AttributeError, ValueError) as failure:
+                failed += 1
+                print(f"FAIL {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
+                traceback.print_tb(failure.__traceback__, limit=-3)
+                if stage:
+                    common.logs_print()
     sys.exit(1 if failed else 0)
