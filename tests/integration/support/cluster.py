@@ -47,9 +47,11 @@ def wait_until(what, condition, limit_s=PATIENCE_S):
 
 
 def port_free(ip="127.0.0.1"):
-    """A port that is free for TCP and UDP on the IP right now."""
+    """A port that is free for TCP and UDP on the IP ("[::1]" for IPv6) right now."""
+    ip = ip.strip("[]")
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        with socket.socket(family) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
             tcp.bind((ip, 0))
             port = tcp.getsockname()[1]
             try:
@@ -57,6 +59,11 @@ def port_free(ip="127.0.0.1"):
                 return port
             except OSError:
                 continue
+
+
+def address_new(ip="127.0.0.1"):
+    """"ip:port" with a port that is free right now."""
+    return f"{ip}:{port_free(ip)}"
 
 
 class Process:
@@ -179,6 +186,13 @@ def metrics(address):
     check(status == 200, f"GET /metrics: {status}")
     rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, value in rows}
+
+
+def redis_cli(cluster, rm, *words):
+    """What redis-cli prints, asked at the Redis of the rm of that name; "" when it does not answer."""
+    where = cluster.ctl(rm, "status")["redis"]["where"]
+    return subprocess.run(["redis-cli", "-s", where.removeprefix("unix:"), *words], capture_output=True, text=True,
+                          timeout=PATIENCE_S).stdout
 
 
 def run(program, *arguments, limit_s=120, stdin=None):
