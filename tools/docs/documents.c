@@ -132,3 +132,19 @@ int document_errors(const char *program_path, struct buffer *text)
     }
     return error;
 }
+
+int document_services(const char *program_path, struct buffer *text)
+{
+    static const struct service_row {
+        const char *name, *parameters, *help;
+    } rows[] = {
+#define SERVICE(name, function, parameters, help) {name, parameters, help},
+#include "core/node/services.def"
+#undef SERVICE
+    };
+    (void)program_path;
+    int error = buffer_print(text, "| service | its data | what it does |\n|---|---|---|\n");
+    for (size_t i = 0; i < ARRAY_COUNT(rows) && error == 0; i++)
+        error = buffer_print(text, "| `%s` | %s | %s |\n", rows[i].name, rows[i].parameters, rows[i].help);
+    return error;
+}
