@@ -1,6 +1,6 @@
 /* job - one job's way through its tries: which failures are retried, when, and what its end says (requirements C7, C8).
  *
- * Pure steps: the shell (client/errand.h) asks for an address, connects and sends when a step says so, and reports what came of it.
+ * Pure steps: the shell (client/job_call.h) asks for an address, connects and sends when a step says so, and reports what came of it.
  *
  * A try that did not start is made again elsewhere until the job's wait is over. One that may have started is made again only when
  * the job is idempotent, at most JOB_STARTS_MAX times in all, each with a wait of its own.

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/ask_call.h"
 #include "client/client.h"
-#include "client/errand.h"
-#include "client/question.h"
+#include "client/job_call.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 
@@ -45,13 +45,13 @@ int usher_client_poll(struct usher_client *client, int timeout_ms)
 int usher_ask_start(struct usher_client *client, const struct usher_ask *ask, usher_on_answer *callback, void *context,
                     uint64_t *ret_id)
 {
-    return question_start(client, ask, callback, context, ret_id);
+    return ask_call_start(client, ask, callback, context, ret_id);
 }
 
 int usher_job_start(struct usher_client *client, const struct usher_job *job, usher_on_result *callback, void *context,
                     uint64_t *ret_id)
 {
-    return errand_start(client, job, callback, context, ret_id);
+    return job_call_start(client, job, callback, context, ret_id);
 }
 
 bool usher_cancel(struct usher_client *client, uint64_t id)
@@ -79,7 +79,7 @@ static void usher_copy_answer(void *context, const struct usher_answer *answer)
 static int usher_ask_and_wait(struct usher_client *client, const struct usher_ask *ask, struct usher_answer *ret_answer)
 {
     uint64_t id;
-    int error = question_start(client, ask, usher_copy_answer, ret_answer, &id);
+    int error = ask_call_start(client, ask, usher_copy_answer, ret_answer, &id);
     if (error < 0) {
         *ret_answer = (struct usher_answer){.error = error};
         snprintf(ret_answer->message, sizeof(ret_answer->message), "%s", error == -EINVAL ? client->message : error_text(error));
@@ -119,7 +119,7 @@ static void usher_copy_result(void *context, const struct usher_result *result)
 int usher_run(struct usher_client *client, const struct usher_job *job, struct usher_result *ret_result)
 {
     uint64_t id;
-    int error = errand_start(client, job, usher_copy_result, ret_result, &id);
+    int error = job_call_start(client, job, usher_copy_result, ret_result, &id);
     if (error < 0) {
         *ret_result = (struct usher_result){.error = error};
         snprintf(ret_result->message, sizeof(ret_result->message), "%s", error == -EINVAL ? client->message : error_text(error));

@@ -44,7 +44,8 @@ static struct address loopback(void)
 
 /* Dispatchers */
 
-static int answer_address(struct fake_dispatcher *dispatcher, const struct frame *frame, uint64_t id, uint8_t *bytes)
+static int answer_address(struct fake_dispatcher *dispatcher, const struct frame *frame, uint64_t id, uint8_t *bytes,
+                          size_t limit)
 {
     struct wire_address reply = {
         .boot_id = 99,
@@ -63,11 +64,11 @@ static int answer_address(struct fake_dispatcher *dispatcher, const struct frame
             reply.entries[reply.count++] = dispatcher->nodes[i];
     }
     if (reply.count == 0)
-        return wire_error_encode(WIRE_ERROR_NO_NODE, false, false, NULL, id, bytes, frame->length);
-    return wire_address_encode(&reply, id, bytes, frame->length, &fitted);
+        return wire_error_encode(WIRE_ERROR_NO_NODE, false, false, NULL, id, bytes, limit);
+    return wire_address_encode(&reply, id, bytes, limit, &fitted);
 }
 
-static int answer_location(struct fake_dispatcher *dispatcher, const struct frame *frame, uint64_t id, uint8_t *bytes)
+static int answer_location(struct fake_dispatcher *dispatcher, uint64_t id, uint8_t *bytes, size_t limit)
 {
     struct wire_location reply = {
         .region = dispatcher->client_region ? dispatcher->client_region : dispatcher->region,
@@ -76,7 +77,21 @@ static int answer_location(struct fake_dispatcher *dispatcher, const struct fram
         .dispatcher_total = dispatcher->listed_count,
     };
     dispatcher->locations++;
-    return wire_location_encode(&reply, dispatcher->listed, id, bytes, frame->length);
+    return wire_location_encode(&reply, dispatcher->listed, id, bytes, limit);
+}
+
+/* Returns the reply's length; `limit` is the room in `bytes`. */
+static int answer(struct fake_dispatcher *dispatcher, const struct frame *frame, uint8_t *bytes, size_t limit)
+{
+    uint64_t id = frame->request_id + (dispatcher->mode == FAKE_WRONG_ID);
+    int length = frame->type == FRAME_TYPE_LOCATION_REQUEST ? answer_location(dispatcher, id, bytes, limit)
+                                                            : answer_address(dispatcher, frame, id, bytes, limit);
+    if (dispatcher->mode == FAKE_REFUSE)
+        length = wire_error_encode(dispatcher->code, false, false, NULL, id, bytes, limit);
+    cr_assert(length > 0 && length <= (int)limit);
+    if (dispatcher->mode == FAKE_GARBAGE)
+        memset(bytes, 0xee, (size_t)length);
+    return length;
 }
 
 static void dispatcher_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
@@ -89,16 +104,9 @@ static void dispatcher_on_datagram(void *ctx, struct udp *udp, const struct addr
     cr_assert_gt(frame_decode_datagram(bytes, length, &frame, &refusal), 0);
     if (count < ARRAY_COUNT(dispatcher->ports))
         dispatcher->ports[count] = peer->port;
-    uint64_t id = frame.request_id + (dispatcher->mode == FAKE_WRONG_ID);
-    int reply_length = frame.type == FRAME_TYPE_LOCATION_REQUEST ? answer_location(dispatcher, &frame, id, reply)
-                                                                 : answer_address(dispatcher, &frame, id, reply);
+    int reply_length = answer(dispatcher, &frame, reply, length);
     if (dispatcher->mode == FAKE_SILENT)
         return;
-    if (dispatcher->mode == FAKE_GARBAGE)
-        memset(reply, 0xee, (size_t)reply_length);
-    if (dispatcher->mode == FAKE_REFUSE)
-        reply_length = wire_error_encode(dispatcher->code, false, false, NULL, id, reply, length);
-    cr_assert(reply_length > 0 && reply_length <= (int)length);
     cr_assert_eq(udp_send(udp, peer, reply, (uint32_t)reply_length), 0);
     if (dispatcher->mode == FAKE_TWICE)
         cr_assert_eq(udp_send(udp, peer, reply, (uint32_t)reply_length), 0);
@@ -117,6 +125,47 @@ void fake_dispatcher_start(struct fake_dispatcher *dispatcher, uint16_t region)
     dispatcher->regions_version = 1;
     dispatcher->listed_count = 0;
     fake_dispatcher_lists(dispatcher, dispatcher);
+}
+
+static size_t dispatcher_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    struct fake_dispatcher *dispatcher = ctx;
+    static uint8_t reply[64 << 10];
+    struct frame frame;
+    enum refusal refusal;
+    int taken = frame_decode_stream(bytes, length, &frame, &refusal);
+    if (taken < 0)
+        return 0;
+    dispatcher->over_tcp++;
+    int reply_length = answer(dispatcher, &frame, reply, sizeof(reply));
+    if (dispatcher->mode != FAKE_SILENT)
+        cr_assert_eq(stream_send(stream, reply, (size_t)reply_length), 0);
+    return (size_t)taken;
+}
+
+static void dispatcher_on_closed(void *ctx, struct stream *stream, int error)
+{
+    (void)ctx;
+    (void)stream;
+    (void)error;
+}
+
+static const struct stream_handlers dispatcher_handlers = {.on_bytes = dispatcher_on_bytes, .on_closed = dispatcher_on_closed};
+
+static void dispatcher_on_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    (void)listener;
+    stream_set_handlers(stream, &dispatcher_handlers, ctx);
+}
+
+void fake_dispatcher_start_tcp(struct fake_dispatcher *dispatcher)
+{
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = dispatcher->address;
+    config.on_accept = dispatcher_on_accept;
+    config.ctx = dispatcher;
+    cr_assert_eq(listener_open(fake_loop, &config, &dispatcher->listener), 0);
 }
 
 void fake_dispatcher_kill(struct fake_dispatcher *dispatcher)

@@ -17,21 +17,25 @@ enum fake_dispatcher_mode {
     FAKE_REFUSE, /* an ERROR with `code` */
 };
 
+#define FAKE_LISTED_MAX 300
+
 struct fake_dispatcher {
     struct udp *udp; /* NULL: killed */
+    struct listener *listener; /* on the same port; NULL until fake_dispatcher_start_tcp */
     struct address address;
     enum fake_dispatcher_mode mode;
     enum wire_error_code code;
     uint16_t region; /* its own */
     uint16_t client_region; /* what it says the client's is; 0: its own */
     uint32_t regions_version;
-    struct wire_region_dispatcher listed[8];
+    struct wire_region_dispatcher listed[FAKE_LISTED_MAX];
     uint16_t listed_count;
     struct wire_address_entry nodes[8];
     uint8_t node_count;
 
     uint32_t locations; /* received */
     uint32_t asks;
+    uint32_t over_tcp; /* of both */
     uint16_t ports[16]; /* where the first of these came from */
     struct wire_address_request last; /* the last one that asked for addresses */
 };
@@ -66,6 +70,7 @@ void fake_teardown(void);
 void fake_client_start(const struct usher_config *config);
 
 void fake_dispatcher_start(struct fake_dispatcher *dispatcher, uint16_t region);
+void fake_dispatcher_start_tcp(struct fake_dispatcher *dispatcher); /* after fake_dispatcher_start */
 void fake_dispatcher_kill(struct fake_dispatcher *dispatcher);
 void fake_dispatcher_names(struct fake_dispatcher *dispatcher, const struct address *node);
 void fake_dispatcher_lists(struct fake_dispatcher *dispatcher, const struct fake_dispatcher *other);
