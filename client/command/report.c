@@ -213,7 +213,7 @@ static void report_set_result(json_t *job, const struct usher_result *result)
         text_length--;
     json_t *text = result->data ? json_stringn((const char *)result->data, text_length) : json_string("");
     const char *encoding = "text";
-    if (!text) {
+    if (!text && result->data) {
         char *base64 = report_base64(result->data, length);
         text = json_string(base64 ? base64 : "");
         encoding = "base64";
