@@ -139,7 +139,7 @@ struct usher_result {
 };
 
 /* Returns result->error; ret_result is filled in any case and is to be given to usher_result_free. Blocks for at most wait +
- * service time + 4 s; an idempotent job for at most 3 times that. */
+ * service time + 5 s; an idempotent job for at most 3 times that. */
 int usher_run(struct usher_client *client, const struct usher_job *job, struct usher_result *ret_result);
 void usher_result_free(struct usher_result *result);
 
