@@ -11,6 +11,7 @@
 
 #include "core/base/errors.h"
 #include "core/base/log.h"
+#include "core/redis/redis_keys.h"
 
 #define READ_BYTES 4096
 
@@ -89,6 +90,16 @@ int document_messages(const char *program_path, struct buffer *text)
     for (size_t i = 0; i < MESSAGES && error == 0; i++)
         error = buffer_print(text, "| `%s` | %s | %s |\n", log_message_rows[i].id, levels[log_message_rows[i].level],
                              log_message_rows[i].text);
+    return error;
+}
+
+int document_redis(const char *program_path, struct buffer *text)
+{
+    (void)program_path;
+    int error = buffer_print(text, "| key | type | content |\n|---|---|---|\n");
+    for (size_t i = 0; i < REDIS_KEYS && error == 0; i++)
+        error = buffer_print(text, "| `usher:REGION:%s` | %s | %s |\n", redis_key_rows[i].name, redis_key_rows[i].type,
+                             redis_key_rows[i].text);
     return error;
 }
 

@@ -10,5 +10,6 @@
 NODISCARD int document_options(const char *program_path, struct buffer *text);
 
 NODISCARD int document_messages(const char *program_path, struct buffer *text);
+NODISCARD int document_redis(const char *program_path, struct buffer *text);
 NODISCARD int document_services(const char *program_path, struct buffer *text);
 NODISCARD int document_errors(const char *program_path, struct buffer *text);

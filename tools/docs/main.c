@@ -1,4 +1,4 @@
-/* usher-docs - writes the parts of the documents that the tables know best: `usher-docs options|metrics|messages|errors|services`. They
+/* usher-docs - writes the parts of the documents that the tables know best: `usher-docs options|metrics|messages|errors|services|redis`. They
  * stand in docs/ between comments that name the command; tools/check compares them with what it writes now, tools/check
  * --update-docs renews them. Man pages need no place there: each program writes its own (--dump-docs=man) when it is installed.
  * */
@@ -24,7 +24,7 @@ static int print_metrics(const char *program_path, struct buffer *text)
 
 static const struct document documents[] = {
     {"options", document_options}, {"metrics", print_metrics},      {"messages", document_messages},
-    {"errors", document_errors},   {"services", document_services},
+    {"errors", document_errors},   {"services", document_services}, {"redis", document_redis},
 };
 
 int main(int argc, char **argv)
@@ -41,6 +41,6 @@ int main(int argc, char **argv)
         buffer_done(&text);
         return error == 0 && fflush(stdout) == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
     }
-    fprintf(stderr, "usher-docs: say which document: options, metrics, messages, errors or services\n");
+    fprintf(stderr, "usher-docs: say which document: options, metrics, messages, errors, services or redis\n");
     return EXIT_CODE_USAGE;
 }
