@@ -133,8 +133,9 @@ NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now
 bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
                          const char *reason);
 
-/* (R2.) Moves expired nodes on: listed last, then to the fault list, then forgotten. Call every cluster_sweep_interval_ns. */
-void cluster_sweep(struct cluster *cluster, struct cluster_time now);
+/* (R2.) Moves expired nodes on: listed last, then to the fault list, then forgotten. Call every cluster_sweep_interval_ns; at once
+ * when it returns true: there is more to do. */
+bool cluster_sweep(struct cluster *cluster, struct cluster_time now);
 uint64_t cluster_sweep_interval_ns(const struct cluster_config *config);
 
 /* For twice the valid time nobody is taken off the list: after a restart, and when nodes come back after all were lost. */

@@ -17,6 +17,9 @@
 #define GRACE_VALID_TIMES 2u
 #define FAULTY_KEPT_NS (3600 * NS_PER_S)
 
+/* Nodes that one sweep moves on, so that heartbeats do not wait when very many expire. */
+#define SWEEP_NODES_MAX 1024u
+
 static uint64_t linger_ns(const struct cluster_config *config)
 {
     uint64_t tenth = config->valid_ns / 10;
@@ -83,11 +86,14 @@ static void node_expire(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
     cluster->config.on_event(cluster->config.ctx, leaving ? CLUSTER_NODE_LEFT : CLUSTER_NODE_EXPIRED, slot);
 }
 
-static void fresh_expire(struct cluster *cluster, uint64_t now_ns)
+static void fresh_expire(struct cluster *cluster, uint64_t now_ns, uint32_t *budget)
 {
     const struct node_list *fresh = &cluster->states[NODE_FRESH];
-    while (fresh->head != NODE_NONE && node_silence_ns(&cluster->nodes[fresh->head], now_ns) > cluster->config.valid_ns)
+    for (; *budget > 0 && fresh->head != NODE_NONE; (*budget)--) {
+        if (node_silence_ns(&cluster->nodes[fresh->head], now_ns) <= cluster->config.valid_ns)
+            return;
         node_expire(cluster, fresh->head, now_ns);
+    }
 }
 
 /* Those that left the list just before it became clear that many are leaving. */
@@ -136,11 +142,12 @@ static void protection_step(struct cluster *cluster, uint64_t now_ns)
 }
 
 /* Takes off the list who may go. */
-static void last_leave(struct cluster *cluster, uint64_t now_ns)
+static void last_leave(struct cluster *cluster, uint64_t now_ns, uint32_t *budget)
 {
     const struct node_list *last = &cluster->states[NODE_LAST];
-    bool kept = cluster->protection.active || now_ns < cluster->grace_until_ns || cluster->states[NODE_FRESH].count == 0;
-    while (!kept && last->head != NODE_NONE) {
+    if (cluster->protection.active || now_ns < cluster->grace_until_ns || cluster->states[NODE_FRESH].count == 0)
+        return;
+    for (; *budget > 0 && last->head != NODE_NONE; (*budget)--) {
         uint32_t slot = last->head;
         if (now_ns < cluster->nodes[slot].expired_ns + linger_ns(&cluster->config))
             return;
@@ -149,12 +156,15 @@ static void last_leave(struct cluster *cluster, uint64_t now_ns)
 }
 
 /* Lists of nodes without a heartbeat stay short, however often addresses change. An operator's word is kept. */
-static void old_forget(struct cluster *cluster, enum node_state state, uint64_t now_ns)
+static void old_forget(struct cluster *cluster, enum node_state state, uint64_t now_ns, uint32_t *budget)
 {
     const struct node_list *list = &cluster->states[state];
-    while (list->head != NODE_NONE && cluster->nodes[list->head].expired_ns + FAULTY_KEPT_NS < now_ns) {
-        if (node_is_drained(&cluster->nodes[list->head])) {
-            cluster->nodes[list->head].expired_ns = now_ns;
+    for (; *budget > 0 && list->head != NODE_NONE; (*budget)--) {
+        struct node *node = &cluster->nodes[list->head];
+        if (node->expired_ns + FAULTY_KEPT_NS >= now_ns)
+            return;
+        if (node_is_drained(node)) {
+            node->expired_ns = now_ns;
             enter(cluster, list->head, state);
         } else {
             membership_forget(cluster, list->head);
@@ -162,12 +172,14 @@ static void old_forget(struct cluster *cluster, enum node_state state, uint64_t 
     }
 }
 
-void cluster_sweep(struct cluster *cluster, struct cluster_time now)
+bool cluster_sweep(struct cluster *cluster, struct cluster_time now)
 {
+    uint32_t budget = SWEEP_NODES_MAX;
     buckets_advance(&cluster->protection, cluster->config.valid_ns, now.ns);
-    fresh_expire(cluster, now.ns);
+    fresh_expire(cluster, now.ns, &budget);
     protection_step(cluster, now.ns);
-    last_leave(cluster, now.ns);
-    old_forget(cluster, NODE_FAULTY, now.ns);
-    old_forget(cluster, NODE_KNOWN, now.ns);
+    last_leave(cluster, now.ns, &budget);
+    old_forget(cluster, NODE_FAULTY, now.ns, &budget);
+    old_forget(cluster, NODE_KNOWN, now.ns, &budget);
+    return budget == 0;
 }

@@ -7,10 +7,10 @@
 #include "rm/mirror_text.h"
 
 /* What of the node is to be written. KNOWN: rm has heard its name, or an operator's word, but no heartbeat. */
-static uint8_t node_take(struct node *node, uint64_t now_ns)
+static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, uint64_t now_ns)
 {
     uint32_t commands = 0;
-    bool metadata = node->metadata_dirty || now_ns - node->mirrored_ns >= MIRROR_METADATA_INTERVAL_NS;
+    bool metadata = node->metadata_dirty || now_ns - node->mirrored_ns >= metadata_interval_ns;
     if (node->state == NODE_FRESH) {
         commands |= 1u << MIRROR_BEATS_ADD | 1u << MIRROR_LOADS_ADD;
         if (node->fault_mirrored)
@@ -36,6 +36,9 @@ void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_o
                        struct mirror_batch *ret_batch)
 {
     struct mirror_batch *batch = ret_batch;
+    uint64_t interval_ns = cluster->node_count * MIRROR_METADATA_NODE_NS;
+    if (interval_ns < MIRROR_METADATA_INTERVAL_NS)
+        interval_ns = MIRROR_METADATA_INTERVAL_NS;
     batch->cluster = cluster;
     batch->region = region;
     batch->clock_offset_ms = clock_offset_ms;
@@ -45,7 +48,7 @@ void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_o
         uint32_t slot = cluster->dirty.head;
         node_list_remove(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
         batch->slot[batch->count] = slot;
-        batch->commands[batch->count++] = node_take(&cluster->nodes[slot], now_ns);
+        batch->commands[batch->count++] = node_take(&cluster->nodes[slot], interval_ns, now_ns);
     }
 }
 

@@ -39,7 +39,8 @@ void fixture_pass(struct fixture *fixture, uint64_t duration_ns)
         uint64_t this_ns = left_ns < step_ns ? left_ns : step_ns;
         fixture->now.ns += this_ns;
         fixture->now.wall_ms += this_ns / NS_PER_MS;
-        cluster_sweep(fixture->cluster, fixture->now);
+        while (cluster_sweep(fixture->cluster, fixture->now))
+            ;
         while (cluster_averages_step(fixture->cluster, fixture->now.ns, 1000))
             ;
     }
