@@ -122,7 +122,10 @@ static bool stream_holds_back(const struct stream *stream)
 
 void stream_update_receiving(struct stream *stream)
 {
-    bool open = stream->state == STREAM_OPEN && !stream_holds_back(stream);
+    /* What its owner left is shown first: were more received all the while, a peer that sends faster than its owner takes would grow
+     * the carry without end. */
+    bool behind = stream->show && stream->carry.length > 0;
+    bool open = stream->state == STREAM_OPEN && !stream_holds_back(stream) && !behind;
     bool wanted = (open || (stream->state == STREAM_CLOSING && stream->shut)) && !stream->peer_ended;
     if (wanted == stream->receiving)
         return;
@@ -192,15 +195,20 @@ void stream_event_received(struct stream *stream, const uint8_t *bytes, size_t l
         stream_show_carry(stream);
 }
 
-/* The peer has ended and everything it sent was shown. */
+/* The peer has ended, and everything it sent was shown. */
+static bool stream_has_ended(const struct stream *stream)
+{
+    return stream->peer_ended && stream->state == STREAM_OPEN && !stream->show && !stream_holds_back(stream);
+}
+
+/* We close too, but not before this batch's hook has answered what was shown last: stream_flush does it. */
 static void stream_peer_end_step(struct stream *stream)
 {
-    if (!stream->peer_ended || (stream->state == STREAM_OPEN && stream->show))
-        return; /* shown first, from the ready list */
-    if (stream->state == STREAM_OPEN && !stream_holds_back(stream))
-        stream_close(stream);
-    else
-        stream_close_step(stream);
+    if (!stream->peer_ended)
+        return;
+    if (stream_has_ended(stream))
+        stream_mark_dirty(stream);
+    stream_close_step(stream);
     if (stream->state == STREAM_CLOSING && stream->shut)
         stream_end(stream, stream->error);
 }
@@ -249,6 +257,7 @@ static void stream_run_ready(struct stream *stream)
     stream->show = false;
     if (show)
         stream_show_carry(stream);
+    stream_update_receiving(stream);
     stream_peer_end_step(stream);
 }
 
@@ -297,6 +306,8 @@ int stream_send(struct stream *stream, const void *bytes, size_t length)
 
 static void stream_flush(struct stream *stream)
 {
+    if (stream_has_ended(stream))
+        stream_close(stream);
     if (!stream_sends(stream) || stream_is_sending(stream) || stream->filling.length == 0)
         return;
     struct buffer swap = stream->sending;

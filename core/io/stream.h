@@ -6,8 +6,8 @@
  *
  * Invariant: on_closed is called exactly once for every stream that was handed out, never from inside a call of the owner, and
  * nothing afterwards; the stream is gone when it returns. Instead of it a detached stream gets its detached function.
- * A peer that closed its sending side counts as closed: what it sent before is delivered, what waits for it is sent as by
- * stream_close.
+ * A peer that closed its sending side counts as closed: what it sent before is delivered, and at the end of the batch in which the
+ * last of it was taken, what waits for it is sent as by stream_close.
  * Thread: the loop's; stream_detach and stream_adopt move a connection to another loop. Memory: the loop's. Nothing blocks. */
 #pragma once
 
