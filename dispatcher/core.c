@@ -14,6 +14,9 @@
 #define SEND_BYTES (SEND_PACKETS * DATAGRAM_BYTES_MAX)
 #define SOCKET_BYTES (4u << 20)
 
+/* Of ports that the kernel picks for TCP and somebody has for UDP. */
+#define PORT_TRIES 16u
+
 static void core_on_again(void *ctx, struct timer *timer)
 {
     /* Being called is all: the batch hook comes next. */
@@ -31,13 +34,31 @@ static int core_open_loop(struct core *core)
     return loop_new(&config, &core->loop);
 }
 
+static int core_open_listener(struct core *core)
+{
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = core->address;
+    config.reuseport = true;
+    config.retry_bind = core->config.address.port != 0;
+    config.connections_max = CORE_CONNECTIONS_MAX;
+    config.limits.high_bytes = CONNECTION_HIGH_BYTES;
+    config.limits.low_bytes = CONNECTION_HIGH_BYTES / 4;
+    config.on_accept = core_on_accept;
+    config.ctx = core;
+    int error = listener_open(core->loop, &config, &core->listener);
+    if (error == 0)
+        core->address.port = listener_local_address(core->listener)->port;
+    return error;
+}
+
 static int core_open_udp(struct core *core)
 {
     struct udp_config config;
     udp_config_init(&config);
     config.address = core->address;
     config.reuseport = true;
-    config.retry_bind = true;
+    config.retry_bind = core->config.address.port != 0;
     config.receive_buffers = RECEIVE_BUFFERS;
     config.receive_buffer_bytes = RECEIVE_BUFFER_BYTES;
     config.send_packets = SEND_PACKETS;
@@ -46,25 +67,24 @@ static int core_open_udp(struct core *core)
     config.socket_send_bytes = SOCKET_BYTES;
     config.on_datagram = core_on_datagram;
     config.ctx = core;
-    int error = udp_open(core->loop, &config, &core->udp);
-    if (error == 0)
-        core->address = *udp_local_address(core->udp);
-    return error;
+    return udp_open(core->loop, &config, &core->udp);
 }
 
-static int core_open_listener(struct core *core)
+/* One port for both. When the kernel is to pick it, TCP comes first: for UDP it may pick one that another daemon's cores share. */
+static int core_open_sockets(struct core *core)
 {
-    struct listener_config config;
-    listener_config_init(&config);
-    config.address = core->address;
-    config.reuseport = true;
-    config.retry_bind = true;
-    config.connections_max = CORE_CONNECTIONS_MAX;
-    config.limits.high_bytes = CONNECTION_HIGH_BYTES;
-    config.limits.low_bytes = CONNECTION_HIGH_BYTES / 4;
-    config.on_accept = core_on_accept;
-    config.ctx = core;
-    return listener_open(core->loop, &config, &core->listener);
+    for (uint32_t tries = PORT_TRIES;; tries--) {
+        core->address = core->config.address;
+        int error = core_open_listener(core);
+        if (error < 0)
+            return error;
+        error = core_open_udp(core);
+        if (error == 0)
+            return 0;
+        listener_close(core->listener);
+        if (error != -EADDRINUSE || core->config.address.port != 0 || tries == 0)
+            return error;
+    }
 }
 
 static int core_allocate(struct core *core)
@@ -85,7 +105,6 @@ int core_new(const struct core_config *config, struct core **ret_core)
         return -ENOMEM;
     core->config = *config;
     core->shared = config->shared;
-    core->address = config->address;
     random_init_from_kernel(&seed);
     pick_state_init(&core->picks, random_next(&seed), config->shared->queue_factor);
     timer_init(&core->again, core_on_again, NULL);
@@ -94,9 +113,7 @@ int core_new(const struct core_config *config, struct core **ret_core)
     if (error == 0)
         error = core_open_loop(core);
     if (error == 0)
-        error = core_open_udp(core);
-    if (error == 0)
-        error = core_open_listener(core);
+        error = core_open_sockets(core);
     if (error < 0) {
         core_free(core);
         return error;
