@@ -3,8 +3,10 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/io/socket.h"
 
 struct loop *fake_loop;
 struct usher_client *fake_client;
@@ -112,11 +114,24 @@ static void dispatcher_on_datagram(void *ctx, struct udp *udp, const struct addr
         cr_assert_eq(udp_send(udp, peer, reply, (uint32_t)reply_length), 0);
 }
 
+/* Free for TCP too: a port that the kernel picks for UDP may wait for the end of somebody's connection. */
+static struct address port_pick(void)
+{
+    struct listener_config config;
+    struct address address;
+    int fd;
+    listener_config_init(&config);
+    config.address = loopback();
+    cr_assert_eq(socket_open_listener(&config, true, &fd, &address), 0);
+    close(fd);
+    return address;
+}
+
 void fake_dispatcher_start(struct fake_dispatcher *dispatcher, uint16_t region)
 {
     struct udp_config config;
     udp_config_init(&config);
-    config.address = dispatcher->address.port ? dispatcher->address : loopback();
+    config.address = dispatcher->address.port ? dispatcher->address : port_pick();
     config.on_datagram = dispatcher_on_datagram;
     config.ctx = dispatcher;
     cr_assert_eq(udp_open(fake_loop, &config, &dispatcher->udp), 0);
