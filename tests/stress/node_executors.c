@@ -123,7 +123,7 @@ int main(int argc, char **argv)
     struct random_state random;
     uint32_t job_count = stress_operations(argc, argv, JOBS_DEFAULT);
     uint32_t outstanding = 0, dropped = 0, stopped = 0;
-    jobs = stress_allocate(job_count, sizeof(*jobs));
+    jobs = stress_allocate(job_count, sizeof(void *));
     returns = stress_allocate(job_count, sizeof(*returns));
     parts_seen = stress_allocate(job_count, sizeof(*parts_seen));
     random_init(&random, 20260101);

@@ -317,6 +317,15 @@ void fixture_until(struct fixture *fixture, bool (*condition)(const struct fixtu
     }
 }
 
+void fixture_until_queued(struct fixture *fixture, uint32_t jobs)
+{
+    uint64_t end_ns = clock_monotonic_ns() + PATIENCE_NS;
+    while (fixture_stats(fixture).jobs_queued != jobs) {
+        cr_assert_lt(clock_monotonic_ns(), end_ns, "%s: %u jobs wait", loop_kind_name(fixture->loop), jobs);
+        cr_assert_eq(loop_run_once(fixture->loop, NS_PER_MS), 0);
+    }
+}
+
 void fixture_turn(struct fixture *fixture)
 {
     for (int i = 0; i < 20; i++)
@@ -340,10 +349,14 @@ bool one_job_runs(const struct fixture *fixture)
     return fixture_stats(fixture).jobs_running == 1;
 }
 
+/* Also for the loop, which counts a job out a moment after its executor. */
 bool no_job_is_left(const struct fixture *fixture)
 {
     struct node_stats stats = fixture_stats(fixture);
-    return stats.jobs_running == 0 && stats.jobs_queued == 0;
+    uint32_t jobs = stats.jobs_running + stats.jobs_queued;
+    for (uint32_t i = 0; i < stats.service_count; i++)
+        jobs += stats.services[i].jobs;
+    return jobs == 0;
 }
 
 bool is_drained(const struct fixture *fixture)

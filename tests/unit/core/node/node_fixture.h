@@ -107,6 +107,9 @@ void client_await_closed(struct client *client);
 /* Runs the loop until condition(fixture) holds; fails the test after ten seconds. */
 void fixture_until(struct fixture *fixture, bool (*condition)(const struct fixture *fixture), const char *what);
 
+/* Runs the loop until so many jobs wait. */
+void fixture_until_queued(struct fixture *fixture, uint32_t jobs);
+
 /* Runs some batches without waiting for long. */
 void fixture_turn(struct fixture *fixture);
 
