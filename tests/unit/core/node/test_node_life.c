@@ -66,8 +66,10 @@ static void tells_load(struct fixture *fixture)
 {
     fixture_start(fixture);
     struct client *client = fixture_connect(fixture);
-    for (uint64_t i = 0; i < 3; i++)
+    for (uint64_t i = 0; i < 3; i++) {
         client_submit(client, &(struct job_request){.service = "sleep", .data = "10s", .job_id = i, .dispatcher_boot_id = 42});
+        fixture_until(fixture, one_job_runs, "the first one runs");
+    }
     fixture_until(fixture, load_has_arrived, "three jobs in a heartbeat");
     const struct wire_heartbeat *beat = &fixture->last_heartbeat;
     cr_expect_eq(beat->jobs_queued, 2);
