@@ -68,7 +68,7 @@ static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence
     ack.flags = cluster_wants_register(reception->config.cluster, slot) ? WIRE_ACK_REGISTER_WANTED : 0;
     ack.acked_sequence = acked_sequence;
     ack.admin = reception->config.cluster->nodes[slot].admin;
-    ack.trailer = (struct wire_trailer){.boot_id = reception->config.rm_id, .sequence = ++reception->sequence};
+    ack.trailer = (struct wire_trailer){.boot_id = reception->config.boot_id, .sequence = ++reception->sequence};
     dispatchers_choose(reception, &ack);
     if (udp_send_begin(reception->udp, beat->frame->length, &bytes) < 0)
         return;

@@ -18,7 +18,8 @@ struct reception_config {
     struct cluster *cluster;
     struct counters *counters;
     uint64_t rm_id;
-    uint64_t nonce; /* drawn at this start */
+    uint64_t boot_id; /* drawn at this start, as the nonce: sequences begin again with it */
+    uint64_t nonce;
     uint16_t region;
     void (*on_change)(void *ctx); /* the cluster may have changed */
     void *ctx;

@@ -120,6 +120,7 @@ static int open_sockets(struct rm *rm, struct conf_error *ret_error)
         .cluster = rm->cluster,
         .counters = &rm->counters,
         .rm_id = rm->identity.rm_id,
+        .boot_id = daemon_boot_id(rm->daemon),
         .nonce = daemon_boot_id(rm->daemon),
         .region = (uint16_t)rm->options->own.region,
         .on_change = on_change,

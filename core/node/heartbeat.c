@@ -129,6 +129,10 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
     struct heartbeat_rm *rm = &heartbeats->rms[rm_index];
     if (ack->acked_sequence <= rm->acked_sequence || ack->acked_sequence > rm->sent_sequence)
         return -ESTALE;
+    if (ack->trailer.boot_id == rm->boot_id && ack->trailer.sequence <= rm->boot_sequence)
+        return -ESTALE;
+    rm->boot_id = ack->trailer.boot_id;
+    rm->boot_sequence = ack->trailer.sequence;
     rm->acked_sequence = ack->acked_sequence;
     rm->heard_ns = now_ns;
     rm->acknowledged_ns = now_ns;

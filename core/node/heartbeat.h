@@ -8,7 +8,8 @@
  * REGISTER every HEARTBEAT_REFUSED_NS, in case somebody has put it right. Behind an acknowledged REGISTER a HEARTBEAT goes out at once,
  * so that rm need not wait an interval for the load.
  *
- * Invariant: sequences strictly increase over all rm of one boot; an acknowledgement counts once, and only of what was sent.
+ * Invariant: sequences strictly increase over all rm of one boot; an acknowledgement counts once, only of what was sent, and only
+ * with a sequence beyond the last one of the same boot of its rm.
  * Thread: one owner. Memory: none of its own. Time comes as an argument. */
 #pragma once
 
@@ -49,6 +50,8 @@ struct heartbeat_rm {
     bool registering; /* a REGISTER went out and is not acknowledged yet */
     uint64_t sent_sequence; /* of the last message to this rm */
     uint64_t acked_sequence;
+    uint64_t boot_id; /* of the rm that acknowledged last, and the sequence of that */
+    uint64_t boot_sequence;
     uint16_t region; /* as it said; 0: nothing heard */
     uint16_t dispatcher_total; /* as it said */
 };

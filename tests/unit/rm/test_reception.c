@@ -40,6 +40,7 @@ static void setup(void)
                                    .cluster = fixture->cluster,
                                    .counters = &counters,
                                    .rm_id = 77,
+                                   .boot_id = 78,
                                    .nonce = 5,
                                    .region = 3,
                                    .on_change = on_change};
@@ -169,6 +170,8 @@ Test(reception, heartbeat_is_acknowledged)
     cr_assert_eq(wire_heartbeat_ack_decode(&frame, &ack, &refusal), 0);
     cr_assert_eq(ack.rm_id, 77);
     cr_assert_eq(ack.nonce, 5);
+    cr_assert_eq(ack.trailer.boot_id, 78, "of this start: its sequences begin with it");
+    cr_assert_eq(ack.trailer.sequence, 1);
     cr_assert_eq(ack.region, 3);
     cr_assert_eq(ack.flags, WIRE_ACK_REGISTER_WANTED);
     cr_assert_eq(ack.acked_sequence, heartbeat.trailer.sequence);

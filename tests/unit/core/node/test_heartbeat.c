@@ -12,12 +12,14 @@ static struct heartbeats beats;
 static uint64_t sequence;
 static uint32_t padded_length;
 static bool changed;
+static struct wire_trailer rm_trailer;
 
 static void init(void)
 {
     struct address rms[2];
     cr_assert_eq(address_parse("127.0.0.1:7300", &rms[0]), 0);
     cr_assert_eq(address_parse("[::1]:7300", &rms[1]), 0);
+    rm_trailer = (struct wire_trailer){.boot_id = 700};
     heartbeats_init(&beats, rms, 2, 1, INTERVAL, 0.5, START);
 }
 
@@ -28,10 +30,16 @@ static enum heartbeat_message take(uint32_t rm, uint64_t now_ns)
     return heartbeats_take(&beats, rm, now_ns, &sequence, &padded_length, &changed);
 }
 
+static const struct wire_trailer *next_trailer(void)
+{
+    rm_trailer.sequence++;
+    return &rm_trailer;
+}
+
 static int ack(uint32_t rm, uint64_t acked_sequence, uint16_t region, uint16_t flags, uint64_t now_ns)
 {
     struct wire_heartbeat_ack message = {
-        .region = region, .flags = flags, .acked_sequence = acked_sequence, .dispatcher_total = 3};
+        .region = region, .flags = flags, .acked_sequence = acked_sequence, .dispatcher_total = 3, .trailer = *next_trailer()};
     return heartbeats_on_ack(&beats, rm, &message, now_ns, &changed);
 }
 
@@ -65,6 +73,23 @@ Test(heartbeat, repeated_ack_is_stale)
     cr_assert_eq(take(0, START), HEARTBEAT_REGISTER);
     cr_expect_eq(ack(0, sequence, 1, 0, START), 0);
     cr_expect_eq(ack(0, sequence, 1, 0, START), -ESTALE);
+}
+
+Test(heartbeat, ack_whose_sequence_has_been_seen_in_this_boot_is_stale)
+{
+    reach(START);
+    cr_assert_eq(take(0, START + INTERVAL / 2), HEARTBEAT_BEAT);
+    rm_trailer.sequence--;
+    cr_expect_eq(ack(0, sequence, 1, 0, START + INTERVAL / 2), -ESTALE);
+    cr_expect_eq(ack(0, sequence, 1, 0, START + INTERVAL / 2), 0);
+}
+
+Test(heartbeat, restarted_rm_is_heard_though_its_sequences_begin_again)
+{
+    reach(START);
+    cr_assert_eq(take(0, START + INTERVAL / 2), HEARTBEAT_BEAT);
+    rm_trailer = (struct wire_trailer){.boot_id = 701};
+    cr_expect_eq(ack(0, sequence, 1, 0, START + INTERVAL / 2), 0);
 }
 
 Test(heartbeat, error_for_another_message_is_stale)
@@ -237,18 +262,21 @@ Test(heartbeat, latest_admin_state_wins)
     struct wire_heartbeat_ack message = {.region = 1, .admin = {.version_ms = 10, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN}};
     cr_assert_eq(take(0, START), HEARTBEAT_REGISTER);
     message.acked_sequence = sequence;
+    message.trailer = *next_trailer();
     cr_assert_eq(heartbeats_on_ack(&beats, 0, &message, START, &changed), 0);
     cr_expect_eq(beats.admin.flags, WIRE_ADMIN_DRAIN);
 
     cr_assert_eq(take(1, START), HEARTBEAT_REGISTER);
     message.acked_sequence = sequence;
     message.admin = (struct wire_admin){.version_ms = 10, .writer_rm_id = 4};
+    message.trailer = *next_trailer();
     cr_assert_eq(heartbeats_on_ack(&beats, 1, &message, START, &changed), 0);
     cr_expect_eq(beats.admin.flags, WIRE_ADMIN_DRAIN, "of two of one time the greater rm ID's");
 
     cr_assert_eq(take(1, START), HEARTBEAT_BEAT);
     message.acked_sequence = sequence;
     message.admin = (struct wire_admin){.version_ms = 11, .writer_rm_id = 1};
+    message.trailer = *next_trailer();
     cr_assert_eq(heartbeats_on_ack(&beats, 1, &message, START, &changed), 0);
     cr_expect_eq(beats.admin.flags, 0);
 }
