@@ -61,19 +61,28 @@ bool directory_version_is_older(const struct wire_version *version, const struct
     return version->epoch < than->epoch || (version->epoch == than->epoch && version->sequence < than->sequence);
 }
 
-/* The live dispatchers of our region, for the location. */
+/* Our region's dispatchers that have none of the flags; returns how many. */
+static uint32_t dispatchers_without(const struct members *members, uint8_t flags, struct address *ret_addresses)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
+        const struct member *member = members_at(members, slot);
+        if (member && member->node.kind == WIRE_NODE_DISPATCHER && !(member->node.flags & flags))
+            ret_addresses[count++] = member->node.address;
+    }
+    return count;
+}
+
+/* With the dispatchers in service; where there is none, with all: an empty list helps nobody. */
 static int location_build(struct directory *directory, struct location **ret_location)
 {
     const struct members *members = &directory->members;
     struct address *alive = calloc(members->present_count + 1u, sizeof(*alive));
-    uint32_t alive_count = 0;
     if (!alive)
         return -ENOMEM;
-    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
-        const struct member *member = members_at(members, slot);
-        if (member && member->node.kind == WIRE_NODE_DISPATCHER)
-            alive[alive_count++] = member->node.address;
-    }
+    uint32_t alive_count = dispatchers_without(members, MEMBER_FLAGS_OUT_OF_SERVICE, alive);
+    if (alive_count == 0)
+        alive_count = dispatchers_without(members, 0, alive);
     int error = location_new(directory->own_region, directory->table, alive, alive_count, ret_location);
     free(alive);
     return error;

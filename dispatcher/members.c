@@ -100,10 +100,12 @@ static int services_learn(struct members *members, const struct wire_node *node)
     return error;
 }
 
-/* Whether the snapshot must be built anew: not for what lives in the values. */
+/* Whether the view must be built anew: not for what lives in the values, except that clients are told of dispatchers that serve. */
 static bool membership_differs(const struct wire_node *before, const struct wire_node *after)
 {
     uint8_t lasting = WIRE_NODE_NO_ECHO | WIRE_NODE_NO_JOBS;
+    if (after->kind == WIRE_NODE_DISPATCHER)
+        lasting |= MEMBER_FLAGS_OUT_OF_SERVICE;
     if (before->kind != after->kind || ((before->flags ^ after->flags) & lasting) ||
         before->service_count != after->service_count)
         return true;
@@ -118,7 +120,7 @@ static uint32_t value_flags(const struct wire_node *node)
     uint32_t flags = 0;
     if (node->flags & WIRE_NODE_LAST)
         flags |= NODE_VALUE_LAST;
-    if (node->flags & (WIRE_NODE_DRAINING | WIRE_NODE_ADMIN_DRAIN))
+    if (node->flags & MEMBER_FLAGS_DRAINED)
         flags |= NODE_VALUE_DRAIN;
     return flags;
 }
@@ -143,7 +145,6 @@ static void values_update(struct members *members, uint32_t slot, const struct w
         .below_mask = below_mask(node),
         .load_index = node->load_index,
         .load_per_job = node->load_per_job,
-        .reported_ns = reported_ns,
     };
     if (member->node.boot_id != node->boot_id || reported_ns > member->reported_ns + SAME_REPORT_NS) {
         node_values_apply(values, &report);

@@ -14,8 +14,12 @@
 #include "core/wire/directory.h"
 #include "dispatcher/publication.h"
 
-#define MEMBERS_MAX (1u << 17)
+#define MEMBERS_MAX SNAPSHOT_SLOTS_MAX /* rm takes no more nodes either */
 #define MEMBER_SERVICES_KNOWN_MAX (1u << 16)
+
+/* Gets nothing new; and of these and the expired ones clients need not hear. */
+#define MEMBER_FLAGS_DRAINED (WIRE_NODE_DRAINING | WIRE_NODE_ADMIN_DRAIN)
+#define MEMBER_FLAGS_OUT_OF_SERVICE (MEMBER_FLAGS_DRAINED | WIRE_NODE_LAST)
 
 enum member_state {
     MEMBER_FREE, /* the slot is nobody's */

@@ -24,8 +24,8 @@ const struct conf_program dispatcher_conf = {
         "Answers Request_Address over UDP and TCP from its own memory: the directory of nodes that it gets from a resource "
         "manager. "
         "It is a node like a worker too, and takes jobs at a lower share, unless --no-jobs is given.\n\n"
-        "When the resource manager is gone it serves its last directory and says so in `usherctl status`, on /healthz and in its "
-        "metrics.",
+        "When the resource manager is gone it serves its last directory and says so in `usherctl status`, its log and "
+        "its metrics; /healthz stays 200, since its clients are served.",
     .man_section = 8,
     .options_bytes = sizeof(struct dispatcher_options),
     .tables = tables,

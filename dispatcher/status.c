@@ -105,7 +105,8 @@ void dispatcher_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_CONNECTIONS, connections);
     gauge_set(&measures->gauges, GAUGE_DIRECTORY_NODES, dispatcher->directory->members.present_count);
     gauge_set(&measures->gauges, GAUGE_DIRECTORY_OLD, directory_is_old(dispatcher));
-    gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
+    if (dispatcher->directory->updated_ns)
+        gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
     gauge_set(&measures->gauges, GAUGE_NODE_LOAD, (double)node.load.index);
     gauge_set(&measures->gauges, GAUGE_JOBS_QUEUED, node.jobs_queued);
     gauge_set(&measures->gauges, GAUGE_JOBS_RUNNING, node.jobs_running);

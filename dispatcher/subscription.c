@@ -12,6 +12,10 @@
 #define RETRY_MIN_NS (100 * NS_PER_MS)
 #define RETRY_MAX_NS NS_PER_S
 #define SILENCE_MIN_NS NS_PER_S
+#define SILENCE_MAX_NS (3 * NS_PER_S)
+
+/* An rm that pushes has nothing to say while nothing changes: it is asked at least so often, to hear whether it is there. */
+#define PUSHING_ASKED_EVERY_NS NS_PER_S
 
 static void subscription_on_timer(void *ctx, struct timer *timer);
 
@@ -20,11 +24,28 @@ const struct address *subscription_rm(const struct subscription *subscription)
     return &subscription->config.rms.item[subscription->rm_index];
 }
 
+static uint64_t ask_interval_ns(const struct subscription *subscription)
+{
+    uint64_t refresh_ns = subscription->config.refresh_ns;
+    return subscription->config.push && refresh_ns > PUSHING_ASKED_EVERY_NS ? PUSHING_ASKED_EVERY_NS : refresh_ns;
+}
+
 /* How long an rm may leave a question unanswered. */
 static uint64_t silence_limit_ns(const struct subscription *subscription)
 {
     uint64_t limit_ns = 4 * subscription->config.refresh_ns;
-    return limit_ns > SILENCE_MIN_NS ? limit_ns : SILENCE_MIN_NS;
+    if (limit_ns < SILENCE_MIN_NS)
+        return SILENCE_MIN_NS;
+    return limit_ns < SILENCE_MAX_NS ? limit_ns : SILENCE_MAX_NS;
+}
+
+/* To the next question, or to the end of patience with the last one. */
+static void timer_next(struct subscription *subscription)
+{
+    uint64_t at_ns = subscription->ask_ns;
+    if (subscription->asked_ns != 0 && subscription->asked_ns + silence_limit_ns(subscription) < at_ns)
+        at_ns = subscription->asked_ns + silence_limit_ns(subscription);
+    timer_start(subscription->config.loop, &subscription->timer, at_ns);
 }
 
 static void timer_after(struct subscription *subscription, uint64_t delay_ns)
@@ -49,11 +70,13 @@ static void subscription_ask(struct subscription *subscription, bool full)
     };
     if (!full)
         subscribe.have = directory->version;
-    int length = wire_subscribe_encode(&subscribe, ++subscription->request_id, bytes, sizeof(bytes));
-    if (length < 0 || stream_send(subscription->stream, bytes, (size_t)length) < 0)
-        return; /* an rm that does not read is silent: the refresh timer sees to it */
+    /* Counts as asked even when it cannot be sent: an rm that does not read is silent too. */
     if (subscription->asked_ns == 0)
         subscription->asked_ns = now_ns;
+    subscription->ask_ns = now_ns + ask_interval_ns(subscription);
+    int length = wire_subscribe_encode(&subscribe, ++subscription->request_id, bytes, sizeof(bytes));
+    if (length < 0 || stream_send(subscription->stream, bytes, (size_t)length) < 0)
+        return;
     if (!full)
         return;
     subscription->full_ns = now_ns;
@@ -88,7 +111,7 @@ static void subscription_on_open(void *ctx, struct stream *stream)
     subscription->asked_ns = 0;
     /* What we have may be another rm's or an older epoch's: rm then answers with the full list. */
     subscription_ask(subscription, !directory_is_filled(directory) || directory_is_mixed(directory));
-    timer_after(subscription, subscription->config.refresh_ns);
+    timer_next(subscription);
 }
 
 /* On to the next rm, after a while. */
@@ -221,8 +244,9 @@ static void subscription_refresh(struct subscription *subscription)
         stream_abort(subscription->stream);
         return;
     }
-    subscription_ask(subscription, subscription->full_ns == 0 || now_ns - subscription->full_ns >= FULL_LIST_INTERVAL_NS);
-    timer_after(subscription, subscription->config.refresh_ns);
+    if (now_ns >= subscription->ask_ns)
+        subscription_ask(subscription, subscription->full_ns == 0 || now_ns - subscription->full_ns >= FULL_LIST_INTERVAL_NS);
+    timer_next(subscription);
 }
 
 static void subscription_on_timer(void *ctx, struct timer *timer)

@@ -23,7 +23,7 @@ struct subscription_config {
     struct address subscriber; /* this dispatcher's service address */
     uint64_t boot_id;
     uint16_t region;
-    uint64_t refresh_ns;
+    uint64_t refresh_ns; /* with push rm is asked every second even if this is longer */
     bool push;
 };
 
@@ -34,6 +34,7 @@ struct subscription {
     struct timer timer; /* refresh while connected, else the next attempt */
     uint32_t rm_index; /* which of the rms */
     uint64_t retry_ns;
+    uint64_t ask_ns; /* when to ask next */
     uint64_t asked_ns; /* first question that is still unanswered; 0: none */
     uint64_t full_ns; /* when the full list was last asked for; 0: the next question asks for it */
     bool full_coming; /* it was asked for, and its last part has yet to come */

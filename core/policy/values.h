@@ -25,7 +25,6 @@ struct node_values {
     _Atomic float load_per_job; /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
     _Atomic uint32_t picks; /* answers of this dispatcher that named the node; wraps */
     _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
-    _Atomic uint64_t reported_ns; /* when the report was made, by this machine's monotonic clock */
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
 
@@ -35,7 +34,6 @@ struct node_report {
     uint32_t below_mask;
     float load_index;
     float load_per_job;
-    uint64_t reported_ns;
 };
 
 /* Forgets the own picks too: the report is newer than most of them. */
@@ -47,7 +45,6 @@ static inline void node_values_apply(struct node_values *values, const struct no
     atomic_store_explicit(&values->load_index, report->load_index, memory_order_relaxed);
     atomic_store_explicit(&values->load_per_job, report->load_per_job, memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, picks, memory_order_relaxed);
-    atomic_store_explicit(&values->reported_ns, report->reported_ns, memory_order_relaxed);
 }
 
 /* The load to expect by now: the report, plus what this dispatcher has sent there since. */
