@@ -97,7 +97,8 @@ struct stream {
     struct list_link ready_link; /* in loop->ready: show or drained is set */
     struct list_link dirty_link; /* in loop->stream_dirty: filling is not empty and nothing is in flight */
     struct listener *listener; /* NULL: not accepted here */
-    struct list_link idle_link; /* in listener->streams, longest idle first */
+    bool busy; /* its owner says that it is not idle */
+    struct list_link listener_link; /* in listener->idle or listener->busy */
     struct timer close_timer;
     stream_detached_function *on_detached;
     void *detached_ctx;
@@ -125,7 +126,8 @@ struct listener {
     void *ctx;
     struct listener_config config; /* unix_path is a copy */
     struct address local;
-    struct list_link streams;
+    struct list_link idle; /* the quietest first; some may be in the middle of a frame */
+    struct list_link busy;
     uint32_t stream_count;
     struct timer rearm_timer;
     char *unix_path;

@@ -13,7 +13,7 @@
 /* And when an idle connection was closed for it: about as long as that takes. */
 #define LISTENER_REARM_EVICTED_MS UINT64_C(1)
 
-/* How many of the longest idle connections are looked at to find one that has nothing in progress. */
+/* How many of the longest idle connections are looked at to find one that is not in the middle of a frame. */
 #define LISTENER_EVICT_LOOKS 16u
 
 void listener_config_init(struct listener_config *config)
@@ -42,7 +42,8 @@ int listener_open(struct loop *loop, const struct listener_config *config, struc
     listener->on_accept = config->on_accept;
     listener->ctx = config->ctx;
     listener->config = *config;
-    list_init(&listener->streams);
+    list_init(&listener->idle);
+    list_init(&listener->busy);
     timer_init(&listener->rearm_timer, listener_on_rearm_timer, listener);
     if (config->unix_path != NULL) {
         listener->unix_path = strdup(config->unix_path);
@@ -62,13 +63,19 @@ int listener_open(struct loop *loop, const struct listener_config *config, struc
     return 0;
 }
 
+static void listener_forget(struct list_link *streams)
+{
+    for (struct list_link *link; (link = list_take_first(streams)) != NULL;)
+        CONTAINER_OF(link, struct stream, listener_link)->listener = NULL;
+}
+
 void listener_close(struct listener *listener)
 {
     if (listener->handle.ending)
         return;
     timer_stop(&listener->rearm_timer);
-    for (struct list_link *link; (link = list_take_first(&listener->streams)) != NULL;)
-        CONTAINER_OF(link, struct stream, idle_link)->listener = NULL;
+    listener_forget(&listener->idle);
+    listener_forget(&listener->busy);
     if (listener->unix_path != NULL)
         (void)unlink(listener->unix_path);
     handle_end(&listener->handle, false);
@@ -96,9 +103,9 @@ uint32_t listener_connections(const struct listener *listener)
 /* Closes the connection that has been quiet for longest and has nothing in progress. False: none of the oldest is like that. */
 static bool listener_evict(struct listener *listener)
 {
-    struct list_link *link = listener->streams.next;
-    for (uint32_t looks = 0; looks < LISTENER_EVICT_LOOKS && link != &listener->streams; looks++, link = link->next) {
-        struct stream *stream = CONTAINER_OF(link, struct stream, idle_link);
+    struct list_link *link = listener->idle.next;
+    for (uint32_t looks = 0; looks < LISTENER_EVICT_LOOKS && link != &listener->idle; looks++, link = link->next) {
+        struct stream *stream = CONTAINER_OF(link, struct stream, listener_link);
         if (stream->state != STREAM_OPEN || stream->carry.length > 0 || stream_pending_bytes(stream) > 0)
             continue;
         LOOP_COUNT(listener->handle.loop, streams_evicted, 1);
@@ -151,7 +158,7 @@ void listener_event_accept(struct listener *listener, int fd)
     stream_open(stream);
     stream->limits = listener->config.limits;
     stream->listener = listener;
-    list_append(&listener->streams, &stream->idle_link);
+    list_append(&listener->idle, &stream->listener_link);
     listener->stream_count++;
     listener->on_accept(listener->ctx, listener, stream);
     if (stream->handlers == NULL)

@@ -174,8 +174,16 @@ static void stream_touch(struct stream *stream)
 {
     if (stream->listener == NULL)
         return;
-    list_remove(&stream->idle_link);
-    list_append(&stream->listener->streams, &stream->idle_link);
+    list_remove(&stream->listener_link);
+    list_append(stream->busy ? &stream->listener->busy : &stream->listener->idle, &stream->listener_link);
+}
+
+void stream_set_busy(struct stream *stream, bool busy)
+{
+    if (stream->busy == busy)
+        return;
+    stream->busy = busy;
+    stream_touch(stream);
 }
 
 void stream_event_received(struct stream *stream, const uint8_t *bytes, size_t length)
@@ -368,7 +376,7 @@ int stream_new(struct loop *loop, struct stream **ret_stream)
     }
     list_init(&stream->ready_link);
     list_init(&stream->dirty_link);
-    list_init(&stream->idle_link);
+    list_init(&stream->listener_link);
     timer_init(&stream->close_timer, stream_on_close_timer, stream);
     *ret_stream = stream;
     return 0;
@@ -380,7 +388,7 @@ static void stream_free(struct stream *stream)
     timer_stop(&stream->close_timer);
     list_remove(&stream->ready_link);
     list_remove(&stream->dirty_link);
-    list_remove(&stream->idle_link);
+    list_remove(&stream->listener_link);
     if (stream->listener != NULL)
         stream->listener->stream_count--;
     handle_done(&stream->handle);

@@ -91,6 +91,10 @@ void stream_abort(struct stream *stream);
 void stream_set_handlers(struct stream *stream, const struct stream_handlers *handlers, void *ctx);
 void stream_set_limits(struct stream *stream, const struct stream_limits *limits);
 
+/* Something is in progress that does not show in bytes, as a job that runs: the connection is not idle, and its listener does not close
+ * it to make room for another. Not busy again, it counts as just used. */
+void stream_set_busy(struct stream *stream, bool busy);
+
 void *stream_ctx(const struct stream *stream);
 struct loop *stream_loop(const struct stream *stream);
 const struct address *stream_peer(const struct stream *stream); /* ADDRESS_NONE for unix sockets */
@@ -125,7 +129,7 @@ struct listener_config {
     bool reuseport;
     bool retry_bind; /* as in udp.h; for a unix path: wait until a killed process's ring has stopped answering there */
     uint32_t backlog; /* default 1024 */
-    uint32_t connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or the new one refused */
+    uint32_t connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or, where none is idle, the new one refused */
     struct stream_limits limits; /* of accepted streams */
     listener_accept_function *on_accept;
     void *ctx;

@@ -31,6 +31,11 @@ int connection_new(struct node *node, struct connection **ret_connection)
 
 static void on_time(void *ctx, struct timer *timer);
 
+void connection_look_busy(struct connection *connection)
+{
+    stream_set_busy(connection->stream, connection->jobs != NULL || connection->unsent_oldest != NULL);
+}
+
 void connection_open(struct connection *connection, struct stream *stream)
 {
     struct node *node = connection->node;
@@ -182,6 +187,7 @@ void connection_send(struct connection *connection, struct job_part *part)
     else
         connection->unsent_newest->node.next = &part->node;
     connection->unsent_newest = part;
+    connection_look_busy(connection);
 }
 
 static void connection_flush(struct connection *connection)
@@ -193,6 +199,7 @@ static void connection_flush(struct connection *connection)
             return;
         connection->unsent_oldest = next;
     }
+    connection_look_busy(connection);
     close_if_done(connection);
 }
 

@@ -50,6 +50,7 @@ static int enqueue(struct connection *connection, const struct wire_job *wire, u
     if (connection->jobs != NULL)
         connection->jobs->previous = job;
     connection->jobs = job;
+    connection_look_busy(connection);
     node->job_count++;
     node->data_bytes += wire->data_length;
     estimate_job_accepted(&node->estimate, service);
@@ -110,6 +111,7 @@ static void unlink_from_connection(struct job *job)
         job->next->previous = job->previous;
     job->previous = job->next = NULL;
     job->connection = NULL;
+    connection_look_busy(connection);
 }
 
 static enum counter result_counter(const struct job *job, int result)

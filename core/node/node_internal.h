@@ -120,6 +120,9 @@ void connection_discard(struct connection *connection);
 /* Takes no more jobs; stops those that are there and answers CANCELLED; closes when all is sent. */
 void connection_end(struct connection *connection, enum job_stop why);
 
+/* Whether the stream may be taken for idle: whenever jobs or unsent parts came or went. */
+void connection_look_busy(struct connection *connection);
+
 /* Looks again at when this connection must have done something. */
 void connection_watch(struct connection *connection);
 

@@ -143,6 +143,51 @@ TEST_BOTH(listener, longest_idle_makes_room_at_the_limit)
     loop_free(loop);
 }
 
+TEST_BOTH(listener, busy_ones_are_not_closed_however_quiet)
+{
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    int fd[3];
+    listener_config_init(&config);
+    config.connections_max = 2;
+    struct listener *listener = server_listen(loop, &config);
+    for (uint32_t i = 0; i < 2; i++) {
+        fd[i] = fixture_stream_client(listener_local_address(listener));
+        fixture_run_until(loop, &server.accepted, i + 1);
+    }
+    stream_set_busy(server.stream[0], true);
+    fd[2] = fixture_stream_client(listener_local_address(listener));
+    fixture_run_until(loop, &server.accepted, 3);
+    fixture_run_until(loop, &server.closed, 1);
+    expect_open(fd[0]);
+    expect_end(fd[1]);
+    expect_open(fd[2]);
+    loop_free(loop);
+}
+
+TEST_BOTH(listener, limit_with_busy_ones_only_refuses)
+{
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    listener_config_init(&config);
+    config.connections_max = 1;
+    struct listener *listener = server_listen(loop, &config);
+    int first = fixture_stream_client(listener_local_address(listener));
+    fixture_run_until(loop, &server.accepted, 1);
+    stream_set_busy(server.stream[0], true);
+    int second = fixture_stream_client(listener_local_address(listener));
+    fixture_run_for(loop, 20);
+    expect_end(second);
+    expect_open(first);
+    cr_expect_eq(loop_stats(loop)->accepts_refused, 1);
+    stream_set_busy(server.stream[0], false);
+    int third = fixture_stream_client(listener_local_address(listener));
+    fixture_run_until(loop, &server.accepted, 2);
+    expect_end(first);
+    expect_open(third);
+    loop_free(loop);
+}
+
 TEST_BOTH(listener, limit_without_an_idle_one_refuses)
 {
     struct loop *loop = fixture_loop(kind);

@@ -118,6 +118,7 @@ void fixture_start(struct fixture *fixture)
     struct listener_config listener;
     listener_config_init(&listener);
     listener.address = udp.address;
+    listener.connections_max = fixture->connections_max;
     listener.on_accept = on_accept;
     listener.ctx = fixture;
     cr_assert_eq(listener_open(fixture->loop, &listener, &fixture->listener), 0);

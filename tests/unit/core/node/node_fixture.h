@@ -47,6 +47,7 @@ struct client {
 
 struct fixture {
     struct node_config config; /* change before fixture_start */
+    uint32_t connections_max; /* likewise; of the listener, 0: no limit */
     struct loop *loop;
     struct listener *listener;
     struct node *node;
