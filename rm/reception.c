@@ -155,6 +155,7 @@ static void refuse(struct beat *beat, const uint8_t *bytes, uint32_t length, int
         return;
     beat->frame = &frame;
     answer_error(beat, wire_error_from_error(error));
+    beat->frame = NULL;
 }
 
 static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
