@@ -34,7 +34,7 @@ static bool beat_entry(struct mirror_load *load, struct cluster_time now, const 
     struct address address;
     char *end;
     double score = strtod(value, &end);
-    double redis_now_ms = (double)load->clock_offset_ms + (double)(now.ns / NS_PER_MS);
+    double redis_now_ms = (double)(load->clock_offset_ms + (int64_t)(now.ns / NS_PER_MS));
     if (mirror_address_parse(field, &address) < 0 || end != value + length || !isfinite(score))
         return false;
     /* A beat from the future was written by the clock of a Redis that has been set back since. */
