@@ -28,7 +28,7 @@ function(usher_test name)
         LABELS ${test_LABEL}
         TIMEOUT ${test_TIMEOUT}
         FAIL_REGULAR_EXPRESSION "${USHER_TEST_FAILURES}"
-        ENVIRONMENT "USHER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+        ENVIRONMENT "USHER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0")
 endfunction()
 
 # usher_test_program(<target> <source>...): a program with every room at hand, out of the way of the product's in bin/.

@@ -24,6 +24,11 @@ struct cluster_time rm_now(const struct rm *rm)
     return (struct cluster_time){.ns = loop_now_ns(loop), .wall_ms = loop_wall_ms(loop)};
 }
 
+const struct redis_target *rm_redis_in_use(const struct rm *rm)
+{
+    return rm->redis_server ? redis_server_target(rm->redis_server) : &rm->redis;
+}
+
 /* ---- what happens meanwhile ---- */
 
 static void on_cluster_event(void *ctx, enum cluster_event event, uint32_t slot)
@@ -72,7 +77,9 @@ static void on_release(void *ctx, struct timer *timer)
 {
     struct rm *rm = ctx;
     (void)timer;
-    LOG(MESSAGE_REDIS_ABSENT, LOG_TEXT("reason", mirror_reason(rm->mirror)));
+    char where[REDIS_TARGET_TEXT_BYTES];
+    LOG(MESSAGE_REDIS_ABSENT, LOG_TEXT("redis", redis_target_format(rm_redis_in_use(rm), where)),
+        LOG_TEXT("reason", mirror_reason(rm->mirror)));
     subscribers_release(rm->subscribers);
 }
 
@@ -193,7 +200,7 @@ static int open_mirror(struct rm *rm, struct random_state *random, struct conf_e
         .loop = daemon_loop(rm->daemon),
         .cluster = rm->cluster,
         .counters = &rm->counters,
-        .target = rm->redis_server ? *redis_server_target(rm->redis_server) : rm->redis,
+        .target = *rm_redis_in_use(rm),
         .region = (uint16_t)rm->options->own.region,
         .seed = random_next(random),
         .on_loaded = on_loaded,

@@ -44,6 +44,7 @@ void rm_stop(void *state);
 void rm_changed(void *state, const struct conf_option *option);
 void rm_reloaded(void *state);
 struct cluster_time rm_now(const struct rm *rm);
+const struct redis_target *rm_redis_in_use(const struct rm *rm); /* the embedded server's socket, or what --redis says */
 
 /* status.c */
 void rm_status(void *state, json_t *answer);

@@ -50,9 +50,8 @@ static void status_redis(const struct rm *rm, json_t *answer)
 {
     char text[REDIS_TARGET_TEXT_BYTES];
     uint64_t lag_ns = mirror_lag_ns(rm->mirror);
-    const struct redis_target *target = rm->redis_server ? redis_server_target(rm->redis_server) : &rm->redis;
     json_t *status = json_object();
-    json_object_set_new(status, "where", json_string(redis_target_format(target, text)));
+    json_object_set_new(status, "where", json_string(redis_target_format(rm_redis_in_use(rm), text)));
     json_object_set_new(status, "embedded", json_boolean(rm->redis_server != NULL));
     json_object_set_new(status, "up", json_boolean(mirror_is_up(rm->mirror)));
     json_object_set_new(status, "reason", json_string(mirror_reason(rm->mirror)));
