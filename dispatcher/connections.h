@@ -17,6 +17,7 @@ struct connection {
     uint32_t owed_bytes; /* limits of its requests in the queue */
     bool stalled; /* left bytes with the stream */
     bool refused; /* sent nonsense: nothing more is taken in, and it is closed when nothing is owed any more */
+    uint32_t skip_bytes; /* that are still to come of a frame nothing more of which is of interest */
     uint64_t partial_ns; /* when the frame that is not complete yet began; 0: none */
     uint64_t taken_bytes; /* of all frames so far */
     uint64_t seen_taken; /* at the last look */

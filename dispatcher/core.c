@@ -42,6 +42,7 @@ static int core_open_listener(struct core *core)
     config.reuseport = true;
     config.retry_bind = core->config.address.port != 0;
     config.connections_max = CORE_CONNECTIONS_MAX;
+    config.limits.carry_bytes_max = CONNECTION_CARRY_BYTES_MAX;
     config.limits.high_bytes = CONNECTION_HIGH_BYTES;
     config.limits.low_bytes = CONNECTION_HIGH_BYTES / 4;
     config.on_accept = core_on_accept;

@@ -63,6 +63,10 @@ udp_datagram_function core_on_datagram;
 
 /* receive_tcp.c */
 #define CONNECTION_HIGH_BYTES (256u << 10)
+
+/* Of a frame that is not complete yet: requests for addresses and the location are shorter, anything longer is not kept. */
+#define CONNECTION_CARRY_BYTES_MAX 4096u
+_Static_assert(CONNECTION_CARRY_BYTES_MAX >= DATAGRAM_BYTES_MAX, "any request that is answered here");
 listener_accept_function core_on_accept;
 timer_function core_on_look;
 

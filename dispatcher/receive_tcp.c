@@ -138,12 +138,32 @@ static bool connection_is_job(struct connection *connection, const struct frame 
     return true;
 }
 
+/* A frame that is not complete yet. Only the two requests that are answered here are waited for; a JOB moves to the node when its header
+ * is there, and of others the header says all: kept, they would cost memory that nobody has granted. Returns how many bytes are done with. */
+static size_t connection_begun(struct connection *connection, const uint8_t *bytes, size_t length, struct request *from)
+{
+    struct frame frame;
+    if (!frame_begun(bytes, length, &frame) || frame.type == FRAME_TYPE_ADDRESS_REQUEST ||
+        frame.type == FRAME_TYPE_LOCATION_REQUEST || connection_is_job(connection, &frame))
+        return 0;
+    connection_request(connection, &frame, from);
+    connection->skip_bytes = frame.length - (uint32_t)length;
+    return length;
+}
+
+static size_t connection_skip(struct connection *connection, size_t length)
+{
+    uint32_t skipped = connection->skip_bytes < length ? connection->skip_bytes : (uint32_t)length;
+    connection->skip_bytes -= skipped;
+    return skipped;
+}
+
 static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct connection *connection = ctx;
     struct frame frame;
     enum refusal refusal = REFUSAL_NONE;
-    size_t used = 0;
+    size_t used = connection_skip(connection, length);
     struct request from = {
         .arrived_ns = loop_now_ns(connection->core->loop),
         .peer = *stream_peer(stream),
@@ -151,7 +171,7 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
         .generation = connection->generation,
         .transport = FRAME_TCP,
     };
-    if (connection->refused)
+    if (connection->refused || connection->skip_bytes > 0)
         return length;
     uint64_t partial_ns = connection->partial_ns;
     connection->partial_ns = 0;
@@ -163,6 +183,7 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
         int result = frame_decode_stream(bytes + used, length - used, &frame, &refusal);
         if (result == -EAGAIN) {
             connection->partial_ns = used == 0 && partial_ns ? partial_ns : from.arrived_ns;
+            used += connection_begun(connection, bytes + used, length - used, &from);
             break;
         }
         if (result < 0) {

@@ -95,11 +95,6 @@ const struct address *listener_local_address(const struct listener *listener)
     return &listener->local;
 }
 
-uint32_t listener_connections(const struct listener *listener)
-{
-    return listener->stream_count;
-}
-
 /* Closes the connection that has been quiet for longest and has nothing in progress. False: none of the oldest is like that. */
 static bool listener_evict(struct listener *listener)
 {

@@ -479,19 +479,9 @@ void *stream_ctx(const struct stream *stream)
     return stream->ctx;
 }
 
-struct loop *stream_loop(const struct stream *stream)
-{
-    return stream->handle.loop;
-}
-
 const struct address *stream_peer(const struct stream *stream)
 {
     return &stream->peer;
-}
-
-const struct address *stream_local(const struct stream *stream)
-{
-    return &stream->local;
 }
 
 int stream_peer_uid(const struct stream *stream, uid_t *ret_uid)

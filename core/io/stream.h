@@ -96,9 +96,7 @@ void stream_set_limits(struct stream *stream, const struct stream_limits *limits
 void stream_set_busy(struct stream *stream, bool busy);
 
 void *stream_ctx(const struct stream *stream);
-struct loop *stream_loop(const struct stream *stream);
 const struct address *stream_peer(const struct stream *stream); /* ADDRESS_NONE for unix sockets */
-const struct address *stream_local(const struct stream *stream); /* likewise; before on_open: ADDRESS_NONE */
 
 /* Who is at the other end of a unix socket, as of its connect. -EOPNOTSUPP for TCP. */
 NODISCARD int stream_peer_uid(const struct stream *stream, uid_t *ret_uid);
@@ -117,7 +115,6 @@ NODISCARD int stream_adopt(struct loop *loop, struct stream_handoff *handoff, co
 
 /* Closes the connection. Any thread. NULL is a no-op. */
 void stream_handoff_free(struct stream_handoff *handoff);
-const struct address *stream_handoff_peer(const struct stream_handoff *handoff);
 
 /* on_accept must call stream_set_handlers (else the stream is closed at once). */
 typedef void listener_accept_function(void *ctx, struct listener *listener, struct stream *stream);
@@ -129,7 +126,8 @@ struct listener_config {
     bool reuseport;
     bool retry_bind; /* as in udp.h; for a unix path: wait until a killed process's ring has stopped answering there */
     uint32_t backlog; /* default 1024 */
-    uint32_t connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or, where none is idle, the new one refused */
+    uint32_t
+        connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or, where none is idle, the new one refused */
     struct stream_limits limits; /* of accepted streams */
     listener_accept_function *on_accept;
     void *ctx;
@@ -143,4 +141,3 @@ NODISCARD int listener_open(struct loop *loop, const struct listener_config *con
 /* Connections that it accepted live on. */
 void listener_close(struct listener *listener);
 const struct address *listener_local_address(const struct listener *listener);
-uint32_t listener_connections(const struct listener *listener);

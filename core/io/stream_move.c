@@ -95,8 +95,3 @@ void stream_handoff_free(struct stream_handoff *handoff)
     buffer_done(&handoff->filling);
     free(handoff);
 }
-
-const struct address *stream_handoff_peer(const struct stream_handoff *handoff)
-{
-    return &handoff->peer;
-}

@@ -10,6 +10,9 @@
 /* A frame must be complete so long after its first byte, however it drips (reliability: slow or idle TCP). */
 #define PARTIAL_NS (5 * NS_PER_S)
 
+/* So much of an unfinished JOB is received even when there is no room for more, so that its head can be read. */
+#define UNFINISHED_FREE_BYTES ((size_t)4096)
+
 /* Without a job on it. */
 #define IDLE_NS (60 * NS_PER_S)
 
@@ -62,6 +65,13 @@ static void connection_unlink(struct connection *connection)
     node->connection_count--;
 }
 
+/* So many bytes remain with the stream. */
+static void connection_keeps(struct connection *connection, size_t bytes)
+{
+    connection->node->unfinished_bytes += bytes - connection->unfinished_bytes;
+    connection->unfinished_bytes = (uint32_t)bytes;
+}
+
 /* The client is gone: nothing can be answered. */
 static void connection_free(struct connection *connection)
 {
@@ -74,6 +84,7 @@ static void connection_free(struct connection *connection)
         connection->unsent_oldest = (struct job_part *)part->node.next;
         part_release(node, part);
     }
+    connection_keeps(connection, 0);
     connection_unlink(connection);
     free(connection);
 }
@@ -270,6 +281,40 @@ static void on_refused_bytes(struct connection *connection, const uint8_t *bytes
     connection_end(connection, JOB_STOP_CONNECTION_ENDS);
 }
 
+static bool has_room_for_unfinished(const struct connection *connection, size_t bytes)
+{
+    const struct node *node = connection->node;
+    uint64_t all_bytes = node->unfinished_bytes - connection->unfinished_bytes + bytes;
+    return bytes <= UNFINISHED_FREE_BYTES ||
+           (all_bytes <= NODE_UNFINISHED_BYTES_MAX && node->data_bytes + all_bytes <= NODE_DATA_BYTES_MAX);
+}
+
+/* A frame that is not complete yet. Of a JOB all is needed, while there is room for it; of others the header says all. Returns how many
+ * bytes are done with. */
+static size_t on_begun_frame(struct connection *connection, const uint8_t *bytes, size_t length)
+{
+    struct frame frame;
+    if (!frame_begun(bytes, length, &frame))
+        return 0;
+    if (frame.type != FRAME_TYPE_JOB)
+        on_frame(connection, &frame);
+    else if (!has_room_for_unfinished(connection, length))
+        job_refuse_unfinished(connection, &frame);
+    else
+        return 0;
+    connection->skip_bytes = frame.length - (uint32_t)length;
+    return length;
+}
+
+static size_t connection_skip(struct connection *connection, size_t length)
+{
+    uint32_t skipped = connection->skip_bytes < length ? connection->skip_bytes : (uint32_t)length;
+    connection->skip_bytes -= skipped;
+    if (skipped > 0 && connection->skip_bytes == 0)
+        connection->partial_ns = 0;
+    return skipped;
+}
+
 static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct connection *connection = ctx;
@@ -277,14 +322,15 @@ static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, s
     if (connection->node->phase < NODE_REFUSING) /* from then on nothing new keeps it alive */
         connection->active_ns = loop_now_ns(connection->node->loop);
     connection_flush(connection);
-    size_t taken = 0;
-    bool incomplete = false;
+    size_t taken = connection_skip(connection, length);
+    bool incomplete = connection->skip_bytes > 0;
     while (!connection->ending && connection->unsent_oldest == NULL && !incomplete && taken < length) {
         struct frame frame;
         enum refusal refusal;
         int r = frame_decode_stream(bytes + taken, length - taken, &frame, &refusal);
         if (r == -EAGAIN) {
             incomplete = true;
+            taken += on_begun_frame(connection, bytes + taken, length - taken);
         } else if (r < 0) {
             on_refused_bytes(connection, bytes + taken, length - taken, r, refusal);
         } else {
@@ -293,6 +339,9 @@ static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, s
             on_frame(connection, &frame);
         }
     }
+    if (connection->ending)
+        taken = length;
+    connection_keeps(connection, length - taken);
     if (connection->ending)
         return length;
     if (incomplete && connection->partial_ns == 0)

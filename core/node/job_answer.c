@@ -57,45 +57,64 @@ static int enqueue(struct connection *connection, const struct wire_job *wire, u
     return 0;
 }
 
-void job_accept(struct connection *connection, const struct frame *frame)
+/* Whether it is one that this node would take, if there is room; else it has been refused. */
+static bool is_wanted(struct connection *connection, const struct frame *frame, struct wire_job *ret_wire, uint32_t *ret_service)
 {
     struct node *node = connection->node;
-    struct wire_job wire;
     enum refusal refusal;
-    int r = wire_job_decode(frame, &wire, &refusal);
+    int r = wire_job_decode(frame, ret_wire, &refusal);
     if (r < 0) {
         refuse(connection, frame, refusal_counter(refusal), WIRE_ERROR_MALFORMED, false, refusal_text(refusal));
         connection_end(connection, JOB_STOP_CONNECTION_ENDS);
-        return;
+        return false;
     }
     if (node->config.no_jobs) {
         refuse(connection, frame, COUNTER_JOBS_REFUSED_NO_JOBS, WIRE_ERROR_NOT_ACCEPTED_HERE, false,
                "this dispatcher takes no jobs (--no-jobs)");
-        return;
+        return false;
     }
     if (node->phase >= NODE_REFUSING) {
         refuse(connection, frame, COUNTER_JOBS_REFUSED_SHUTDOWN, WIRE_ERROR_SHUTTING_DOWN, false, NULL);
-        return;
+        return false;
     }
-    uint32_t service = service_set_find(&node->config.services, wire.service_id);
-    if (service == NODE_SERVICES_MAX) {
+    *ret_service = service_set_find(&node->config.services, ret_wire->service_id);
+    if (*ret_service == NODE_SERVICES_MAX) {
         refuse(connection, frame, COUNTER_JOBS_REFUSED_NO_SERVICE, WIRE_ERROR_NO_SERVICE, false,
                "this node does not offer this service");
-        return;
+        return false;
     }
-    struct dedupe_key key = {.client_id = wire.client_id, .job_id = wire.job_id};
+    struct dedupe_key key = {.client_id = ret_wire->client_id, .job_id = ret_wire->job_id};
     if (dedupe_knows(&node->dedupe, key, loop_now_ns(node->loop))) {
         refuse(connection, frame, COUNTER_JOBS_REFUSED_DUPLICATE, WIRE_ERROR_DUPLICATE_JOB, true, NULL);
-        return;
+        return false;
     }
-    r = enqueue(connection, &wire, frame->request_id, service);
-    if (r < 0) { /* full, or out of memory: both pass */
+    return true;
+}
+
+void job_accept(struct connection *connection, const struct frame *frame)
+{
+    struct node *node = connection->node;
+    struct wire_job wire;
+    uint32_t service;
+    if (!is_wanted(connection, frame, &wire, &service))
+        return;
+    if (enqueue(connection, &wire, frame->request_id, service) < 0) { /* full, or out of memory: both pass */
         counter_add(&node->counters, COUNTER_JOBS_REFUSED_BUSY, 1);
         connection_send_busy(connection, frame->request_id, wire.job_id);
         return;
     }
     counter_add(&node->counters, COUNTER_JOBS_ACCEPTED, 1);
     echo_count(&node->echoes, wire.dispatcher_boot_id);
+}
+
+void job_refuse_unfinished(struct connection *connection, const struct frame *frame)
+{
+    struct wire_job wire;
+    uint32_t service;
+    if (!is_wanted(connection, frame, &wire, &service))
+        return;
+    counter_add(&connection->node->counters, COUNTER_JOBS_REFUSED_MEMORY, 1);
+    connection_send_busy(connection, frame->request_id, wire.job_id);
 }
 
 static void unlink_from_connection(struct job *job)

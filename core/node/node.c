@@ -161,6 +161,9 @@ static void on_hand_over(void *ctx, struct loop_message *message)
         stream_handoff_free(hand_over->handoff);
         free(connection);
     } else {
+        struct stream_limits limits;
+        stream_limits_init(&limits); /* it comes with those of requests for addresses */
+        stream_set_limits(stream, &limits);
         connection_open(connection, stream);
     }
     free(hand_over);

@@ -8,7 +8,7 @@
  * started, unless its client has closed the connection, which cancels it; no (client, job) runs twice in one boot within ten minutes.
  * Thread: the loop's, but for what is marked "any thread". Jobs run on threads of the node's own, one for each slot.
  * Memory: node_new allocates, node_free frees; jobs and their results are on the heap while they last, bounded by queue_max and
- * NODE_DATA_BYTES_MAX. Only node_free blocks, until the jobs that run have been stopped. */
+ * NODE_DATA_BYTES_MAX, which includes what has come of JOBs that are not complete yet. Only node_free blocks, until the jobs that run have been stopped. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,6 +29,8 @@ struct node;
 
 #define NODE_SLOTS_MAX 1024u
 #define NODE_DATA_BYTES_MAX (UINT64_C(256) << 20) /* parameters of all jobs that wait and run */
+#define NODE_UNFINISHED_BYTES_MAX                                                                                                \
+    (UINT64_C(64) << 20) /* of JOBs that have not come whole yet; counts into NODE_DATA_BYTES_MAX too */
 
 /* An rm's state changed: reached, lost, refused us … `text` is for the log, "" or a sentence. Both are called on the loop's thread
  * and may be NULL. */

@@ -42,6 +42,8 @@ struct connection {
     bool closed; /* stream_close was called */
     struct timer timer;
     uint64_t active_ns; /* last bytes from the client, or last answer */
+    uint32_t skip_bytes; /* that are still to come of a frame nothing more of which is of interest */
+    uint32_t unfinished_bytes; /* left with the stream */
     uint64_t partial_ns; /* when the frame that is not complete yet began; 0: none */
     uint64_t ending_ns;
 };
@@ -94,6 +96,7 @@ struct node {
     uint32_t connection_count;
     uint32_t job_count; /* accepted and not answered yet */
     uint64_t data_bytes; /* parameters of all jobs in memory */
+    uint64_t unfinished_bytes; /* of all connections */
 
     enum node_phase phase;
     uint64_t refusing_ns; /* since when */
@@ -137,6 +140,9 @@ void part_release(struct node *node, struct job_part *part);
 
 /* job_answer.c */
 void job_accept(struct connection *connection, const struct frame *frame);
+
+/* A JOB that the node has no room to receive: answered, though it is not complete. */
+void job_refuse_unfinished(struct connection *connection, const struct frame *frame);
 
 /* Not started: it is answered (USHER_ECANCELLED, USHER_ESHUTDOWN; 0: no answer) and forgotten. True then. */
 bool job_drop(struct node *node, struct job *job, int error);

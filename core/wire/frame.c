@@ -129,6 +129,22 @@ int frame_decode_stream(const uint8_t *bytes, size_t length, struct frame *ret_f
     return frame_decode(bytes, length, FRAME_TCP, ret_frame, ret_refusal);
 }
 
+bool frame_begun(const uint8_t *bytes, size_t length, struct frame *ret_frame)
+{
+    if (length < FRAME_HEADER_BYTES)
+        return false;
+    *ret_frame = (struct frame){
+        .type = bytes_load_u16(bytes + OFFSET_TYPE),
+        .flags = bytes_load_u16(bytes + OFFSET_FLAGS),
+        .minor = bytes[OFFSET_MINOR],
+        .length = bytes_load_u32(bytes + OFFSET_LENGTH),
+        .request_id = bytes_load_u64(bytes + OFFSET_REQUEST_ID),
+        .body = bytes + FRAME_HEADER_BYTES,
+        .body_length = (uint32_t)(length - FRAME_HEADER_BYTES),
+    };
+    return true;
+}
+
 bool frame_answerable(const uint8_t *bytes, size_t length, uint64_t *ret_request_id, uint32_t *ret_limit)
 {
     if (length < FRAME_HEADER_BYTES || bytes_load_u16(bytes) != WIRE_MAGIC || frame_is_reply(bytes_load_u16(bytes + OFFSET_TYPE)))

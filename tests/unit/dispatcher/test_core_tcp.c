@@ -138,6 +138,33 @@ TEST_BOTH(core_tcp, a_job_is_refused_where_none_are_taken)
     close(client);
 }
 
+TEST_BOTH(core_tcp, a_long_job_is_refused_by_its_header_where_none_are_taken)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    bench->shared.takes_jobs = false;
+    size_t length = frame_write(sent, FRAME_TYPE_JOB, 1, 20000);
+    client_send(client, sent, 5000);
+    expect_error(&answers, bench, client, 1, WIRE_ERROR_NOT_ACCEPTED_HERE);
+    client_send(client, sent + 5000, length - 5000);
+    client_send(client, sent, requests_write(1, 1));
+    expect_addresses(bench, client, 1);
+    close(client);
+}
+
+TEST_BOTH(core_tcp, long_frames_of_no_use_are_skipped_as_they_come)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    size_t length = frame_write(sent, 0x000e, 1, 20000);
+    length += request_write(sent + length, 0, 1, REQUEST_BYTES);
+    for (size_t at = 0; at < length; at += 4000) {
+        client_send(client, sent + at, length - at < 4000 ? length - at : 4000);
+        bench_run_batches(bench);
+    }
+    expect_addresses(bench, client, 1);
+    cr_expect_eq(only_connection(bench)->partial_ns, 0);
+    close(client);
+}
+
 /* ---- what is too slow ---- */
 
 TEST_BOTH(core_tcp, a_frame_that_never_ends_is_not_waited_for)
@@ -387,10 +414,23 @@ TEST_BOTH(core_job, goes_to_the_node_with_everything_behind_it)
     cr_expect_eq(bench->handoff_count, 1);
     cr_expect_eq(core_connections(bench->core), 0);
     cr_expect_eq(bench_counter(bench, COUNTER_CONNECTIONS_HANDED_OVER), 1);
-    cr_expect_eq(stream_handoff_peer(bench->handoff)->family, ADDRESS_IPV4);
     client_send(client, sent, 50);
     memcpy(sent + length, sent, 50);
     expect_handed_over(bench, sent, (uint32_t)length + 50);
+    close(client);
+}
+
+TEST_BOTH(core_job, goes_to_the_node_when_its_header_is_there)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    frame_write(sent, FRAME_TYPE_JOB, 1, 20000);
+    client_send(client, sent, 19);
+    bench_run_batches(bench);
+    cr_expect_null(bench->handoff);
+    client_send(client, sent + 19, 1);
+    bench_run_until_handed_over(bench);
+    cr_expect_eq(core_connections(bench->core), 0);
+    expect_handed_over(bench, sent, 20);
     close(client);
 }
 
