@@ -127,7 +127,8 @@ static void run_print_result(struct run *run, const struct run_slot *slot, const
         json_decref(job);
         run->json_begun = true;
     } else if (run_is_plain(run) && result->error == 0) {
-        fwrite(result->data, 1, result->data_bytes, stdout);
+        if (result->data_bytes > 0) /* an empty result has no data to point at */
+            fwrite(result->data, 1, result->data_bytes, stdout);
         if (isatty(STDOUT_FILENO) && result->data_bytes > 0 && result->data[result->data_bytes - 1] != '\n')
             putchar('\n'); /* for the prompt; in a pipe the bytes are the service's alone */
     } else if (run_is_plain(run)) {
