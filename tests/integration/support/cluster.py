@@ -97,7 +97,7 @@ class Process:
         return self.popen.poll() is None
 
     def log(self):
-        return self.log_path.read_text(errors="replace")
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
 
 class Cluster:
