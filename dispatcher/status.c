@@ -115,11 +115,16 @@ void dispatcher_measure(void *state, struct measures *measures)
 bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
 {
     const struct dispatcher *dispatcher = state;
-    /* An old directory still serves its clients: told by status and metrics, but no reason to take the dispatcher out. */
-    if (directory_is_filled(dispatcher->directory))
-        return true;
-    snprintf(ret_reason, DAEMON_REASON_BYTES, "no directory yet: no rm has answered");
-    return false;
+    char rm[ADDRESS_TEXT_BYTES];
+    if (!directory_is_filled(dispatcher->directory)) {
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "no directory yet: no rm has answered");
+        return false;
+    }
+    /* The last directory still serves the clients: no reason to take the dispatcher out. */
+    if (!dispatcher->subscription.following || directory_is_old(dispatcher))
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "rm %s does not answer: serving the last directory",
+                 address_format(subscription_rm(&dispatcher->subscription), rm));
+    return true;
 }
 
 static bool member_offers(const struct member *member, uint64_t wanted)

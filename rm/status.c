@@ -102,9 +102,12 @@ void rm_measure(void *state, struct measures *measures)
 bool rm_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
 {
     const struct rm *rm = state;
-    /* A lost Redis is told by status and metrics; it is no reason to take rm out. */
-    if (!timer_is_running(&rm->release_timer))
-        return true;
-    snprintf(ret_reason, DAEMON_REASON_BYTES, "starting: reading what Redis holds");
-    return false;
+    if (timer_is_running(&rm->release_timer)) {
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "starting: reading what Redis holds");
+        return false;
+    }
+    /* A lost Redis is no reason to take rm out. */
+    if (!mirror_is_up(rm->mirror))
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "Redis does not answer: nothing depends on it but a restart of this rm");
+    return true;
 }

@@ -90,7 +90,8 @@ struct daemon_program {
     /* Adds every thread's block of counters and every loop but the control loop, and sets the gauges. */
     void (*measure)(void *state, struct measures *measures);
 
-    /* True: healthy. Else a reason for /healthz and `status`, such as "no directory yet". Draining is known without it. */
+    /* False: unfit for its work, for the reason given, such as "no directory yet"; /healthz answers 503. True with a reason: does
+     * its work, but something is wrong that an operator should know. ret_reason is "" before. Draining is known without it. */
     bool (*healthy)(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
 };
 

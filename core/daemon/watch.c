@@ -9,6 +9,7 @@
 
 bool daemon_healthy(const struct daemon *daemon, char ret_reason[static DAEMON_REASON_BYTES])
 {
+    ret_reason[0] = '\0';
     if (daemon->draining) {
         snprintf(ret_reason, DAEMON_REASON_BYTES, "draining");
         return false;
@@ -46,7 +47,7 @@ static int answer_health(struct daemon *daemon, struct http_answer *answer)
 {
     char reason[DAEMON_REASON_BYTES];
     if (daemon_healthy(daemon, reason))
-        return buffer_print(&answer->body, "ok\n");
+        return buffer_print(&answer->body, "ok%s%s\n", reason[0] ? ", but " : "", reason);
     answer->status = 503;
     return buffer_print(&answer->body, "%s\n", reason);
 }
