@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""Every mistake a person can make with the command lines gets one clear line on stderr that says what to do, and the exit code of the
+documents; it leaves no process and no file behind."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from cluster import BIN, PATIENCE_S, Cluster, address_new, check, main, usher  # noqa: E402
+
+FAILED, USAGE, UNREACHABLE, NO_NODE = 1, 2, 3, 4
+NOBODY = "127.0.0.1:9"  # nobody listens there
+
+
+@contextlib.contextmanager
+def a_folder():
+    """A region with one worker and one dispatcher, and a folder of files that are wrong."""
+    with Cluster() as cluster:
+        cluster.rm_at, cluster.dispatcher_at, cluster.worker_at = address_new(), address_new(), address_new()
+        cluster.rm(cluster.rm_at)
+        cluster.dispatcher(cluster.dispatcher_at, cluster.rm_at, "--no-jobs")
+        cluster.worker(cluster.worker_at, cluster.rm_at)
+        cluster.wait_nodes("dispatcher", [cluster.dispatcher_at, cluster.worker_at])
+        yield cluster
+
+
+def processes_of(folder):
+    """Living processes that have the folder in their command line."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+    return found
+
+
+def wrong(cluster, program, words, code, *remedies, environment=None):
+    """Runs the program with these arguments: exit code, nothing on stdout, one line on stderr that has all remedies in it."""
+    folder = cluster.folder / "mistake"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    daemon = program in ("usher-rm", "usher-dispatcher", "usher-worker")
+    words = [str(w) for w in words] + (["--state-dir", str(folder / "state")] if daemon and "--state-dir" not in words else [])
+    shown = f"{program} {' '.join(words)}"
+    process = subprocess.Popen([BIN / program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                               cwd=folder, env=environment)
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        check(False, f"{shown}: does not end: {err}")
+    check(process.returncode == code, f"{shown}: exit {process.returncode} instead of {code}: {out} {err}")
+    check(out == "", f"{shown}: prints on stdout: {out}")
+    check(1 <= err.count("\n") <= 2 and err.endswith("\n"), f"{shown}: not one line: {err}")
+    for remedy in remedies:
+        check(remedy in err, f"{shown}: no {remedy!r} in: {err}")
+    check(not processes_of(folder), f"{shown}: leaves processes {processes_of(folder)}")
+    # State folders may stay, and the identity of an rm: it is made before the address is tried, and found again by the next try.
+    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir() and p.name != "identity")
+    check(not files, f"{shown}: leaves files {files}")
+
+
+def daemons(cluster, words, code, *remedies):
+    for program in "usher-rm", "usher-dispatcher", "usher-worker":
+        rm = ["--rm", cluster.rm_at] if program != "usher-rm" else []
+        wrong(cluster, program, [*rm, *words], code, *remedies)
+
+
+def options_that_are_none(cluster):
+    daemons(cluster, ["--lisen", "127.0.0.1:1"], USAGE, "--lisen", "did you mean --listen?")
+    daemons(cluster, ["--frobnicate"], USAGE, "unknown option --frobnicate", "--help")
+    daemons(cluster, ["--listen"], USAGE, "--listen", "needs a value")
+    daemons(cluster, ["start"], USAGE, 'unexpected "start"', "--help")
+    for command in "ask", "run", "where", "plan":
+        wrong(cluster, "usher", [command, "--jason"], USAGE, "--jason", "did you mean --json?")
+        wrong(cluster, "usher", [command, "-x"], USAGE, "-x", "--help")
+    wrong(cluster, "usher", ["rum"], USAGE, "did you mean run?")
+    wrong(cluster, "usher", [], USAGE, "--help")
+    wrong(cluster, "usherctl", ["--sokcet", "x", "status"], USAGE, "did you mean --socket?")
+    wrong(cluster, "usher-worker", [], USAGE, "--rm", "is missing")
+    wrong(cluster, "usher-dispatcher", [], USAGE, "--rm", "is missing")
+
+
+def addresses_that_are_none(cluster):
+    for text in "nonsense", "127.0.0.1", "127.0.0.1:99999", "localhost:80", "[::1:80", ":80", "127.0.0.1:-1", "1.2.3:80":
+        daemons(cluster, ["--listen", text], USAGE, "--listen", text, "ip:port")
+        wrong(cluster, "usher", ["ask", "--dispatchers", text], USAGE, "--dispatchers", text)
+        wrong(cluster, "usher-worker", ["--rm", text], USAGE, "--rm", text, "ip:port")
+    for command in ["ask"], ["run", "--service", "echo"], ["where"]:
+        wrong(cluster, "usher", [*command, "--dispatchers", "7@"], USAGE, "--dispatchers")
+        wrong(cluster, "usher", [*command, "--dispatchers", NOBODY, "--bind", "home"], USAGE, "--bind", "home")
+        wrong(cluster, "usher", command, USAGE, "--dispatchers", "USHER_DISPATCHERS",
+              environment={k: v for k, v in os.environ.items() if k != "USHER_DISPATCHERS"})
+        wrong(cluster, "usher", [*command, "--dispatchers", cluster.dispatcher_at, "--bind", "192.0.2.1"], FAILED, "192.0.2.1")
+
+
+def listening_where_everybody_can_hear(cluster):
+    for text in "0.0.0.0:7777", "[::]:7777", "192.0.2.1:7777":
+        daemons(cluster, ["--listen", text], USAGE, text, "--insecure")
+    daemons(cluster, ["--listen", "192.0.2.1:7777", "--insecure"], FAILED, "192.0.2.1:7777", "does not have this address")
+    daemons(cluster, ["--listen", "0.0.0.0:7777", "--insecure"], USAGE, "--advertise")
+
+
+def ports_in_use(cluster):
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(("127.0.0.1", 0))
+        for taken in tcp, udp:
+            daemons(cluster, ["--listen", f"127.0.0.1:{taken.getsockname()[1]}"], FAILED, "--listen", "in use")
+        daemons(cluster, ["--listen", address_new(), "--http", f"127.0.0.1:{tcp.getsockname()[1]}"], FAILED, "--http", "in use")
+    # Of another daemon of ours, too, which shares its ports among its own threads.
+    daemons(cluster, ["--listen", cluster.dispatcher_at], FAILED, "--listen", "in use")
+    daemons(cluster, ["--listen", address_new(), "--admin", cluster.socket("worker")], FAILED, "--admin", "worker.sock")
+    check(usher("ask", "--dispatchers", cluster.dispatcher_at)["addresses"], "the dispatcher was disturbed")
+
+
+def redis_that_is_not_there(cluster):
+    empty = cluster.folder / "no-programs"
+    empty.mkdir()
+    wrong(cluster, "usher-rm", ["--listen", address_new()], FAILED, "redis-server", "install it", "--redis unix:PATH",
+          environment={**os.environ, "PATH": str(empty)})
+    wrong(cluster, "usher-rm", ["--redis", "sentinel:main@127.0.0.1:26379"], USAGE, "--redis", "sentinel", "not built yet")
+    for text in "memcached:x", "unix:", "tcp:", "tcp:127.0.0.1", "":
+        wrong(cluster, "usher-rm", ["--redis", text], USAGE, "--redis", "unix:PATH")
+
+
+def what_is_not_built_yet(cluster):
+    node = ["--rm", cluster.rm_at]
+    for policy in "finish-time", "weighted":
+        wrong(cluster, "usher-dispatcher", [*node, "--policy", policy], USAGE, f"{policy} is not built yet", "two-choices")
+    wrong(cluster, "usher-dispatcher", [*node, "--policy", "fastest"], USAGE, '"fastest" is not known', "two-choices")
+    for program in "usher-dispatcher", "usher-worker":
+        wrong(cluster, program, [*node, "--attach", "web=127.0.0.1:80"], USAGE, "--attach is not built yet")
+    code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "weighted"], capture_output=True, text=True)
+    check(code.returncode == USAGE and "weighted is not built yet" in code.stderr, f"usherctl set policy weighted: {code}")
+
+
+def services_that_are_none(cluster):
+    def node(*words):
+        wrong(cluster, "usher-worker", ["--rm", cluster.rm_at, *words], USAGE, words[0])
+    node("--services", "ehco")
+    node("--services", "echo,echo")
+    node("--services", "exec:x")
+    node("--services", "exec:=true")
+    node("--services", "exec:bad name=true")
+    node("--services", "")
+
+
+def files_that_are_wrong(cluster):
+    def file(name, text):
+        path = cluster.folder / name
+        path.write_text(text)
+        return path
+    missing = cluster.folder / "missing"
+    daemons(cluster, ["--config", missing], USAGE, str(missing), "No such file")
+    daemons(cluster, ["--config", cluster.folder], USAGE, str(cluster.folder))
+    for text, line, remedy in (("# fine\nlissten = 127.0.0.1:1\n", 2, "did you mean listen?"), ("\n\nlisten 127.0.0.1:1\n", 3, "="),
+                               ("listen = nonsense\n", 1, "ip:port"), ("config = x\n", 1, "config")):
+        path = file("config", text)
+        daemons(cluster, ["--config", path], USAGE, f"{path}:{line}:", remedy)
+        daemons(cluster, ["-t", "--config", path], FAILED, f"{path}:{line}:", remedy)
+    wrong(cluster, "usher-rm", ["--regions", missing], FAILED, str(missing), "No such file")
+    for text, line, remedy in (("region one 127.0.0.1:1\n", 1, "one"), ("region 1 127.0.0.1:1\nclient 10.0.0.0/33 1\n", 2, "/33"),
+                               ("region 1 127.0.0.1\n", 1, "ip:port"), ("regoin 1 127.0.0.1:1\n", 1, "region"),
+                               ("region 1 127.0.0.1:1\nclient 10.0.0.1/8 1\n", 2, "10.0.0.0/8"),
+                               ("region 1 127.0.0.1:1\n\nclient 10.0.0.0/8 2\n", 3, "2")):
+        path = file("regions", text)
+        wrong(cluster, "usher-rm", ["--regions", path], FAILED, f"{path}:{line}:", remedy)
+        wrong(cluster, "usher-rm", ["-t", "--regions", path], FAILED, f"{path}:{line}:", remedy)
+    wrong(cluster, "usher", ["run", "--dispatchers", NOBODY, "--service", "echo", "--data", f"@{missing}"], USAGE, str(missing), "No such file")
+    big = cluster.folder / "big"
+    big.write_bytes(bytes((1 << 20) + 1))
+    wrong(cluster, "usher", ["run", "--dispatchers", NOBODY, "--service", "echo", "--data", f"@{big}"], USAGE, "1048576 bytes")
+    daemons(cluster, ["--listen", address_new(), "--state-dir", "/proc/usher"], FAILED, "/proc/usher")
+
+
+def values_that_are_wrong(cluster):
+    for option, texts in {"--heartbeat": ("1", "1ms", "2h", "-1s", "soon"), "--slots": ("-1", "1025", "many", "1.5"), "--queue": ("0", "x"),
+                          "--load-samples": ("0", "1001"), "--load-weights": ("cpu", "cpu=x", "cpus=1", "cpu=-1", ""), "--load-disk": ("full",),
+                          "--queue-factor": ("-1", "x"), "--sleep-factor": ("-1", "nan"), "--region": ("0", "65536", "one"), "--io": ("kqueue",),
+                          "--log-format": ("xml",), "--log-level": ("loud",), "--drain-limit": ("2h",), "--http": ("80",)}.items():
+        for text in texts:
+            wrong(cluster, "usher-worker", ["--rm", cluster.rm_at, option, text], USAGE, option)
+    for option, text in (("--threads", "65"), ("--request-queue", "63"), ("--refresh", "1ms"), ("--no-push", "no"), ("--no-jobs", "yes")):
+        wrong(cluster, "usher-dispatcher", ["--rm", cluster.rm_at, option, text], USAGE, option if "no-" not in option else text)
+    for option, text in (("--heartbeat-valid", "3"), ("--heartbeat-valid", "0s"), ("--region", "0")):
+        wrong(cluster, "usher-rm", [option, text], USAGE, option)
+
+
+def values_that_clients_get_wrong(cluster):
+    common = {"--proto": ("sctp",), "--reply-timeout": ("50", "0s", "2m")}
+    ask = {**common, "--count": ("0", "17", "x"), "--service": ("", "no good", "x" * 64), "--exclude": ("x", ",".join([NOBODY] * 17))}
+    run = {**common, "--service-time": ("0s", "1", "5s..1s", "25h", "1s..", "..1s"), "--wait": ("0s", "x"), "--repeat": ("0", "x"),
+           "--parallel": ("0", "60001"), "--fault-time": ("0s", "x"), "--service": ("", "no good", "x" * 64)}
+    plan = {"--clients": ("0", "x", "-5"), "--every": ("0s", "10m..5m", "x"), "--dispatchers": ("0", NOBODY), "--per-core": ("x", "-1")}
+    for command, options, words in (("ask", ask, ["--dispatchers", NOBODY]), ("where", common, ["--dispatchers", NOBODY]),
+                                    ("run", run, ["--dispatchers", NOBODY, "--service", "echo"]), ("plan", plan, ["--clients", "5"])):
+        for option, texts in options.items():
+            for text in texts:
+                wrong(cluster, "usher", [command, *words, option, text], USAGE, option.lstrip("-"))
+    wrong(cluster, "usher", ["run", "--dispatchers", NOBODY], USAGE, "--service")
+    wrong(cluster, "usher", ["plan"], USAGE, "--clients")
+
+
+def nobody_who_answers(cluster):
+    for command in ["ask"], ["run", "--service", "echo"], ["where"]:
+        for proto in "udp", "tcp":
+            wrong(cluster, "usher", [*command, "--dispatchers", NOBODY, "--proto", proto], UNREACHABLE, "no dispatcher answered", NOBODY)
+            wrong(cluster, "usher", [*command, "--dispatchers", cluster.worker_at, "--proto", proto], FAILED, cluster.worker_at,
+                  "is a worker, not a dispatcher", "give a dispatcher's address")
+    wrong(cluster, "usherctl", ["-s", cluster.folder / "none.sock", "status"], UNREACHABLE, "is the daemon running")
+
+
+def nodes_that_are_not_there(cluster):
+    for command in ["ask"], ["run", "--wait", "500ms"]:
+        words = [*command, "--dispatchers", cluster.dispatcher_at, "--service"]
+        wrong(cluster, "usher", [*words, "no-such-service"], NO_NODE, "no node has ever offered this service", "is its name right?")
+        cluster.ctl("rm", "drain", cluster.worker_at)
+        wrong_until_drained(cluster, [*words, "echo"])
+        cluster.ctl("rm", "ready", cluster.worker_at)
+        while not usher("ask", "--dispatchers", cluster.dispatcher_at, expect=None).get("addresses"):
+            pass
+
+
+def wrong_until_drained(cluster, words):
+    """No eligible node as soon as the dispatcher has heard that the only one is drained."""
+    while usher("ask", "--dispatchers", cluster.dispatcher_at, expect=None).get("addresses"):
+        pass
+    wrong(cluster, "usher", words, NO_NODE, "no eligible node")
+
+
+def json_wanted_is_json_got(cluster):
+    for words, code, error in ((["ask", "--dispatchers", NOBODY], UNREACHABLE, "unreachable"),
+                               (["ask", "--dispatchers", cluster.dispatcher_at, "--service", "none"], NO_NODE, "unknown-service"),
+                               (["where", "--dispatchers", cluster.worker_at], FAILED, "not-dispatcher")):
+        answer = usher(*words, expect=code)
+        check(answer["error"] == error and answer["message"], f"usher {words} --json: {answer}")
+
+
+def configurations_are_tried_without_starting(cluster):
+    state = cluster.folder / "tried"
+    for program, words in (("usher-rm", []), ("usher-dispatcher", ["--rm", cluster.rm_at]), ("usher-worker", ["--rm", cluster.rm_at])):
+        done = subprocess.run([BIN / program, "-t", *words, "--listen", cluster.dispatcher_at, "--state-dir", state], capture_output=True,
+                              text=True, timeout=PATIENCE_S)
+        check(done.returncode == 0 and done.stderr.count("\n") + done.stdout.count("\n") == 1, f"{program} -t: {done}")
+        check(not state.exists(), f"{program} -t makes files")
+        wrong(cluster, program, ["-t", *words, "--listen", "x"], FAILED, "--listen")
+
+
+def killed_daemons_leave_room_for_the_next(cluster):
+    """The socket file and the ports that a killed daemon has left are no obstacle."""
+    for name in "worker", "dispatcher", "rm":
+        process = cluster.processes[name]
+        process.signal(signal.SIGKILL)
+        process.popen.wait()
+        process.start()
+    cluster.wait_nodes("dispatcher", [cluster.dispatcher_at, cluster.worker_at])
+    check(all(p.running() for p in cluster.processes.values()), "a daemon does not start again after kill -9")
+
+
+main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
+     what_is_not_built_yet, services_that_are_none, files_that_are_wrong, values_that_are_wrong, values_that_clients_get_wrong,
+     nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,
+     killed_daemons_leave_room_for_the_next, stage=a_folder)
