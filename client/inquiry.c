@@ -239,8 +239,8 @@ void inquiry_describe(const struct inquiry *inquiry, char message[static USHER_M
         return;
     }
     if (exchange_is_local_error(ask->error)) {
-        snprintf(message, USHER_MESSAGE_BYTES, "cannot ask %s: %s", address_format(&ask->choice.address, address),
-                 error_text(ask->error));
+        snprintf(message, USHER_MESSAGE_BYTES, "cannot ask %s: %s%s", address_format(&ask->choice.address, address),
+                 error_text(ask->error), ask->error == -EADDRNOTAVAIL ? "; is the IP to bind to one of this machine?" : "");
         return;
     }
     const char *text = inquiry->refusal.text_length > 0 ? inquiry->refusal.text : error_text(ask->error);

@@ -82,6 +82,11 @@ int conf_reading_put(struct conf_reading *reading, enum conf_source source, cons
     CHECK(option);
     bool more = reading->source[position] == source;
     int error = value_parse(option, text, more, reading->options + table->offset + option->offset, ret_error);
+    /* Where something must be given, or is there by default, nothing is no value: programs rely on one. */
+    if (error == 0 && !*text && option->kind != CONF_FLAG && ((option->flags & CONF_REQUIRED) || option->default_text[0])) {
+        conf_error_set(ret_error, "is empty; give it a value or leave it out");
+        return -EINVAL;
+    }
     if (error == 0)
         reading->source[position] = (uint8_t)source;
     return error;
