@@ -126,7 +126,18 @@ class Cluster:
                 process.terminate(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+        for pid in self.processes_left():
+            os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def processes_left(self, folder=None):
+        """Pids of processes that have the folder in their command line: the Redis of a killed rm, for instance."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if str(folder or self.folder).encode() in entry.read_bytes() and int(entry.parent.name) != os.getpid():
+                    found.append(int(entry.parent.name))
+        return found
 
     def logs_print(self):
         for process in self.processes.values():
