@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/daemon/admin.h"
+#include "core/io/list.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/io/timer.h"
@@ -16,8 +17,7 @@
 
 struct admin_connection {
     struct admin_server *server;
-    struct admin_connection *next;
-    struct admin_connection *previous;
+    struct list_link link; /* in the server's connections */
     struct stream *stream;
     struct timer timer;
     bool within; /* a line has begun */
@@ -27,18 +27,13 @@ struct admin_connection {
 struct admin_server {
     struct admin_config config;
     struct listener *listener;
-    struct admin_connection *first;
+    struct list_link connections;
 };
 
 static void connection_free(struct admin_connection *connection)
 {
     timer_stop(&connection->timer);
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        connection->server->first = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
+    list_remove(&connection->link);
     free(connection);
 }
 
@@ -140,10 +135,8 @@ static void server_on_accept(void *ctx, struct listener *listener, struct stream
         return;
     connection->server = server;
     connection->stream = stream;
-    connection->next = server->first;
-    if (server->first)
-        server->first->previous = connection;
-    server->first = connection;
+    list_init(&connection->link);
+    list_append(&server->connections, &connection->link);
     timer_init(&connection->timer, connection_on_timer, connection);
     stream_set_handlers(stream, &connection_handlers, connection);
     connection_set_timer(connection, false);
@@ -158,6 +151,7 @@ int admin_server_new(const struct admin_config *config, struct admin_server **re
     if (!server)
         return -ENOMEM;
     server->config = *config;
+    list_init(&server->connections);
     listener_config_init(&listening);
     listening.unix_path = config->path;
     listening.unix_mode = 0660;
@@ -181,8 +175,8 @@ void admin_server_free(struct admin_server *server)
     if (!server)
         return;
     listener_close(server->listener);
-    for (struct admin_connection *connection = server->first, *next; connection; connection = next) {
-        next = connection->next;
+    while (!list_is_empty(&server->connections)) {
+        struct admin_connection *connection = CONTAINER_OF(server->connections.next, struct admin_connection, link);
         stream_set_handlers(connection->stream, NULL, NULL);
         stream_abort(connection->stream);
         connection_free(connection);

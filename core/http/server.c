@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/http/reader.h"
+#include "core/io/list.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/io/timer.h"
@@ -16,8 +17,7 @@
 
 struct http_connection {
     struct http_server *server;
-    struct http_connection *next;
-    struct http_connection *previous;
+    struct list_link link; /* in the server's connections */
     struct stream *stream;
     struct timer timer;
     struct http_reader reader;
@@ -27,23 +27,13 @@ struct http_connection {
 struct http_server {
     struct http_config config;
     struct listener *listener;
-    struct http_connection *first;
+    struct list_link connections;
 };
-
-static void connection_unlink(struct http_connection *connection)
-{
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        connection->server->first = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
-}
 
 static void connection_free(struct http_connection *connection)
 {
     timer_stop(&connection->timer);
-    connection_unlink(connection);
+    list_remove(&connection->link);
     free(connection);
 }
 
@@ -161,10 +151,8 @@ static void server_on_accept(void *ctx, struct listener *listener, struct stream
         return;
     connection->server = server;
     connection->stream = stream;
-    connection->next = server->first;
-    if (server->first)
-        server->first->previous = connection;
-    server->first = connection;
+    list_init(&connection->link);
+    list_append(&server->connections, &connection->link);
     http_reader_init(&connection->reader);
     timer_init(&connection->timer, connection_on_timer, connection);
     stream_set_handlers(stream, &connection_handlers, connection);
@@ -178,6 +166,7 @@ int http_server_new(const struct http_config *config, struct http_server **ret_s
     if (!server)
         return -ENOMEM;
     server->config = *config;
+    list_init(&server->connections);
     listener_config_init(&listening);
     listening.address = config->address;
     listening.retry_bind = true;
@@ -200,8 +189,8 @@ void http_server_free(struct http_server *server)
     if (!server)
         return;
     listener_close(server->listener);
-    for (struct http_connection *connection = server->first, *next; connection; connection = next) {
-        next = connection->next;
+    while (!list_is_empty(&server->connections)) {
+        struct http_connection *connection = CONTAINER_OF(server->connections.next, struct http_connection, link);
         stream_set_handlers(connection->stream, NULL, NULL);
         stream_abort(connection->stream);
         connection_free(connection);
