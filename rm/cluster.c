@@ -65,7 +65,7 @@ static enum cluster_verdict boot_check(const struct node *node, const struct wir
         if (node->older[i].boot_id != trailer->boot_id)
             continue;
         /* Late datagrams of a process that was replaced. When its successor is gone it may come back: it lives, then. */
-        if (node_is_listed(node) && node->state == NODE_FRESH)
+        if (node->state == NODE_FRESH)
             return CLUSTER_OLDER_BOOT;
         return trailer->sequence > node->older[i].sequence ? CLUSTER_ACCEPTED : CLUSTER_REPLAYED;
     }
