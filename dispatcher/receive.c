@@ -65,15 +65,16 @@ static int location_enqueue(struct core *core, const struct frame *frame, const 
     return 1;
 }
 
-/* What a dispatcher has no use for. A request that it knows is refused by name; what it does not know is passed over. */
+/* What a dispatcher has no use for. A request that it knows is refused by name; what it does not know, and what nobody expects an
+ * answer to, is passed over. */
 static __attribute__((noinline, cold)) int frame_unwanted(struct core *core, const struct frame *frame)
 {
     switch (frame->type) {
     case FRAME_TYPE_JOB:
     case FRAME_TYPE_REGISTER:
     case FRAME_TYPE_HEARTBEAT:
-    case FRAME_TYPE_SUBSCRIBE:
-    case FRAME_TYPE_IDLE_TOKEN: counter_add(&core->counters, COUNTER_FRAMES_UNWANTED, 1); return USHER_ENOTACCEPTED;
+    case FRAME_TYPE_SUBSCRIBE: counter_add(&core->counters, COUNTER_FRAMES_UNWANTED, 1); return USHER_ENOTACCEPTED;
+    case FRAME_TYPE_IDLE_TOKEN: counter_add(&core->counters, COUNTER_FRAMES_UNWANTED, 1); return 0;
     default:
         if (frame_is_reply(frame->type))
             counter_add(&core->counters, COUNTER_FRAMES_UNWANTED, 1);

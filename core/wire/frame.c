@@ -147,7 +147,10 @@ bool frame_begun(const uint8_t *bytes, size_t length, struct frame *ret_frame)
 
 bool frame_answerable(const uint8_t *bytes, size_t length, uint64_t *ret_request_id, uint32_t *ret_limit)
 {
-    if (length < FRAME_HEADER_BYTES || bytes_load_u16(bytes) != WIRE_MAGIC || frame_is_reply(bytes_load_u16(bytes + OFFSET_TYPE)))
+    if (length < FRAME_HEADER_BYTES || bytes_load_u16(bytes) != WIRE_MAGIC)
+        return false;
+    uint16_t type = bytes_load_u16(bytes + OFFSET_TYPE);
+    if (frame_is_reply(type) || type == FRAME_TYPE_IDLE_TOKEN)
         return false;
     uint32_t claimed = bytes_load_u32(bytes + OFFSET_LENGTH);
     *ret_request_id = bytes_load_u64(bytes + OFFSET_REQUEST_ID);

@@ -68,6 +68,6 @@ NODISCARD int frame_decode_stream(const uint8_t *bytes, size_t length, struct fr
 /* What a frame's header says of which frame_decode_stream wants more, the body as far as it is there. False: not even the header is. */
 bool frame_begun(const uint8_t *bytes, size_t length, struct frame *ret_frame);
 
-/* Whether refused bytes were somebody's request, so that one ERROR may go back: a whole header, the magic, and not a reply
- * (these fields lie at the same place in all major versions). ret_limit: how long that ERROR may be over UDP. */
+/* Whether refused bytes were somebody's request, so that one ERROR may go back: a whole header, the magic, and neither a reply nor
+ * an IDLE_TOKEN (these fields lie at the same place in all major versions). ret_limit: how long that ERROR may be over UDP. */
 bool frame_answerable(const uint8_t *bytes, size_t length, uint64_t *ret_request_id, uint32_t *ret_limit);

@@ -202,6 +202,25 @@ TEST_BOTH(core_udp, jobs_and_heartbeats_are_not_accepted_here)
     close(client);
 }
 
+TEST_BOTH(core_udp, an_idle_token_is_never_answered_whole_or_broken)
+{
+    int client = bench_client(bench, SOCK_DGRAM);
+    client_send(client, sent, frame_write(sent, FRAME_TYPE_IDLE_TOKEN, 1, 200));
+    frame_write(sent, FRAME_TYPE_IDLE_TOKEN, 2, 200);
+    sent[6] = 0x10; /* a flag that it does not have */
+    client_send(client, sent, 200);
+    client_send(client, sent, frame_write(sent, FRAME_TYPE_IDLE_TOKEN, 3, 30)); /* no room for a trailer */
+    frame_write(sent, FRAME_TYPE_IDLE_TOKEN, 4, 200);
+    sent[2] = 9; /* of a version that we don't speak */
+    client_send(client, sent, 200);
+    expect_silence_so_far(bench, client);
+    cr_expect_eq(bench_counter(bench, COUNTER_FRAMES_UNWANTED), 1);
+    cr_expect_eq(bench_counter(bench, COUNTER_MALFORMED_BAD_FLAGS), 1);
+    cr_expect_eq(bench_counter(bench, COUNTER_MALFORMED_SHORT_TRAILER), 1);
+    cr_expect_eq(bench_counter(bench, COUNTER_MALFORMED_VERSION), 1);
+    close(client);
+}
+
 TEST_BOTH(core_udp, an_unknown_service_is_told_by_name)
 {
     struct wire_address_request request = {.service_id = BENCH_SERVICE + 1, .count = 1};

@@ -9,6 +9,7 @@
 #include "core/base/random.h"
 #include "core/io/backend.h"
 #include "core/wire/directory.h"
+#include "core/wire/heartbeat.h"
 #include "tests/unit/dispatcher/fixture.h"
 
 enum { REQUEST_BYTES = 44, REQUESTS_MAX = 20000 };
@@ -65,6 +66,16 @@ TEST_BOTH(core_tcp, what_is_not_the_protocol_ends_the_connection_without_a_word)
     client_send(client, "GET / HTTP/1.1\r\n\r\n", 18);
     expect_end(&answers, bench, client);
     cr_expect_eq(bench_counter(bench, COUNTER_MALFORMED_BAD_MAGIC), 1);
+    close(client);
+}
+
+TEST_BOTH(core_tcp, an_idle_token_ends_the_connection_without_a_word)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    uint8_t bytes[IDLE_TOKEN_BYTES];
+    cr_assert_eq(send(client, bytes, frame_write(bytes, FRAME_TYPE_IDLE_TOKEN, 1, sizeof(bytes)), 0), (ssize_t)sizeof(bytes));
+    expect_end(&answers, bench, client);
+    cr_expect_eq(bench_counter(bench, COUNTER_MALFORMED_WRONG_TRANSPORT), 1);
     close(client);
 }
 

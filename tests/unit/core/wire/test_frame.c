@@ -6,6 +6,7 @@
 
 #include "core/base/errors.h"
 #include "core/wire/address_path.h"
+#include "core/wire/heartbeat.h"
 #include "core/wire/job.h"
 
 static const struct wire_address_request plain_request = {.service_id = 7, .wait_ms = 50, .count = 1};
@@ -139,6 +140,20 @@ Test(frame, reply_is_never_answerable)
     uint32_t length = request_encode(1, bytes, sizeof(bytes));
     bytes[4] = 0x80;
     cr_expect_not(frame_answerable(bytes, length, &request_id, &limit));
+}
+
+Test(frame, idle_token_is_never_answerable)
+{
+    uint8_t bytes[IDLE_TOKEN_BYTES];
+    struct wire_idle_token token = {.trailer = {.boot_id = 1, .sequence = 1}};
+    struct frame frame;
+    enum refusal refusal;
+    uint64_t request_id;
+    uint32_t limit;
+    cr_assert_eq(address_parse("127.0.0.1:7500", &token.node), 0);
+    cr_assert_eq(wire_idle_token_encode(&token, 1, bytes, sizeof(bytes)), IDLE_TOKEN_BYTES);
+    cr_expect_eq(frame_decode_stream(bytes, sizeof(bytes), &frame, &refusal), USHER_ENOTACCEPTED);
+    cr_expect_not(frame_answerable(bytes, sizeof(bytes), &request_id, &limit));
 }
 
 Test(frame, fragment_of_a_header_is_not_answerable)
