@@ -88,7 +88,7 @@ int wire_address_encode(const struct wire_address *reply, uint64_t request_id, u
 {
     if (UNLIKELY(limit < ADDRESS_REPLY_BYTES_MIN))
         return -EMSGSIZE;
-    if (UNLIKELY(reply->count == 0 || reply->count > ADDRESSES_MAX))
+    if (UNLIKELY(reply->count == 0 || reply->count > ADDRESSES_MAX || reply->boot_id == 0))
         return -EINVAL;
     uint8_t *at = bytes + ADDRESS_REPLY_BYTES_MIN;
     const uint8_t *end = bytes + limit;
@@ -126,7 +126,7 @@ int wire_address_decode(const struct frame *frame, struct wire_address *ret_repl
 {
     struct wire_reader reader = frame_reader(frame);
     struct wire_address reply = {.truncated = (frame->flags & FRAME_TRUNCATED) != 0};
-    reply.boot_id = wire_read_u64(&reader);
+    reply.boot_id = wire_read_boot_id(&reader);
     reply.region = wire_read_u16(&reader);
     reply.count = wire_read_u8(&reader);
     wire_read_reserved(&reader, 1);

@@ -38,6 +38,14 @@ float wire_read_f32(struct wire_reader *reader)
     return value;
 }
 
+uint64_t wire_read_boot_id(struct wire_reader *reader)
+{
+    uint64_t boot_id = wire_read_u64(reader);
+    if (UNLIKELY(boot_id == 0))
+        wire_reader_refuse(reader, REFUSAL_BAD_VALUE);
+    return boot_id;
+}
+
 void wire_read_reserved(struct wire_reader *reader, size_t length)
 {
     const uint8_t *bytes = wire_read_bytes(reader, length);
@@ -153,6 +161,13 @@ void wire_write_f32(struct wire_writer *writer, float value)
     if (bits >= F32_INFINITY_BITS)
         wire_writer_fail(writer, -EINVAL);
     wire_write_u32(writer, bits);
+}
+
+void wire_write_boot_id(struct wire_writer *writer, uint64_t boot_id)
+{
+    if (boot_id == 0)
+        wire_writer_fail(writer, -EINVAL);
+    wire_write_u64(writer, boot_id);
 }
 
 void wire_write_any_address(struct wire_writer *writer, const struct address *address)

@@ -118,6 +118,9 @@ static inline uint64_t wire_read_u64(struct wire_reader *reader)
 /* Finite and ≥ 0, else REFUSAL_BAD_FLOAT. */
 float wire_read_f32(struct wire_reader *reader);
 
+/* Of a process's start: never 0, else REFUSAL_BAD_VALUE. */
+uint64_t wire_read_boot_id(struct wire_reader *reader);
+
 /* Reserved bytes: zero, else REFUSAL_RESERVED. */
 void wire_read_reserved(struct wire_reader *reader, size_t length);
 
@@ -203,6 +206,9 @@ void wire_write_zeros(struct wire_writer *writer, size_t length);
 
 /* -EINVAL unless finite and ≥ 0. */
 void wire_write_f32(struct wire_writer *writer, float value);
+
+/* -EINVAL for 0. */
+void wire_write_boot_id(struct wire_writer *writer, uint64_t boot_id);
 
 /* -EINVAL for a family other than 4 and 6. */
 void wire_write_any_address(struct wire_writer *writer, const struct address *address);

@@ -18,7 +18,7 @@ int wire_subscribe_encode(const struct wire_subscribe *subscribe, uint64_t reque
     uint32_t flags = subscribe->push ? FRAME_PUSH : 0;
     struct wire_writer writer = frame_begin(FRAME_TYPE_SUBSCRIBE, flags, request_id, bytes, capacity);
     wire_write_fixed_address(&writer, &subscribe->subscriber);
-    wire_write_u64(&writer, subscribe->boot_id);
+    wire_write_boot_id(&writer, subscribe->boot_id);
     wire_write_u16(&writer, subscribe->region);
     wire_write_u16(&writer, 0);
     wire_write_u64(&writer, subscribe->have.rm_id);
@@ -42,7 +42,7 @@ int wire_subscribe_decode(const struct frame *frame, struct wire_subscribe *ret_
     struct wire_reader reader = frame_reader(frame);
     struct wire_subscribe subscribe = {.push = (frame->flags & FRAME_PUSH) != 0};
     subscribe.subscriber = wire_read_fixed_address(&reader);
-    subscribe.boot_id = wire_read_u64(&reader);
+    subscribe.boot_id = wire_read_boot_id(&reader);
     subscribe.region = wire_read_u16(&reader);
     wire_read_reserved(&reader, 2);
     subscribe.have = version_read(&reader);

@@ -41,5 +41,5 @@ NODISCARD int frame_finish_control(struct wire_writer *writer, uint32_t padded_l
 /* The same for a frame whose last data_length bytes the caller sends himself: returns what was written before them. */
 NODISCARD int frame_finish_head(struct wire_writer *writer, uint32_t data_length);
 
-/* REFUSAL_UNEXPECTED_KEY while there are no keys. USHER_EPROTOCOL. */
+/* REFUSAL_UNEXPECTED_KEY while there are no keys, REFUSAL_BAD_VALUE without a boot ID. USHER_EPROTOCOL. */
 NODISCARD int frame_trailer_decode(const struct frame *frame, struct wire_trailer *ret_trailer, enum refusal *ret_refusal);

@@ -193,7 +193,7 @@ int frame_finish_control(struct wire_writer *writer, uint32_t padded_length, con
     if (padded_length > length)
         wire_write_zeros(writer, padded_length - length);
     wire_write_u32(writer, 0); /* key ID */
-    wire_write_u64(writer, trailer->boot_id);
+    wire_write_boot_id(writer, trailer->boot_id);
     wire_write_u64(writer, trailer->sequence);
     wire_write_zeros(writer, 16); /* MAC */
     return frame_finish_head(writer, 0);
@@ -204,7 +204,10 @@ int frame_trailer_decode(const struct frame *frame, struct wire_trailer *ret_tra
     const uint8_t *bytes = frame->body + frame->body_length;
     if (bytes_load_u32(bytes) != 0 || !bytes_are_zero(bytes + 20, 16))
         return frame_refuse(USHER_EPROTOCOL, REFUSAL_UNEXPECTED_KEY, ret_refusal);
-    ret_trailer->boot_id = bytes_load_u64(bytes + 4);
+    uint64_t boot_id = bytes_load_u64(bytes + 4);
+    if (boot_id == 0)
+        return frame_refuse(USHER_EPROTOCOL, REFUSAL_BAD_VALUE, ret_refusal);
+    ret_trailer->boot_id = boot_id;
     ret_trailer->sequence = bytes_load_u64(bytes + 12);
     return 0;
 }

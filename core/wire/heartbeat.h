@@ -12,7 +12,7 @@
 
 /* Key ID and MAC are zero until keys exist; a frame that has them is refused. */
 struct wire_trailer {
-    uint64_t boot_id; /* the sender's, drawn at random when it starts; rm's is its rm_id */
+    uint64_t boot_id; /* the sender's, drawn at random when it starts, never 0 */
     uint64_t sequence; /* of the sender, strictly increasing within one boot */
 };
 

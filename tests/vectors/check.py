@@ -55,6 +55,11 @@ class Body:
         self.field(key, f"0x{value:016x}")
         return value
 
+    def boot_id(self, key="boot_id"):
+        self.identity(key)
+        if int(self.fields[-1][1], 16) == 0:
+            raise Refused("bad_value")
+
     def f32(self, key):
         bits = self.take(4)
         value = struct.unpack(">f", bits)[0]
@@ -152,7 +157,7 @@ def request_address(body, flags):
 
 
 def address(body, flags):
-    body.identity("boot_id")
+    body.boot_id()
     body.number(2, "region")
     count = body.number(1, "count")
     body.reserved(1)
@@ -298,7 +303,7 @@ def idle_token(body, _flags):
 
 def subscribe(body, _flags):
     body.fixed("subscriber")
-    body.identity("boot_id")
+    body.boot_id()
     body.number(2, "region")
     body.reserved(2)
     version(body, "have.")
@@ -405,6 +410,8 @@ def trailer_fields(trailer):
     key_id, boot_id, sequence = struct.unpack(">IQQ", trailer[:20])
     if key_id != 0 or any(trailer[20:]):
         raise Refused("unexpected_key")
+    if boot_id == 0:
+        raise Refused("bad_value")
     return [("trailer.boot_id", f"0x{boot_id:016x}"), ("trailer.sequence", str(sequence))]
 
 

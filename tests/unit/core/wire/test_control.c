@@ -27,6 +27,12 @@ static struct wire_heartbeat plain_heartbeat(void)
     return (struct wire_heartbeat){.node = node, .kind = WIRE_NODE_WORKER, .trailer = {.boot_id = 1, .sequence = 2}};
 }
 
+static struct wire_register plain_register(uint8_t service_count)
+{
+    return (struct wire_register){
+        .node = node, .kind = WIRE_NODE_WORKER, .service_count = service_count, .trailer = {.boot_id = 1, .sequence = 2}};
+}
+
 Test(service, name_that_is_empty_is_invalid)
 {
     cr_expect_not(service_name_valid("", 0));
@@ -64,6 +70,14 @@ Test(heartbeat, load_that_is_no_number_cannot_be_encoded)
         heartbeat.load_index = bad[i];
         cr_expect_eq(wire_heartbeat_encode(&heartbeat, 1, 0, bytes, sizeof(bytes)), -EINVAL);
     }
+}
+
+Test(heartbeat, boot_id_0_cannot_be_encoded)
+{
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    struct wire_heartbeat heartbeat = plain_heartbeat();
+    heartbeat.trailer.boot_id = 0;
+    cr_expect_eq(wire_heartbeat_encode(&heartbeat, 1, 0, bytes, sizeof(bytes)), -EINVAL);
 }
 
 Test(heartbeat, flags_of_rm_cannot_be_encoded)
@@ -119,7 +133,7 @@ Test(metadata, unknown_key_has_no_name)
 Test(register, invalid_name_cannot_be_encoded)
 {
     uint8_t bytes[DATAGRAM_BYTES_MAX];
-    struct wire_register registration = {.node = node, .kind = WIRE_NODE_WORKER, .service_count = 1};
+    struct wire_register registration = plain_register(1);
     registration.services[0] = (struct wire_service_name){.length = 3, .text = "a b"};
     cr_expect_eq(wire_register_encode(&registration, 1, 0, bytes, sizeof(bytes)), -EINVAL);
 }
@@ -127,7 +141,7 @@ Test(register, invalid_name_cannot_be_encoded)
 Test(register, fullest_one_fits_a_datagram)
 {
     uint8_t bytes[DATAGRAM_BYTES_MAX];
-    struct wire_register registration = {.node = node, .kind = WIRE_NODE_WORKER, .service_count = NODE_SERVICES_MAX};
+    struct wire_register registration = plain_register(NODE_SERVICES_MAX);
     enum refusal refusal;
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
         registration.services[i].length = SERVICE_NAME_BYTES_MAX;
@@ -152,7 +166,8 @@ Test(heartbeat_ack, every_limit_is_kept_and_told)
     static struct wire_heartbeat_ack ack;
     for (size_t limit = HEARTBEAT_ACK_BYTES_MIN; limit <= sizeof(bytes); limit++) {
         enum refusal refusal;
-        ack = (struct wire_heartbeat_ack){.dispatcher_total = 200, .dispatcher_count = ACK_DISPATCHERS_MAX};
+        ack = (struct wire_heartbeat_ack){
+            .dispatcher_total = 200, .dispatcher_count = ACK_DISPATCHERS_MAX, .trailer = {.boot_id = 1, .sequence = 1}};
         for (uint32_t i = 0; i < ACK_DISPATCHERS_MAX; i++)
             ack.dispatchers[i] = limit % 2 ? ipv4 : node;
         int length = wire_heartbeat_ack_encode(&ack, 1, bytes, limit);
