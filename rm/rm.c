@@ -145,6 +145,7 @@ static int open_sockets(struct rm *rm, struct conf_error *ret_error)
         .rm_id = rm->identity.rm_id,
         .epoch = rm->identity.epoch,
         .region = (uint16_t)rm->options->own.region,
+        .patience_ns = SUBSCRIBERS_PATIENCE_NS,
     };
     error = subscribers_new(&subscribers, &rm->subscribers);
     if (error < 0)

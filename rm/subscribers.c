@@ -15,7 +15,9 @@
 
 /* A dispatcher asks every --refresh, and every second anyway; one that has said nothing for so long is gone. */
 #define IDLE_NS_MAX (120 * NS_PER_S)
-#define IDLE_CHECK_NS (10 * NS_PER_S)
+
+/* How often to look for those that are gone or never finish a frame, in parts of the time that a frame may take. */
+#define LOOKS_PER_PATIENCE 5
 
 struct subscriber {
     struct subscribers *owner;
@@ -24,6 +26,7 @@ struct subscriber {
     struct stream *stream;
     struct feed feed;
     uint64_t heard_ns;
+    uint64_t partial_ns; /* when the frame that is still coming began to; 0: none */
     uint32_t regions_version;
     bool has_list; /* from whichever rm and epoch */
 };
@@ -35,7 +38,7 @@ struct subscribers {
     uint32_t count;
     bool released;
     struct timer push_timer;
-    struct timer idle_timer;
+    struct timer look_timer;
     struct buffer regions_frame;
     uint32_t regions_version;
     uint8_t frame[DIRECTORY_PART_BYTES_MAX];
@@ -186,12 +189,16 @@ static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, s
     size_t taken = 0;
     uint64_t request_id;
     uint32_t limit;
+    uint64_t partial_ns = subscriber->partial_ns;
+    subscriber->partial_ns = 0;
     while (taken < length) {
         struct frame frame;
         enum refusal refusal;
         int frame_length = frame_decode_stream(bytes + taken, length - taken, &frame, &refusal);
-        if (frame_length == -EAGAIN)
+        if (frame_length == -EAGAIN) {
+            subscriber->partial_ns = taken == 0 && partial_ns ? partial_ns : now_ns(subscriber->owner);
             return taken;
+        }
         if (frame_length < 0) {
             refusal_count(subscriber, refusal);
             if (frame_answerable(bytes + taken, length - taken, &request_id, &limit))
@@ -251,17 +258,21 @@ static void on_accept(void *ctx, struct listener *listener, struct stream *strea
     stream_set_handlers(stream, &handlers, subscriber);
 }
 
-static void on_idle_check(void *ctx, struct timer *timer)
+static void on_look(void *ctx, struct timer *timer)
 {
     struct subscribers *subscribers = ctx;
     uint64_t now = now_ns(subscribers);
+    uint64_t patience_ns = subscribers->config.patience_ns;
     for (struct subscriber *subscriber = subscribers->first; subscriber; subscriber = subscriber->next) {
         if (subscriber->heard_ns == 0)
             subscriber->heard_ns = now; /* connected, and yet to say something */
-        else if (now - subscriber->heard_ns > IDLE_NS_MAX)
-            stream_abort(subscriber->stream);
+        bool partial = subscriber->partial_ns && now - subscriber->partial_ns >= patience_ns;
+        if (!partial && now - subscriber->heard_ns <= IDLE_NS_MAX)
+            continue;
+        counter_add(subscribers->config.counters, COUNTER_SUBSCRIBERS_TOO_SLOW, 1);
+        stream_abort(subscriber->stream);
     }
-    timer_start(subscribers->config.loop, timer, now + IDLE_CHECK_NS);
+    timer_start(subscribers->config.loop, timer, now + patience_ns / LOOKS_PER_PATIENCE);
 }
 
 int subscribers_new(const struct subscribers_config *config, struct subscribers **ret_subscribers)
@@ -272,7 +283,7 @@ int subscribers_new(const struct subscribers_config *config, struct subscribers 
         return -ENOMEM;
     subscribers->config = *config;
     timer_init(&subscribers->push_timer, on_push, subscribers);
-    timer_init(&subscribers->idle_timer, on_idle_check, subscribers);
+    timer_init(&subscribers->look_timer, on_look, subscribers);
     listener_config_init(&listener);
     listener.address = config->listen;
     listener.retry_bind = true;
@@ -284,7 +295,7 @@ int subscribers_new(const struct subscribers_config *config, struct subscribers 
         free(subscribers);
         return error;
     }
-    timer_start(config->loop, &subscribers->idle_timer, loop_now_ns(config->loop) + IDLE_CHECK_NS);
+    timer_start(config->loop, &subscribers->look_timer, loop_now_ns(config->loop) + config->patience_ns / LOOKS_PER_PATIENCE);
     *ret_subscribers = subscribers;
     return 0;
 }
@@ -294,7 +305,7 @@ void subscribers_free(struct subscribers *subscribers)
     if (!subscribers)
         return;
     timer_stop(&subscribers->push_timer);
-    timer_stop(&subscribers->idle_timer);
+    timer_stop(&subscribers->look_timer);
     listener_close(subscribers->listener);
     while (subscribers->first) {
         struct subscriber *subscriber = subscribers->first;

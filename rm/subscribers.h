@@ -18,6 +18,7 @@
 
 #define SUBSCRIBERS_MAX 1024u
 #define SUBSCRIBERS_PUSH_NS UINT64_C(5000000)
+#define SUBSCRIBERS_PATIENCE_NS UINT64_C(5000000000)
 
 struct subscribers;
 
@@ -29,6 +30,7 @@ struct subscribers_config {
     uint64_t rm_id;
     uint64_t epoch;
     uint16_t region;
+    uint64_t patience_ns; /* for a frame from its first byte to its last */
 };
 
 /* Listens. -EADDRINUSE and others of bind(2). */

@@ -13,6 +13,7 @@
 #include "tests/unit/rm/fixture.h"
 
 #define WAIT_NS (5 * NS_PER_S)
+#define PATIENCE_NS (NS_PER_S / 5)
 
 static struct loop *loop;
 static struct fixture *fixture;
@@ -45,7 +46,8 @@ static void setup(void)
                                      .counters = &counters,
                                      .rm_id = 77,
                                      .epoch = 5,
-                                     .region = 1};
+                                     .region = 1,
+                                     .patience_ns = PATIENCE_NS};
     cr_assert_eq(subscribers_new(&own, &subscribers), 0);
     struct address listen = subscribers_address(subscribers);
     socklen_t address_length = address_to_socket(&listen, &address);
@@ -124,6 +126,29 @@ Test(subscribers, nonsense_ends_the_connection)
     cr_assert_eq(send(peer_fd, "GET / HTTP/1.1\r\n\r\n    ", 22, 0), 22);
     run_for(100 * NS_PER_MS);
     cr_assert_eq(recv(peer_fd, &byte, 1, MSG_DONTWAIT), 0);
+}
+
+Test(subscribers, frame_that_never_ends_is_not_waited_for)
+{
+    char byte;
+    uint8_t request[SUBSCRIBE_BYTES];
+    struct wire_subscribe subscribe = {.subscriber = fixture_address(200), .boot_id = 42, .region = 1};
+    int request_length = wire_subscribe_encode(&subscribe, 9, request, sizeof(request));
+    cr_assert_eq(send(peer_fd, request, (size_t)request_length - 1, 0), request_length - 1);
+    run_for(2 * PATIENCE_NS);
+    cr_assert_leq(recv(peer_fd, &byte, 1, MSG_DONTWAIT), 0);
+    cr_assert_eq(subscribers_count(subscribers), 0);
+    cr_assert_eq(counter_read(&counters, COUNTER_SUBSCRIBERS_TOO_SLOW), 1);
+}
+
+Test(subscribers, silence_between_frames_is_nobodys_fault)
+{
+    struct frame frame;
+    subscribers_release(subscribers);
+    subscribe(1, 0);
+    run_for(2 * PATIENCE_NS);
+    cr_assert_eq(subscribers_count(subscribers), 1);
+    cr_assert(frame_next(&frame, WAIT_NS));
 }
 
 Test(subscribers, list_is_held_back_until_redis_has_been_read)
