@@ -18,26 +18,28 @@ struct reception {
     uint32_t next_dispatcher; /* where the next acknowledgement's choice begins */
 };
 
-/* A datagram's frame being answered. */
+/* A datagram being answered. One datagram gets one at most, no longer than itself, however many frames it packs: each answer is no
+ * longer than its frame. */
 struct beat {
     struct reception *reception;
-    const struct address *peer;
-    const struct frame *frame;
+    const struct frame *frame; /* the current one */
+    uint8_t *answers;
+    uint32_t answers_length;
 };
 
-static void send_or_drop(struct beat *beat, int length)
+/* How long the answer to the current frame may be. */
+static uint32_t answer_limit(const struct beat *beat)
 {
-    if (length > 0)
-        udp_send_commit(beat->reception->udp, beat->peer, (uint32_t)length);
+    uint32_t room = DATAGRAM_BYTES_MAX - beat->answers_length;
+    return beat->frame->length < room ? beat->frame->length : room;
 }
 
 static void answer_error(struct beat *beat, enum wire_error_code code)
 {
-    uint8_t *bytes;
-    uint32_t limit = beat->frame->length < DATAGRAM_BYTES_MAX ? beat->frame->length : DATAGRAM_BYTES_MAX;
-    if (udp_send_begin(beat->reception->udp, limit, &bytes) < 0)
-        return;
-    send_or_drop(beat, wire_error_encode(code, false, false, NULL, beat->frame->request_id, bytes, limit));
+    int length = wire_error_encode(code, false, false, NULL, beat->frame->request_id, beat->answers + beat->answers_length,
+                                   answer_limit(beat));
+    if (length > 0)
+        beat->answers_length += (uint32_t)length;
 }
 
 /* As many as there may be room for; where not all fit, every acknowledgement begins with another one. */
@@ -61,7 +63,6 @@ static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence
 {
     struct reception *reception = beat->reception;
     struct wire_heartbeat_ack ack;
-    uint8_t *bytes;
     ack.rm_id = reception->config.rm_id;
     ack.nonce = reception->config.nonce;
     ack.region = reception->config.region;
@@ -70,9 +71,10 @@ static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence
     ack.admin = reception->config.cluster->nodes[slot].admin;
     ack.trailer = (struct wire_trailer){.boot_id = reception->config.boot_id, .sequence = ++reception->sequence};
     dispatchers_choose(reception, &ack);
-    if (udp_send_begin(reception->udp, beat->frame->length, &bytes) < 0)
-        return;
-    send_or_drop(beat, wire_heartbeat_ack_encode(&ack, beat->frame->request_id, bytes, beat->frame->length));
+    int length =
+        wire_heartbeat_ack_encode(&ack, beat->frame->request_id, beat->answers + beat->answers_length, answer_limit(beat));
+    if (length > 0)
+        beat->answers_length += (uint32_t)length;
 }
 
 /* Replays get no answer: whoever sends them is not the node, or has its answer already. */
@@ -158,22 +160,31 @@ static void refuse(struct beat *beat, const uint8_t *bytes, uint32_t length, int
     beat->frame = NULL;
 }
 
-static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+static void frames_take(struct beat *beat, const uint8_t *bytes, uint32_t length)
 {
     struct frame frame;
-    struct beat beat = {.reception = ctx, .peer = peer, .frame = &frame};
     uint32_t taken = 0;
-    (void)udp;
     while (taken < length) {
         enum refusal refusal;
         int frame_length = frame_decode_datagram(bytes + taken, length - taken, &frame, &refusal);
         if (frame_length < 0) {
-            refuse(&beat, bytes + taken, length - taken, frame_length, refusal);
+            refuse(beat, bytes + taken, length - taken, frame_length, refusal);
             return;
         }
         taken += (uint32_t)frame_length;
-        frame_take(&beat);
+        beat->frame = &frame;
+        frame_take(beat);
+        beat->frame = NULL;
     }
+}
+
+static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    uint8_t answers[DATAGRAM_BYTES_MAX];
+    struct beat beat = {.reception = ctx, .answers = answers};
+    frames_take(&beat, bytes, length);
+    if (beat.answers_length > 0 && udp_send(udp, peer, answers, beat.answers_length) < 0)
+        return; /* no room: counted by the loop, and the node's next heartbeat is not far */
 }
 
 int reception_new(const struct reception_config *config, struct reception **ret_reception)

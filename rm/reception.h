@@ -1,6 +1,6 @@
 /* reception - the UDP side of rm: REGISTER and HEARTBEAT in, HEARTBEAT_ACK out.
  *
- * An answer is never longer than what it answers; replies and errors are never answered; what is refused is counted.
+ * One datagram gets one at most, no longer than itself; replies and errors are never answered; what is refused is counted.
  * Thread: the control loop's. Memory: reception_new … reception_free. Nothing blocks. */
 #pragma once
 

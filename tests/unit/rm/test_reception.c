@@ -197,6 +197,45 @@ Test(reception, acknowledgement_carries_the_operators_word)
     cr_assert_eq(ack.admin.writer_rm_id, 77);
 }
 
+Test(reception, many_frames_of_one_datagram_get_one_datagram)
+{
+    enum { FRAMES = 36, FRAME_BYTES = 34 };
+    struct wire_address_request ask = {.service_id = 1, .count = 1};
+    struct frame frame;
+    enum refusal refusal;
+    uint64_t answers = 0;
+    for (uint32_t i = 0; i < FRAMES; i++)
+        cr_assert_eq(wire_address_request_encode(&ask, i, 0, request + i * FRAME_BYTES, FRAME_BYTES), FRAME_BYTES);
+    cr_assert(exchange(FRAMES * FRAME_BYTES));
+    for (size_t at = 0; at < answer_length; at += frame.length, answers++) {
+        cr_assert_gt(frame_decode_datagram(answer + at, answer_length - at, &frame, &refusal), 0);
+        cr_expect_eq(frame.request_id, answers);
+    }
+    cr_expect_eq(answers, FRAMES);
+    cr_expect_lt(recv(node_fd, answer, sizeof(answer), 0), 0);
+}
+
+Test(reception, heartbeats_of_one_datagram_are_acknowledged_in_one)
+{
+    struct wire_heartbeat heartbeats[2] = {fixture_heartbeat(fixture, 1, 1), fixture_heartbeat(fixture, 2, 1)};
+    struct frame frame;
+    enum refusal refusal;
+    size_t length = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        int used = wire_heartbeat_encode(&heartbeats[i], i, 200, request + length, sizeof(request) - length);
+        cr_assert_gt(used, 0);
+        length += (size_t)used;
+    }
+    cr_assert(exchange(length));
+    int first = frame_decode_datagram(answer, answer_length, &frame, &refusal);
+    cr_assert_gt(first, 0);
+    cr_expect_eq(frame.type, FRAME_TYPE_HEARTBEAT_ACK);
+    cr_assert_eq(frame_decode_datagram(answer + first, answer_length - (size_t)first, &frame, &refusal),
+                 (int)answer_length - first);
+    cr_expect_eq(frame.type, FRAME_TYPE_HEARTBEAT_ACK);
+    cr_expect_eq(frame.request_id, 1);
+}
+
 Test(reception, many_dispatchers_are_told_in_turn)
 {
     bool told[256] = {false};
