@@ -136,10 +136,14 @@ int rm_admin_subscribers(void *state, struct admin_call *call)
 static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_t clear)
 {
     struct address address;
+    const char *reason;
+    int error = admin_option(call, 1, "--reason", &reason);
+    if (error < 0)
+        return error;
     if (address_parse(call->words[0], &address) < 0)
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a node: give its address, ip:port or [ip6]:port",
                           call->words[0]);
-    int error = cluster_admin_set(rm->cluster, rm_now(rm), &address, set, clear, admin_word_after(call, "--reason"));
+    error = cluster_admin_set(rm->cluster, rm_now(rm), &address, set, clear, reason);
     if (error < 0)
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
                           call->words[0]);

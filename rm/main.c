@@ -25,7 +25,7 @@ static const struct admin_command commands[] = {
         .name = "drain",
         .arguments = "NODE [--reason TEXT]",
         .words_min = 1,
-        .words_max = 3,
+        .words_max = ADMIN_WORDS_MAX, /* a reason that was not quoted is told so */
         .help = "dispatchers shall not hand the node out any more",
         .handler = rm_admin_drain,
     },
@@ -33,7 +33,7 @@ static const struct admin_command commands[] = {
         .name = "ready",
         .arguments = "NODE [--reason TEXT]",
         .words_min = 1,
-        .words_max = 3,
+        .words_max = ADMIN_WORDS_MAX, /* a reason that was not quoted is told so */
         .help = "dispatchers shall hand the node out again",
         .handler = rm_admin_ready,
     },

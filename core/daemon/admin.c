@@ -30,12 +30,18 @@ int admin_fail(struct admin_call *call, int error, enum exit_code exit_code, con
     return error;
 }
 
-const char *admin_word_after(const struct admin_call *call, const char *name)
+int admin_option(struct admin_call *call, size_t first, const char *name, const char **ret_value)
 {
-    for (size_t i = 0; i + 1 < call->word_count; i++)
-        if (strcmp(call->words[i], name) == 0)
-            return call->words[i + 1];
-    return NULL;
+    if (call->word_count > first && strcmp(call->words[first], name) != 0)
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not understood here; only %s TEXT may follow",
+                          call->words[first], name);
+    if (call->word_count == first + 1)
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "%s: the text is missing", name);
+    if (call->word_count > first + 2)
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is a word too many; quote the text behind %s",
+                          call->words[first + 2], name);
+    *ret_value = call->word_count > first ? call->words[first + 1] : NULL;
+    return 0;
 }
 
 static int request_split(struct request *request, struct admin_call *call)

@@ -49,8 +49,9 @@ struct admin_table {
 /* For handlers. Fills text and exit code; returns `error` (negative). */
 int admin_fail(struct admin_call *call, int error, enum exit_code exit_code, const char *format, ...) PRINTF_LIKE(4, 5);
 
-/* The word after `name` ("--reason"), or NULL. */
-const char *admin_word_after(const struct admin_call *call, const char *name);
+/* For a command whose words from `first` on are NAME ("--reason") and its value, or nothing: the value, or NULL. Anything else is
+ * refused (admin_fail): -EINVAL. */
+NODISCARD int admin_option(struct admin_call *call, size_t first, const char *name, const char **ret_value);
 
 /* One request: line[0 … length-1] without its newline. Appends the answer with a newline. -ENOMEM. */
 NODISCARD int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length,

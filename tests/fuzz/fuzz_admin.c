@@ -9,10 +9,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size);
 
 static int run_echo(void *state, struct admin_call *call)
 {
-    const char *reason = admin_word_after(call, "--reason");
+    const char *reason;
     (void)state;
     for (size_t i = 0; i < call->word_count; i++)
         CHECK(json_object_set_new(call->answer, "word", json_string(call->words[i])) == 0);
+    int error = admin_option(call, 0, "--reason", &reason);
+    if (error < 0)
+        return error;
     return reason ? admin_fail(call, -1, EXIT_CODE_FAILED, "%.10s", reason) : 0;
 }
 

@@ -11,10 +11,17 @@ static int run_echo(void *state, struct admin_call *call)
     json_object_set_new(call->answer, "count", json_integer((json_int_t)call->word_count));
     for (size_t i = 0; i < call->word_count; i++)
         json_object_set_new(call->answer, i ? "last" : "first", json_string(call->words[i]));
-    const char *reason = admin_word_after(call, "--reason");
-    if (reason)
-        json_object_set_new(call->answer, "reason", json_string(reason));
     return 0;
+}
+
+static int run_ready(void *state, struct admin_call *call)
+{
+    const char *reason;
+    (void)state;
+    int error = admin_option(call, 1, "--reason", &reason);
+    if (error == 0 && reason)
+        json_object_set_new(call->answer, "reason", json_string(reason));
+    return error;
 }
 
 static int run_fail(void *state, struct admin_call *call)
@@ -27,6 +34,7 @@ static int run_fail(void *state, struct admin_call *call)
 static const struct admin_command commands[] = {
     {"echo", "[WORD...]", 0, ADMIN_WORDS_MAX, "says it again", run_echo},
     {"drain", "NODE", 1, 1, "drains", run_echo},
+    {"ready", "NODE [--reason TEXT]", 1, ADMIN_WORDS_MAX, "undrains", run_ready},
     {"fail", "", 0, 0, "fails", run_fail},
 };
 static int calls;
@@ -119,6 +127,14 @@ Test(admin, deep_json_is_refused)
     cr_expect_not_null(failure(line));
 }
 
+Test(admin, words_that_are_no_option_are_refused)
+{
+    cr_expect_str_eq(failure("ready n bogus words"), "\"bogus\" is not understood here; only --reason TEXT may follow");
+    cr_expect_str_eq(failure("ready n bogus --reason b"), "\"bogus\" is not understood here; only --reason TEXT may follow");
+    cr_expect_str_eq(failure("ready n --reason"), "--reason: the text is missing");
+    cr_expect_str_eq(failure("ready n --reason a new disk"), "\"new\" is a word too many; quote the text behind --reason");
+}
+
 Test(admin, failure_hides_what_the_handler_had_added)
 {
     json_t *answer = ask("fail");
@@ -130,12 +146,15 @@ Test(admin, failure_hides_what_the_handler_had_added)
 
 Test(admin, words_and_json_mean_the_same)
 {
-    json_t *answer = ask("  echo  a   --reason b\r");
+    json_t *answer = ask("  ready  a   --reason b\r");
     cr_expect(json_is_true(json_object_get(answer, "ok")));
-    cr_expect_eq(json_integer_value(json_object_get(answer, "count")), 3);
     cr_expect_str_eq(json_string_value(json_object_get(answer, "reason")), "b");
-    answer = ask("[\"echo\",\"a\",\"--reason\",\"two words\"]");
-    cr_expect_eq(json_integer_value(json_object_get(answer, "count")), 3);
+    answer = ask("[\"ready\",\"a\",\"--reason\",\"two words\"]");
     cr_expect_str_eq(json_string_value(json_object_get(answer, "reason")), "two words");
+    answer = ask("  echo  a \t b\r");
+    cr_expect_eq(json_integer_value(json_object_get(answer, "count")), 2);
+    answer = ask("[\"echo\",\"a\",\"b c\"]");
+    cr_expect_eq(json_integer_value(json_object_get(answer, "count")), 2);
+    cr_expect_str_eq(json_string_value(json_object_get(answer, "last")), "b c");
     cr_expect_eq(calls, 2, "the handler gets its table's state");
 }
