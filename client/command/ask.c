@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,11 +78,12 @@ static int ask_nodes(const struct ask_options *options)
     const char *excludes[USHER_ADDRESSES_MAX];
     struct usher_client *client;
     struct usher_answer answer;
+    char message[USHER_MESSAGE_BYTES];
     int exit_code;
     if (options->own.exclude.count > USHER_ADDRESSES_MAX) {
-        fprintf(stderr, "usher ask: --exclude: %u nodes are too many; give %d at most\n", options->own.exclude.count,
-                USHER_ADDRESSES_MAX);
-        return EXIT_CODE_USAGE;
+        snprintf(message, sizeof(message), "--exclude: %u nodes are too many; give %d at most", options->own.exclude.count,
+                 USHER_ADDRESSES_MAX);
+        return command_fail(&ask_program, options->common.json, -EINVAL, message);
     }
     struct usher_ask ask = {
         .service = options->own.service,

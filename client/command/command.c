@@ -14,13 +14,24 @@ const struct conf_option common_rows[COMMON_ROWS] = {
 #undef OPTION
 };
 
+/* For what fails before the options are read. */
+static bool command_wants_json(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
 bool command_parse(const struct conf_program *program, int argc, char *const *argv, void *options, int *ret_exit_code)
 {
     struct conf_error why;
     int error = conf_parse(program, argc, argv, options, NULL, &why);
     if (error == 0)
         return true;
-    *ret_exit_code = error == CONF_PRINTED ? EXIT_CODE_OK : conf_fail(program->name, &why);
+    *ret_exit_code = EXIT_CODE_OK;
+    if (error != CONF_PRINTED)
+        *ret_exit_code = command_fail(program, command_wants_json(argc, argv), -EINVAL, why.text);
     return false;
 }
 
@@ -88,8 +99,7 @@ int command_fail(const struct conf_program *program, bool json, int error, const
 {
     if (json)
         (void)command_print_json(json_pack("{s:s, s:s}", "error", usher_error_name(error), "message", message));
-    else
-        fprintf(stderr, "%s: %s\n", program->name, message);
+    fprintf(stderr, "%s: %s\n", program->name, message);
     return command_exit_code(error);
 }
 

@@ -44,7 +44,7 @@ NODISCARD bool command_client(const struct conf_program *program, const struct c
 /* What the program ends with after this error. */
 int command_exit_code(int error);
 
-/* Says it on stderr, or with json as {"error", "message"} on stdout; returns the exit code. */
+/* Says it on stderr, and with json as {"error", "message"} on stdout too; returns the exit code. */
 int command_fail(const struct conf_program *program, bool json, int error, const char *message);
 
 /* One line; reals to a precision that means something. */

@@ -232,8 +232,8 @@ static int run_finish(struct run *run)
     return report_exit_code(&run->report);
 }
 
-/* Each parallel job needs a connection. */
-static bool run_raise_fd_limit(uint32_t parallel)
+/* Each parallel job needs a connection. False: why not. */
+static bool run_raise_fd_limit(uint32_t parallel, char ret_message[static USHER_MESSAGE_BYTES])
 {
     struct rlimit limit;
     rlim_t wanted = (rlim_t)parallel + RUN_SPARE_FDS;
@@ -243,8 +243,9 @@ static bool run_raise_fd_limit(uint32_t parallel)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= wanted)
         return true;
-    fprintf(stderr, "%s: --parallel %u needs %llu file descriptors, and the limit is %llu; raise it with ulimit -n\n",
-            run_program.name, parallel, (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
+    snprintf(ret_message, USHER_MESSAGE_BYTES,
+             "--parallel %u needs %llu file descriptors, and the limit is %llu; raise it with ulimit -n", parallel,
+             (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
     return false;
 }
 
@@ -293,15 +294,17 @@ static int run_read_data(const char *data, uint8_t *bytes, size_t *ret_length)
     return error;
 }
 
-static bool run_prepare_data(const struct run_options *options, uint8_t *bytes, size_t *ret_length)
+/* False: why not. */
+static bool run_prepare_data(const struct run_options *options, uint8_t *bytes, size_t *ret_length,
+                             char ret_message[static USHER_MESSAGE_BYTES])
 {
     int error = run_read_data(options->own.data, bytes, ret_length);
     if (error == 0)
         return true;
     if (error == -EFBIG)
-        fprintf(stderr, "%s: --data: more than %d bytes; a job takes no more\n", run_program.name, USHER_DATA_BYTES_MAX);
+        snprintf(ret_message, USHER_MESSAGE_BYTES, "--data: more than %d bytes; a job takes no more", USHER_DATA_BYTES_MAX);
     else
-        fprintf(stderr, "%s: --data: cannot read %s: %s\n", run_program.name, options->own.data + 1, usher_error_text(error));
+        snprintf(ret_message, USHER_MESSAGE_BYTES, "--data: cannot read %s: %s", options->own.data + 1, usher_error_text(error));
     return false;
 }
 
@@ -323,6 +326,7 @@ static int run_all(struct run *run)
 static int run_with(const struct run_options *options, struct run *run, uint8_t *data)
 {
     const struct run_own_options *own = &options->own;
+    char message[USHER_MESSAGE_BYTES];
     size_t data_bytes;
     int exit_code;
     run->options = options;
@@ -331,8 +335,8 @@ static int run_with(const struct run_options *options, struct run *run, uint8_t 
         return command_fail(&run_program, options->common.json, -ENOMEM, "out of memory");
     for (uint32_t i = 0; i < own->parallel; i++)
         run->slots[i].run = run;
-    if (!run_prepare_data(options, data, &data_bytes) || !run_raise_fd_limit(own->parallel))
-        return EXIT_CODE_USAGE;
+    if (!run_prepare_data(options, data, &data_bytes, message) || !run_raise_fd_limit(own->parallel, message))
+        return command_fail(&run_program, options->common.json, -EINVAL, message);
     run->job = (struct usher_job){
         .service = own->service,
         .data = data,
