@@ -66,7 +66,8 @@ static void job_exclude(struct job *job, const struct address *node)
 
 enum job_step job_on_no_address(struct job *job, int error, bool hopeful, uint64_t now_ns, struct random_state *random)
 {
-    if (!hopeful && job->exclude_count == 0)
+    /* NO_NODE: there were nodes of this service, so one may be back any moment. NO_SERVICE is rather a wrong name. */
+    if (!hopeful && error != USHER_ENONODE && job->exclude_count == 0)
         return job_end(job, error, JOB_NOT_STARTED);
     /* What the last node said tells more than that there is none besides. */
     return job_pause(job, job->tries > 0 ? job->error : error, 0, now_ns, random);

@@ -66,7 +66,8 @@ struct job {
 /* The first step is to ask. */
 void job_begin(struct job *job, const struct job_description *description, uint64_t now_ns, struct random_state *random);
 
-/* No dispatcher named a node. hopeful: there is reason to expect one soon (it worked before, or nodes were left out). */
+/* No dispatcher named a node. hopeful: there is reason to expect one soon (it worked before, or nodes were left out). Of a service
+ * that has no node now one is always expected, until the wait is over. */
 enum job_step job_on_no_address(struct job *job, int error, bool hopeful, uint64_t now_ns, struct random_state *random);
 
 /* A try begins: the job goes to this node. */

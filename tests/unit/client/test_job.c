@@ -42,28 +42,39 @@ Test(job, service_time_is_drawn_from_the_whole_range)
     cr_assert(min < 1010 && max > 4990 && sum / 10000 > 2900 && sum / 10000 < 3100);
 }
 
-Test(job, no_node_without_hope_ends_it)
+Test(job, unknown_service_without_hope_ends_it)
 {
     job_begin(&job, &plain, now_ns, &dice);
-    cr_assert_eq(job_on_no_address(&job, USHER_ENONODE, false, now_ns, &dice), JOB_DONE);
-    cr_assert_eq(job.error, USHER_ENONODE);
+    cr_assert_eq(job_on_no_address(&job, USHER_ENOSERVICE, false, now_ns, &dice), JOB_DONE);
+    cr_assert_eq(job.error, USHER_ENOSERVICE);
     cr_assert_eq(job.started, JOB_NOT_STARTED);
 }
 
-Test(job, no_node_with_hope_pauses_until_the_wait_is_over)
+static void expect_pauses_until_the_wait_is_over(int error, bool hopeful)
 {
     job_begin(&job, &plain, now_ns, &dice);
     uint64_t begun_ns = now_ns;
     enum job_step step;
     uint32_t pauses = 0;
-    while ((step = job_on_no_address(&job, USHER_ENONODE, true, now_ns, &dice)) == JOB_PAUSE) {
+    while ((step = job_on_no_address(&job, error, hopeful, now_ns, &dice)) == JOB_PAUSE) {
         cr_assert_gt(job.resume_at_ns, now_ns);
         now_ns = job.resume_at_ns;
         pauses++;
     }
     cr_assert_eq(step, JOB_DONE);
+    cr_assert_eq(job.error, error);
     cr_assert_leq(now_ns - begun_ns, 5 * NS_PER_S);
     cr_assert(pauses >= 5 && pauses <= 20, "%u", pauses);
+}
+
+Test(job, no_node_pauses_until_the_wait_is_over)
+{
+    expect_pauses_until_the_wait_is_over(USHER_ENONODE, false);
+}
+
+Test(job, unreachable_dispatchers_with_hope_pause_until_the_wait_is_over)
+{
+    expect_pauses_until_the_wait_is_over(USHER_EUNREACHABLE, true);
 }
 
 Test(job, unreached_node_is_left_out_and_another_asked_for)

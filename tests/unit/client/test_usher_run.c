@@ -37,11 +37,42 @@ static int run(void)
     return usher_run(fake_client, &job, &result);
 }
 
-Test(usher_run, no_node_is_not_started)
+Test(usher_run, no_node_is_asked_for_until_the_wait_is_over)
 {
     cr_assert_eq(run(), USHER_ERROR_NO_NODE);
     cr_assert_eq(result.started, USHER_NOT_STARTED);
     cr_assert_str_empty(result.node);
+    cr_assert_geq(dispatcher.asks, 3);
+    cr_assert_geq(result.elapsed_us, 20000u);
+}
+
+Test(usher_run, unknown_service_ends_at_once)
+{
+    dispatcher.mode = FAKE_REFUSE;
+    dispatcher.code = WIRE_ERROR_NO_SERVICE;
+    job.wait_ms = 10000;
+    cr_assert_eq(run(), USHER_ERROR_NO_SERVICE);
+    cr_assert_lt(result.elapsed_us, 5000000u);
+}
+
+static void on_result(void *context, const struct usher_result *ended)
+{
+    *(int *)context = ended->error;
+}
+
+Test(usher_run, node_that_comes_meanwhile_gets_the_job)
+{
+    uint64_t id;
+    int ended = 1;
+    job.wait_ms = 10000;
+    cr_assert_eq(usher_job_start(fake_client, &job, on_result, &ended, &id), 0);
+    while (dispatcher.asks < 2)
+        fake_run_for(1);
+    fake_dispatcher_names(&dispatcher, &node.address);
+    while (ended == 1)
+        fake_run_for(1);
+    cr_assert_eq(ended, 0);
+    cr_assert_eq(node.jobs, 1);
 }
 
 Test(usher_run, too_much_data_is_refused_here)
@@ -243,11 +274,6 @@ Test(usher_run, next_request_tells_how_the_job_went)
     cr_assert(dispatcher.last.has_feedback);
     cr_assert(address_equal(&dispatcher.last.feedback.node, &node.address));
     cr_assert_eq(dispatcher.last.feedback.outcome, WIRE_OUTCOME_OK);
-}
-
-static void on_result(void *context, const struct usher_result *got)
-{
-    *(int *)context = got->error;
 }
 
 Test(usher_run, cancelling_closes_the_connection)
