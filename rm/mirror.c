@@ -24,6 +24,7 @@ struct mirror {
     struct redis_command command;
     struct mirror_load load;
     struct timer flush_timer;
+    struct timer pump_timer; /* the flush goes on in the next turn of the loop */
     struct timer check_timer;
     int64_t clock_offset_ms; /* Redis TIME minus our monotonic clock */
     uint64_t time_asked_ns;
@@ -81,7 +82,10 @@ static void flush_end(struct mirror *mirror)
     flush_schedule(mirror, now_ns(mirror) - mirror->flush_started_ns);
 }
 
-static void flush_pump(struct mirror *mirror);
+static void flush_continue(struct mirror *mirror)
+{
+    timer_start(mirror->config.loop, &mirror->pump_timer, 0);
+}
 
 static void on_written(void *ctx, const struct redisReply *reply)
 {
@@ -96,8 +100,8 @@ static void on_written(void *ctx, const struct redisReply *reply)
     }
     if (mirror->expire_sent && mirror->calls == 0)
         flush_end(mirror);
-    else
-        flush_pump(mirror);
+    else if (mirror->flush_left > 0)
+        flush_continue(mirror);
 }
 
 /* Losing a command loses nothing for good: if memory ran out the node's next heartbeat brings it again; if the connection broke
@@ -122,10 +126,15 @@ static void batch_send(struct mirror *mirror)
             flush_send(mirror);
 }
 
+/* One batch a turn, however many calls Redis would take: with 100,000 nodes to write, a turn that filled all slots would keep
+ * heartbeats waiting for tens of milliseconds. */
 static void flush_pump(struct mirror *mirror)
 {
-    while (mirror->flush_left > 0 && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX)
+    if (mirror->flush_left > 0 && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX) {
         batch_send(mirror);
+        if (mirror->flush_left > 0)
+            flush_continue(mirror);
+    }
     if (mirror->flush_left > 0 || mirror->expire_sent)
         return;
     mirror->expire_sent = true;
@@ -146,6 +155,12 @@ static void flush_begin(struct mirror *mirror)
     mirror->flush_fresh = mirror->config.cluster->states[NODE_FRESH].count;
     mirror->flush_started_ns = now_ns(mirror);
     flush_pump(mirror);
+}
+
+static void on_pump(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    flush_pump(ctx);
 }
 
 static void on_flush(void *ctx, struct timer *timer)
@@ -309,6 +324,7 @@ static void on_down(void *ctx, const char *reason)
     mirror->ready = false;
     mirror->flushing = false;
     timer_stop(&mirror->flush_timer);
+    timer_stop(&mirror->pump_timer);
 }
 
 int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
@@ -318,6 +334,7 @@ int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
         return -ENOMEM;
     mirror->config = *config;
     timer_init(&mirror->flush_timer, on_flush, mirror);
+    timer_init(&mirror->pump_timer, on_pump, mirror);
     timer_init(&mirror->check_timer, on_check, mirror);
     struct redis_connection_config connection = {
         .loop = config->loop,
@@ -343,6 +360,7 @@ void mirror_free(struct mirror *mirror)
     if (!mirror)
         return;
     timer_stop(&mirror->flush_timer);
+    timer_stop(&mirror->pump_timer);
     timer_stop(&mirror->check_timer);
     redis_connection_free(mirror->connection);
     redis_command_done(&mirror->command);

@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/redis/redis_server.h"
 #include "rm/mirror.h"
+#include "rm/mirror_batch.h"
 #include "tests/unit/rm/fixture.h"
 #include "tests/unit/rm/redis_peek.h"
 
@@ -163,6 +164,27 @@ Test(mirror, redis_restarted_empty_is_written_anew)
     wait_until(is_written);
     cr_assert_eq(ask("HLEN usher:1:nodes"), 3);
     cr_assert_eq(fixture->cluster->removal_count, 0);
+}
+
+Test(mirror, many_nodes_are_written_in_as_many_turns)
+{
+    enum { NODES = 3000 };
+    uint64_t most = 0;
+    wait_until(is_up);
+    for (uint32_t i = 0; i < NODES; i++)
+        fixture_beat(fixture, i, 1);
+    uint64_t until_ns = clock_monotonic_ns() + WAIT_NS;
+    uint64_t written = counter_read(&counters, COUNTER_MIRROR_NODES);
+    while (fixture->cluster->dirty.count > 0 && clock_monotonic_ns() < until_ns) {
+        run_once();
+        uint64_t now_written = counter_read(&counters, COUNTER_MIRROR_NODES);
+        most = now_written - written > most ? now_written - written : most;
+        written = now_written;
+    }
+    cr_assert_eq(fixture->cluster->dirty.count, 0);
+    cr_assert_leq(most, MIRROR_BATCH_NODES);
+    mirror_finish(mirror, NS_PER_S);
+    cr_assert_eq(ask("ZCARD usher:1:beats"), NODES);
 }
 
 Test(mirror, redis_shows_the_truth)
