@@ -110,8 +110,10 @@ int rm_admin_services(void *state, struct admin_call *call)
 {
     const struct rm *rm = state;
     json_t *rows = json_array();
-    for (uint32_t i = 0; i < rm->cluster->services.count; i++) {
+    for (uint32_t i = 0; i < rm->cluster->services.item_count; i++) {
         const struct service *service = &rm->cluster->services.item[i];
+        if (!service->in_use)
+            continue;
         double count = (double)service->member_count;
         json_t *row = json_object();
         json_object_set_new(row, "service", service_name_json(service));

@@ -20,6 +20,9 @@
 /* Nodes that one sweep moves on, so that heartbeats do not wait when very many expire. */
 #define SWEEP_NODES_MAX 1024u
 
+/* Services that one sweep looks at: all of them within minutes. */
+#define SWEEP_SERVICES 64u
+
 static uint64_t linger_ns(const struct cluster_config *config)
 {
     uint64_t tenth = config->valid_ns / 10;
@@ -181,5 +184,6 @@ bool cluster_sweep(struct cluster *cluster, struct cluster_time now)
     last_leave(cluster, now.ns, &budget);
     old_forget(cluster, NODE_FAULTY, now.ns, &budget);
     old_forget(cluster, NODE_KNOWN, now.ns, &budget);
+    services_forget_step(&cluster->services, now.ns, SWEEP_SERVICES);
     return budget == 0;
 }

@@ -84,6 +84,13 @@ int membership_put(struct cluster *cluster, struct cluster_time now, const struc
     return 0;
 }
 
+static void services_drop(struct cluster *cluster, struct node *node)
+{
+    for (uint8_t i = 0; i < node->service_count; i++)
+        services_unhold(&cluster->services, node->services[i].service);
+    node->service_count = 0;
+}
+
 void membership_forget(struct cluster *cluster, uint32_t slot)
 {
     struct node *node = &cluster->nodes[slot];
@@ -92,6 +99,7 @@ void membership_forget(struct cluster *cluster, uint32_t slot)
     if (node->dirty)
         node_list_remove(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
     CHECK(map_remove(&cluster->by_address, &node->address));
+    services_drop(cluster, node);
     node_release(node);
     node->links[NODE_LIST_STATE].next = cluster->free_head;
     cluster->free_head = slot;
@@ -154,7 +162,7 @@ int membership_set_services(struct cluster *cluster, uint32_t slot, const struct
 {
     struct node *node = &cluster->nodes[slot];
     CHECK(!node->examined);
-    node->service_count = 0;
+    services_drop(cluster, node);
     struct node_service *room = realloc(node->services, ((size_t)count + 1) * sizeof(*room));
     if (!room)
         return -ENOMEM;
@@ -164,9 +172,10 @@ int membership_set_services(struct cluster *cluster, uint32_t slot, const struct
         uint32_t index;
         int error = services_put(&cluster->services, load->service_id, &index);
         if (error < 0) {
-            node->service_count = 0;
+            services_drop(cluster, node);
             return error;
         }
+        services_hold(&cluster->services, index);
         node->services[node->service_count++] =
             (struct node_service){.service_id = load->service_id, .service = index, .work_s = load->work_s, .rate = load->rate};
     }

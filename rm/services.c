@@ -14,13 +14,13 @@
 
 void services_init(struct services *services)
 {
-    *services = (struct services){.stale_head = SERVICE_NONE, .stale_tail = SERVICE_NONE};
+    *services = (struct services){.stale_head = SERVICE_NONE, .stale_tail = SERVICE_NONE, .free_head = SERVICE_NONE};
     map_init(&services->by_id, sizeof(uint64_t));
 }
 
 void services_done(struct services *services)
 {
-    for (uint32_t i = 0; i < services->count; i++)
+    for (uint32_t i = 0; i < services->item_count; i++)
         free(services->item[i].members);
     free(services->item);
     map_done(&services->by_id);
@@ -30,9 +30,9 @@ void services_done(struct services *services)
 static int services_grow(struct services *services)
 {
     uint32_t capacity = services->capacity ? services->capacity * 2 : 16;
-    if (services->count < services->capacity)
+    if (services->free_head != SERVICE_NONE || services->item_count < services->capacity)
         return 0;
-    if (services->count >= SERVICES_MAX)
+    if (services->item_count >= SERVICES_MAX)
         return -ENOSPC;
     struct service *item = realloc(services->item, capacity * sizeof(*item));
     if (!item)
@@ -49,11 +49,16 @@ int services_put(struct services *services, uint64_t service_id, uint32_t *ret_i
         int error = services_grow(services);
         if (error < 0)
             return error;
-        index = services->count;
+        bool again = services->free_head != SERVICE_NONE;
+        index = again ? services->free_head : services->item_count;
         error = map_put(&services->by_id, &service_id, index);
         if (error < 0)
             return error;
-        services->item[index] = (struct service){.service_id = service_id, .stale_next = SERVICE_NONE};
+        if (again)
+            services->free_head = services->item[index].free_next;
+        else
+            services->item_count++;
+        services->item[index] = (struct service){.service_id = service_id, .in_use = true, .stale_next = SERVICE_NONE};
         services->count++;
     }
     *ret_index = index;
@@ -74,6 +79,43 @@ int services_put_name(struct services *services, const char *name, size_t length
         return USHER_ENAMECOLLISION;
     *ret_index = index;
     return 0;
+}
+
+void services_hold(struct services *services, uint32_t index)
+{
+    services->item[index].holder_count++;
+    services->item[index].unheld_ns = 0;
+}
+
+void services_unhold(struct services *services, uint32_t index)
+{
+    CHECK(services->item[index].holder_count > 0);
+    services->item[index].holder_count--;
+}
+
+static void service_forget(struct services *services, uint32_t index)
+{
+    struct service *service = &services->item[index];
+    CHECK(service->holder_count == 0 && service->member_count == 0 && !service->stale);
+    CHECK(map_remove(&services->by_id, &service->service_id));
+    free(service->members);
+    *service = (struct service){.free_next = services->free_head, .stale_next = SERVICE_NONE};
+    services->free_head = index;
+    services->count--;
+}
+
+void services_forget_step(struct services *services, uint64_t now_ns, uint32_t budget)
+{
+    for (; budget > 0 && services->item_count > 0; budget--) {
+        services->look_at = (services->look_at + 1) % services->item_count;
+        struct service *service = &services->item[services->look_at];
+        if (!service->in_use || service->holder_count > 0 || service->stale)
+            continue;
+        if (service->unheld_ns == 0)
+            service->unheld_ns = now_ns;
+        else if (now_ns - service->unheld_ns >= SERVICE_KEPT_NS)
+            service_forget(services, services->look_at);
+    }
 }
 
 uint64_t load_units(float load_index)

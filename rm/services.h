@@ -2,7 +2,8 @@
  *
  * Loads are added up in whole millionths of a load index, so that the sums never drift, whatever comes and goes, and questions
  * such as "are all equal?" have exact answers without looking at every node.
- * Invariant: load_sum and load_square_sum are those of the members. A service, once known, stays.
+ * Invariant: load_sum and load_square_sum are those of the members. A service stays where it is while a node names it, and is
+ * forgotten when for SERVICE_KEPT_NS none has.
  * Thread: the control loop's. Memory: grows; services_done frees. Nothing blocks. */
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "core/wire/limits.h"
 
 #define SERVICES_MAX 65536u
+#define SERVICE_KEPT_NS UINT64_C(3600000000000)
 #define SERVICE_NONE UINT32_MAX
 
 /* An examined node that offers it: the node's services[ordinal] is this one. */
@@ -25,6 +27,10 @@ struct service_member {
 struct service {
     uint64_t service_id;
     char name[SERVICE_NAME_BYTES_MAX + 1]; /* "": no REGISTER has said it yet */
+    bool in_use; /* else its place is free */
+    uint32_t holder_count; /* nodes whose services it is among */
+    uint64_t unheld_ns; /* since when it was seen without holders; 0: it has some, or was not looked at yet */
+    uint32_t free_next;
     struct service_member *members;
     uint32_t member_count;
     uint32_t member_capacity;
@@ -40,8 +46,11 @@ struct service {
 
 struct services {
     struct service *item;
-    uint32_t count;
+    uint32_t count; /* in use */
+    uint32_t item_count; /* places, free ones included */
     uint32_t capacity;
+    uint32_t free_head;
+    uint32_t look_at; /* where services_forget_step goes on */
     struct map by_id;
     uint32_t stale_head;
     uint32_t stale_tail;
@@ -55,6 +64,13 @@ NODISCARD int services_put(struct services *services, uint64_t service_id, uint3
 
 /* As services_put, and gives it its name. USHER_ENAMECOLLISION: another name has this ID. */
 NODISCARD int services_put_name(struct services *services, const char *name, size_t length, uint32_t *ret_index);
+
+/* A node names it from now on, or does so no longer. */
+void services_hold(struct services *services, uint32_t index);
+void services_unhold(struct services *services, uint32_t index);
+
+/* Looks at `budget` more services, and forgets those that no node has named for SERVICE_KEPT_NS. */
+void services_forget_step(struct services *services, uint64_t now_ns, uint32_t budget);
 
 /* A load index in millionths, the unit of the sums; above 10^6 all loads count as equal. */
 uint64_t load_units(float load_index);

@@ -80,7 +80,7 @@ Test(averages, drained_node_does_not_count)
 
 static void check_never_none(uint32_t step)
 {
-    for (uint32_t i = 0; i < fixture->cluster->services.count; i++) {
+    for (uint32_t i = 0; i < fixture->cluster->services.item_count; i++) {
         const struct service *service = &fixture->cluster->services.item[i];
         uint32_t below = 0;
         for (uint32_t j = 0; j < service->member_count; j++) {

@@ -171,6 +171,37 @@ Test(expiry, long_faulty_node_is_forgotten)
     cr_assert_eq(fixture_state(fixture, 0), NODE_FRESH);
 }
 
+Test(expiry, service_without_nodes_is_forgotten)
+{
+    struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 0, 1);
+    uint32_t slot;
+    heartbeat.services[0].service_id = fixture_service("once");
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+    fixture_beat(fixture, 0, 1);
+    cr_assert_eq(fixture->cluster->services.count, 2);
+    pass_with(0, 2, 3500);
+    cr_assert_eq(fixture->cluster->services.count, 2);
+    pass_with(0, 2, 110);
+    cr_assert_eq(fixture->cluster->services.count, 1);
+    heartbeat = fixture_heartbeat(fixture, 0, 1);
+    heartbeat.services[0].service_id = fixture_service("again");
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+    cr_assert_eq(fixture->cluster->services.count, 2);
+    cr_assert_eq(fixture->cluster->services.item_count, 2, "where the forgotten one stood");
+}
+
+Test(expiry, services_of_a_forgotten_node_are_forgotten)
+{
+    struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 5, 1);
+    uint32_t slot;
+    heartbeat.services[0].service_id = fixture_service("gone");
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+    pass_with(0, 2, 3610);
+    cr_assert_eq(fixture_state(fixture, 5), NODE_STATES);
+    pass_with(0, 2, 3610);
+    cr_assert_eq(fixture->cluster->services.count, 1);
+}
+
 Test(expiry, drained_node_is_not_forgotten)
 {
     struct address address = fixture_address(0);
