@@ -25,7 +25,7 @@ const struct conf_program dispatcher_conf = {
         "manager. "
         "It is a node like a worker too, and takes jobs at a lower share, unless --no-jobs is given.\n\n"
         "When the resource manager is gone it serves its last directory and says so in `usherctl status`, its log and "
-        "its metrics; /healthz stays 200, since its clients are served.",
+        "its metrics; /healthz stays 200, since its clients are served, and names it.",
     .man_section = 8,
     .options_bytes = sizeof(struct dispatcher_options),
     .tables = tables,

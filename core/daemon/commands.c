@@ -30,8 +30,8 @@ static int run_status(void *state, struct admin_call *call)
     json_t *members = json_pack("{s:s, s:s, s:i, s:s, s:I, s:s, s:b, s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "program",
                                 daemon->program->conf->name, "version", USHER_VERSION, "pid", (int)getpid(), "boot_id", boot_id,
                                 "uptime_s", (json_int_t)((loop_now_ns(daemon->loop) - daemon->start_ns) / NS_PER_S), "state",
-                                daemon->draining ? "draining" : "running", "healthy", healthy, "reason", reason,
-                                "listen", address_to_json(&daemon->listen), "advertise", address_to_json(&advertised), "admin",
+                                daemon->draining ? "draining" : "running", "healthy", healthy, "reason", reason, "listen",
+                                address_to_json(&daemon->listen), "advertise", address_to_json(&advertised), "admin",
                                 daemon->admin_path, "state_dir", daemon->state_dir, "io", loop_kind_name(daemon->loop),
                                 "io_reason", loop_fallback_reason(daemon->loop));
     if (!members || json_object_update(call->answer, members) < 0) {
