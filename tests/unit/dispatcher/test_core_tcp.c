@@ -317,6 +317,29 @@ TEST_BOTH(core_tcp, long_locations_do_not_break_the_stream)
     close(client);
 }
 
+TEST_BOTH(core_tcp, more_than_a_batch_may_answer_waits_for_the_next_one)
+{
+    enum { CLIENTS = 20, EACH = 500 };
+    int clients[CLIENTS];
+    bench_reopen(bench, "127.0.0.1:0", 16384, 2);
+    size_t length = requests_write(EACH, 1);
+    bench_hold(bench, true);
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        clients[i] = bench_client(bench, SOCK_STREAM);
+        client_send(clients[i], sent, length);
+        bench_fill(bench, (i + 1) * EACH);
+    }
+    bench_hold(bench, false);
+    cr_assert_eq(loop_run_once(bench->core->loop, 0), 0);
+    cr_expect_eq(core_queue_length(bench->core), CLIENTS * EACH - ANSWERS_PER_BATCH);
+    cr_assert_eq(loop_run_once(bench->core->loop, LOOP_FOREVER), 0);
+    cr_expect_eq(core_queue_length(bench->core), 0, "without anything having come");
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        expect_addresses(bench, clients[i], EACH);
+        close(clients[i]);
+    }
+}
+
 TEST_BOTH(core_tcp, answers_on_a_thread_of_its_own)
 {
     cr_assert_eq(core_start(bench->core), 0);
