@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/check.h"
@@ -76,6 +77,15 @@ static void *node_run(void *argument)
     return NULL;
 }
 
+/* Connections that were handed over are no longer the cores'. Half of the descriptors remain for those. */
+static uint32_t job_connections_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / 2 >= NODE_CONNECTIONS_MAX)
+        return NODE_CONNECTIONS_MAX;
+    return files.rlim_cur < 2 ? 1 : (uint32_t)files.rlim_cur / 2;
+}
+
 static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
 {
     struct loop_config loop;
@@ -94,6 +104,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     config.address = daemon_advertised_address(dispatcher->daemon);
     config.bind_ip = dispatcher->options->own.listen;
     config.boot_id = daemon_boot_id(dispatcher->daemon);
+    config.connections_max = job_connections_max();
     config.no_jobs = dispatcher->options->own.no_jobs;
     config.disk_path = daemon_state_dir(dispatcher->daemon);
     error = node_new(&config, &dispatcher->node);

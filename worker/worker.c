@@ -14,9 +14,6 @@
 #include "worker/datagrams.h"
 #include "worker/options.h"
 
-/* Idle connections cost 1 KiB each; beyond this the longest idle one makes room. */
-#define CONNECTIONS_MAX 16384u
-
 struct worker {
     struct daemon *daemon;
     const struct worker_options *options;
@@ -79,7 +76,7 @@ static int listen_on(struct worker *worker, struct conf_error *ret_error)
     listener_config_init(&tcp);
     tcp.address = worker->options->own.listen;
     tcp.retry_bind = true;
-    tcp.connections_max = CONNECTIONS_MAX;
+    tcp.connections_max = NODE_CONNECTIONS_MAX;
     tcp.on_accept = on_accept;
     tcp.ctx = worker;
     int r = listener_open(loop, &tcp, &worker->listener);

@@ -10,6 +10,9 @@
 /* A frame must be complete so long after its first byte, however it drips (reliability: slow or idle TCP). */
 #define PARTIAL_NS (5 * NS_PER_S)
 
+/* How many of the longest idle connections are looked at to find one whose last answer has left. */
+#define EVICT_LOOKS 16u
+
 /* So much of an unfinished JOB is received even when there is no room for more, so that its head can be read. */
 #define UNFINISHED_FREE_BYTES ((size_t)4096)
 
@@ -28,6 +31,7 @@ int connection_new(struct node *node, struct connection **ret_connection)
     if (connection == NULL)
         return -ENOMEM;
     connection->node = node;
+    list_init(&connection->idle_link);
     *ret_connection = connection;
     return 0;
 }
@@ -36,7 +40,25 @@ static void on_time(void *ctx, struct timer *timer);
 
 void connection_look_busy(struct connection *connection)
 {
-    stream_set_busy(connection->stream, connection->jobs != NULL || connection->unsent_oldest != NULL);
+    bool busy = connection->jobs != NULL || connection->unsent_oldest != NULL;
+    stream_set_busy(connection->stream, busy);
+    list_remove(&connection->idle_link);
+    if (!busy && connection->partial_ns == 0 && !connection->ending)
+        list_append(&connection->node->idle, &connection->idle_link);
+}
+
+bool connection_evict(struct node *node)
+{
+    struct list_link *link = node->idle.next;
+    for (uint32_t looks = 0; looks < EVICT_LOOKS && link != &node->idle; looks++, link = link->next) {
+        struct connection *connection = CONTAINER_OF(link, struct connection, idle_link);
+        if (stream_pending_bytes(connection->stream) > 0)
+            continue;
+        list_remove(&connection->idle_link);
+        stream_abort(connection->stream);
+        return true;
+    }
+    return false;
 }
 
 void connection_open(struct connection *connection, struct stream *stream)
@@ -50,6 +72,7 @@ void connection_open(struct connection *connection, struct stream *stream)
         node->connections->previous = connection;
     node->connections = connection;
     node->connection_count++;
+    connection_look_busy(connection);
     connection_watch(connection);
 }
 
@@ -63,6 +86,7 @@ static void connection_unlink(struct connection *connection)
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     node->connection_count--;
+    list_remove(&connection->idle_link);
 }
 
 /* So many bytes remain with the stream. */
@@ -101,17 +125,19 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* When the connection must have gone on; UINT64_MAX: it waits for its jobs. */
+/* When the connection must have gone on; UINT64_MAX: it waits for its jobs, or its client to read. */
 static uint64_t limit_ns(const struct connection *connection)
 {
     const struct node *node = connection->node;
     if (connection->ending)
         return connection->ending_ns + ENDING_NS;
-    if (connection->jobs != NULL)
-        return UINT64_MAX;
-    if (node->phase >= NODE_REFUSING)
+    /* While parts wait to be sent nothing is read: then it is not the client that holds up the frame. */
+    bool unfinished = connection->partial_ns != 0 && connection->unsent_oldest == NULL;
+    if (connection->jobs == NULL && node->phase >= NODE_REFUSING)
         return later(connection->active_ns, node->refusing_ns) + IDLE_REFUSING_NS;
-    return connection->partial_ns != 0 ? connection->partial_ns + PARTIAL_NS : connection->active_ns + IDLE_NS;
+    if (unfinished)
+        return connection->partial_ns + PARTIAL_NS;
+    return connection->jobs != NULL ? UINT64_MAX : connection->active_ns + IDLE_NS;
 }
 
 /* The timer may run for an earlier limit than today's: then it is started anew when it fires. So a job costs no timer operation. */
@@ -151,6 +177,7 @@ void connection_end(struct connection *connection, enum job_stop why)
     if (!connection->ending) {
         connection->ending = true;
         connection->ending_ns = loop_now_ns(connection->node->loop);
+        list_remove(&connection->idle_link);
         connection_watch(connection);
     }
     for (struct job *job = connection->jobs; job != NULL;) {
@@ -203,6 +230,8 @@ void connection_send(struct connection *connection, struct job_part *part)
 
 static void connection_flush(struct connection *connection)
 {
+    if (connection->unsent_oldest == NULL)
+        return;
     while (connection->unsent_oldest != NULL) {
         struct job_part *part = connection->unsent_oldest;
         struct job_part *next = (struct job_part *)part->node.next;
@@ -210,7 +239,10 @@ static void connection_flush(struct connection *connection)
             return;
         connection->unsent_oldest = next;
     }
+    if (connection->partial_ns != 0)
+        connection->partial_ns = loop_now_ns(connection->node->loop); /* its rest can come only now */
     connection_look_busy(connection);
+    connection_watch(connection);
     close_if_done(connection);
 }
 
@@ -346,6 +378,7 @@ static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, s
         return length;
     if (incomplete && connection->partial_ns == 0)
         connection->partial_ns = loop_now_ns(connection->node->loop);
+    connection_look_busy(connection);
     connection_watch(connection);
     return taken;
 }

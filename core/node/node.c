@@ -148,6 +148,15 @@ struct hand_over {
     struct stream_handoff *handoff;
 };
 
+static bool has_room_for_connection(struct node *node)
+{
+    if (node->config.connections_max == 0 || node->connection_count < node->config.connections_max)
+        return true;
+    bool evicted = connection_evict(node);
+    counter_add(&node->counters, evicted ? COUNTER_NODE_CONNECTIONS_EVICTED : COUNTER_NODE_CONNECTIONS_REFUSED, 1);
+    return evicted;
+}
+
 static void on_hand_over(void *ctx, struct loop_message *message)
 {
     struct hand_over *hand_over = ctx;
@@ -156,7 +165,7 @@ static void on_hand_over(void *ctx, struct loop_message *message)
     struct stream *stream;
     (void)message;
     message_came(node);
-    if (node->freeing || connection_new(node, &connection) < 0 ||
+    if (node->freeing || !has_room_for_connection(node) || connection_new(node, &connection) < 0 ||
         stream_adopt(node->loop, hand_over->handoff, &connection_handlers, connection, &stream) < 0) {
         stream_handoff_free(hand_over->handoff);
         free(connection);
@@ -255,6 +264,7 @@ int node_new(const struct node_config *config, struct node **ret_node)
     if (node == NULL)
         return -ENOMEM;
     node->loop = config->loop;
+    list_init(&node->idle);
     node->parts_message = (struct loop_message){.fn = on_parts, .ctx = node};
     node->phase_message = (struct loop_message){.fn = on_phase, .ctx = node};
     timer_init(&node->sample_timer, on_sample_time, node);

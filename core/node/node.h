@@ -28,6 +28,7 @@
 struct node;
 
 #define NODE_SLOTS_MAX 1024u
+#define NODE_CONNECTIONS_MAX 16384u /* an idle one costs about 1 KiB */
 #define NODE_DATA_BYTES_MAX (UINT64_C(256) << 20) /* parameters of all jobs that wait and run */
 #define NODE_UNFINISHED_BYTES_MAX                                                                                                \
     (UINT64_C(64) << 20) /* of JOBs that have not come whole yet; counts into NODE_DATA_BYTES_MAX too */
@@ -55,6 +56,7 @@ struct node_config {
     struct service_set services;
     uint32_t slots; /* 1 … NODE_SLOTS_MAX */
     uint32_t queue_max; /* jobs that may wait, ≥ 1 */
+    uint32_t connections_max; /* for node_hand_over; 0: no limit, where a listener has one */
     uint64_t heartbeat_ns; /* interval */
     uint64_t load_window_ns;
     uint32_t load_samples; /* in a window, 1 … LOAD_SAMPLES_MAX */
@@ -78,7 +80,8 @@ void node_free(struct node *node);
  * failure (-ENOMEM) the stream is left as it was. */
 NODISCARD int node_serve(struct node *node, struct stream *stream);
 
-/* Any thread. Takes over a connection that was taken off another loop, its unread bytes first. When memory runs out it is closed. */
+/* Any thread. Takes over a connection that was taken off another loop, its unread bytes first. When memory runs out it is closed;
+ * likewise at connections_max, unless one without jobs can be closed for it, the longest idle first. */
 void node_hand_over(struct node *node, struct stream_handoff *handoff);
 
 /* Leaving, in this order; each step may be left out, the first may be repeated. Any thread.

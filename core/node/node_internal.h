@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "core/base/counters.h"
+#include "core/io/list.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/io/timer.h"
@@ -35,6 +36,7 @@ struct connection {
     struct stream *stream;
     struct connection *previous;
     struct connection *next;
+    struct list_link idle_link; /* in node->idle while nothing is in progress */
     struct job *jobs;
     struct job_part *unsent_oldest;
     struct job_part *unsent_newest;
@@ -94,6 +96,7 @@ struct node {
 
     struct connection *connections;
     uint32_t connection_count;
+    struct list_link idle; /* connections, longest idle first */
     uint32_t job_count; /* accepted and not answered yet */
     uint64_t data_bytes; /* parameters of all jobs in memory */
     uint64_t unfinished_bytes; /* of all connections */
@@ -117,13 +120,16 @@ NODISCARD int connection_new(struct node *node, struct connection **ret_connecti
 extern const struct stream_handlers connection_handlers;
 void connection_open(struct connection *connection, struct stream *stream);
 
+/* Closes the one that has been idle for longest. False: none is idle. */
+bool connection_evict(struct node *node);
+
 /* Drops everything at once and frees. */
 void connection_discard(struct connection *connection);
 
 /* Takes no more jobs; stops those that are there and answers CANCELLED; closes when all is sent. */
 void connection_end(struct connection *connection, enum job_stop why);
 
-/* Whether the stream may be taken for idle: whenever jobs or unsent parts came or went. */
+/* Whether it may be taken for idle: whenever jobs, unsent parts or an unfinished frame came or went. */
 void connection_look_busy(struct connection *connection);
 
 /* Looks again at when this connection must have done something. */

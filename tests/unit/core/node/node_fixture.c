@@ -130,6 +130,48 @@ void fixture_start(struct fixture *fixture)
     cr_assert_eq(node_start(fixture->node), 0);
 }
 
+static void on_detached(void *ctx, struct stream_handoff *handoff)
+{
+    struct fixture *fixture = ctx;
+    node_hand_over(fixture->node, handoff);
+}
+
+static size_t take_nothing(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    struct fixture *fixture = ctx;
+    (void)bytes;
+    (void)length;
+    stream_detach(stream, on_detached, fixture);
+    return 0;
+}
+
+static void ignore_closed(void *ctx, struct stream *stream, int error)
+{
+    (void)ctx;
+    (void)stream;
+    (void)error;
+}
+
+static const struct stream_handlers first_handlers = {.on_bytes = take_nothing, .on_closed = ignore_closed};
+
+static void on_first_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    (void)listener;
+    stream_set_handlers(stream, &first_handlers, ctx);
+}
+
+void fixture_hand_over(struct fixture *fixture)
+{
+    struct listener *listener;
+    struct listener_config config;
+    listener_config_init(&config);
+    cr_assert_eq(address_parse("127.0.0.1:0", &config.address), 0);
+    config.on_accept = on_first_accept;
+    config.ctx = fixture;
+    cr_assert_eq(listener_open(fixture->loop, &config, &listener), 0);
+    fixture->config.address = *listener_local_address(listener);
+}
+
 static void fixture_done(struct fixture *fixture)
 {
     for (uint32_t i = 0; i < fixture->client_count; i++) {

@@ -79,6 +79,9 @@ void fixture_services(struct fixture *fixture, const char *const *items, uint32_
 /* Makes the node and its listener. on_each_loop ends both. */
 void fixture_start(struct fixture *fixture);
 
+/* From now on connections are taken off another listener, as a dispatcher's core does it, when their first bytes have come. */
+void fixture_hand_over(struct fixture *fixture);
+
 /* A new connection. */
 struct client *fixture_connect(struct fixture *fixture);
 

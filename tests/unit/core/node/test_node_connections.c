@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/node/node_internal.h"
 #include "core/wire/service.h"
 #include "tests/unit/core/node/node_fixture.h"
 
@@ -136,4 +137,74 @@ static void hoarders(struct fixture *fixture)
 Test(node_connections, unfinished_jobs_beyond_the_limit_are_refused_as_busy)
 {
     on_each_loop(hoarders);
+}
+
+static bool two_connections(const struct fixture *fixture)
+{
+    return fixture->node->connection_count == 2;
+}
+
+static bool one_was_refused(const struct fixture *fixture)
+{
+    return fixture_count(fixture, COUNTER_NODE_CONNECTIONS_REFUSED) == 1;
+}
+
+static void too_many_handed_over(struct fixture *fixture)
+{
+    fixture->config.connections_max = 2;
+    fixture_start(fixture);
+    fixture_hand_over(fixture);
+    struct client *runs = fixture_connect(fixture);
+    struct client *idle = fixture_connect(fixture);
+    client_submit(runs, &(struct job_request){.service = "sleep", .data = "10s", .job_id = 1});
+    fixture_until(fixture, one_job_runs, "a job runs");
+    client_submit(idle, &(struct job_request){.service = "no such", .job_id = 2});
+    cr_expect_eq(client_await(idle, 2)->type, FRAME_TYPE_ERROR);
+    cr_assert(two_connections(fixture));
+
+    struct client *third = fixture_connect(fixture);
+    client_submit(third, &(struct job_request){.service = "echo", .job_id = 3});
+    client_await_closed(idle);
+    fixture_until_queued(fixture, 1);
+    cr_expect_eq(fixture_count(fixture, COUNTER_NODE_CONNECTIONS_EVICTED), 1);
+    cr_expect(two_connections(fixture));
+
+    struct client *fourth = fixture_connect(fixture);
+    client_submit(fourth, &(struct job_request){.service = "echo", .job_id = 4});
+    client_await_closed(fourth);
+    cr_expect(one_was_refused(fixture));
+    cr_expect_not(runs->closed);
+    cr_expect_not(third->closed);
+}
+
+Test(node_connections, handed_over_beyond_the_limit_close_idle_ones_or_are_refused)
+{
+    on_each_loop(too_many_handed_over);
+}
+
+static bool frame_has_begun(const struct fixture *fixture)
+{
+    return fixture->node->connections->partial_ns != 0;
+}
+
+static void endless_frame(struct fixture *fixture)
+{
+    fixture_start(fixture);
+    struct client *client = fixture_connect(fixture);
+    client_submit(client, &(struct job_request){.service = "sleep", .data = "10s", .job_id = 1});
+    fixture_until(fixture, one_job_runs, "a job runs");
+    long_job_head(2);
+    client_send(client, long_job, 100);
+    fixture_until(fixture, frame_has_begun, "a frame that does not end");
+    fixture_turn(fixture);
+    cr_expect_not(client->closed);
+    fixture->node->connections->partial_ns -= 5 * NS_PER_S;
+    connection_watch(fixture->node->connections);
+    client_await_closed(client);
+    cr_expect_eq(fixture_count(fixture, COUNTER_NODE_CONNECTIONS_TOO_SLOW), 1);
+}
+
+Test(node_connections, frame_that_does_not_end_ends_the_connection_though_a_job_runs)
+{
+    on_each_loop(endless_frame);
 }

@@ -250,48 +250,10 @@ Test(node_life, idle_node_is_drained_at_once)
     on_each_loop(idle_node);
 }
 
-/* A connection that another loop had accepted, with a job already read. */
-static void on_detached(void *ctx, struct stream_handoff *handoff)
-{
-    struct fixture *fixture = ctx;
-    node_hand_over(fixture->node, handoff);
-}
-
-static size_t take_nothing(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
-{
-    struct fixture *fixture = ctx;
-    (void)bytes;
-    (void)length;
-    stream_detach(stream, on_detached, fixture);
-    return 0;
-}
-
-static void ignore_closed(void *ctx, struct stream *stream, int error)
-{
-    (void)ctx;
-    (void)stream;
-    (void)error;
-}
-
-static const struct stream_handlers first_handlers = {.on_bytes = take_nothing, .on_closed = ignore_closed};
-
-static void on_accept(void *ctx, struct listener *listener, struct stream *stream)
-{
-    (void)listener;
-    stream_set_handlers(stream, &first_handlers, ctx);
-}
-
 static void handed_over(struct fixture *fixture)
 {
     fixture_start(fixture);
-    struct listener *listener;
-    struct listener_config config;
-    listener_config_init(&config);
-    cr_assert_eq(address_parse("127.0.0.1:0", &config.address), 0);
-    config.on_accept = on_accept;
-    config.ctx = fixture;
-    cr_assert_eq(listener_open(fixture->loop, &config, &listener), 0);
-    fixture->config.address = *listener_local_address(listener);
+    fixture_hand_over(fixture);
     struct client *client = fixture_connect(fixture);
     client_submit(client, &(struct job_request){.service = "echo", .data = "carried over", .job_id = 1});
     cr_expect_eq(client_await(client, 1)->type, FRAME_TYPE_RESULT);
