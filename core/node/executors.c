@@ -21,11 +21,15 @@ static uint32_t clamp_us(uint64_t ns)
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
-void executor_hand_over(struct executor *executor, struct job_part *part)
+static void part_hand_over(struct executors *executors, struct job_part *part)
 {
-    struct executors *executors = executor->executors;
     if (inbox_push(&executors->done, &part->node))
         executors->config.on_parts(executors->config.ctx);
+}
+
+void executor_hand_over(struct executor *executor, struct job_part *part)
+{
+    part_hand_over(executor->executors, part);
 }
 
 /* `end` carries the last part of the output; a failed job's output ends with what left before. */
@@ -53,6 +57,7 @@ static void job_take(struct executor *executor, struct job *job)
     job->executor = executor;
     /* Release: a loop that finds the job running sees its executor. Acquire: pairs with nothing, the queue has ordered the rest. */
     if (!atomic_compare_exchange_strong_explicit(&job->state, &queued, JOB_RUNNING, memory_order_acq_rel, memory_order_acquire)) {
+        atomic_fetch_sub_explicit(&executors->dropped, 1, memory_order_relaxed);
         executor_hand_over(executor, &job->end);
         return;
     }
@@ -106,11 +111,17 @@ static int executor_start(struct executors *executors)
     return 0;
 }
 
-/* Room for as many dropped jobs as there may be others: they stay in the queue until an executor comes across them. */
+/* As many jobs as may wait or run at the same time. */
+static size_t jobs_max(const struct executors_config *config)
+{
+    return (size_t)config->queue_max + config->slots;
+}
+
+/* Room for as many dropped jobs as there may be others: they stay in the queue until an executor or queue_clean comes across them. */
 static size_t queue_capacity(const struct executors_config *config)
 {
     size_t capacity = 2;
-    while (capacity < 2 * ((size_t)config->queue_max + config->slots))
+    while (capacity < 2 * jobs_max(config))
         capacity *= 2;
     return capacity;
 }
@@ -127,6 +138,7 @@ int executors_new(const struct executors_config *config, struct executors **ret_
     inbox_init(&executors->done);
     atomic_init(&executors->queued, 0);
     atomic_init(&executors->running, 0);
+    atomic_init(&executors->dropped, 0);
     atomic_init(&executors->ending, false);
     atomic_init(&executors->sleep_factor, config->sleep_factor);
     int r = job_queue_new(queue_capacity(config), &executors->queue);
@@ -185,8 +197,37 @@ void executors_free(struct executors *executors)
     free(executors);
 }
 
+/* Takes the dropped jobs out of the queue: while all executors are busy for long, nobody comes across them, and they would take the room
+ * of others. The jobs that wait keep their order among themselves; an executor that becomes free within these microseconds may take one
+ * that is not the oldest, as when another executor had popped the oldest and not started it yet. */
+static void queue_clean(struct executors *executors)
+{
+    struct inbox_node *oldest = NULL;
+    struct inbox_node **end = &oldest;
+    void *popped;
+    while (job_queue_try_pop(executors->queue, &popped) == 0) {
+        struct job *job = popped;
+        if (atomic_load_explicit(&job->state, memory_order_relaxed) == JOB_DROPPED) { /* by this thread */
+            atomic_fetch_sub_explicit(&executors->dropped, 1, memory_order_relaxed);
+            part_hand_over(executors, &job->end);
+            continue;
+        }
+        job->end.node.next = NULL;
+        *end = &job->end.node;
+        end = &job->end.node.next;
+    }
+    while (oldest != NULL) {
+        struct job_part *part = (struct job_part *)oldest;
+        oldest = oldest->next; /* before an executor may have it */
+        int r = job_queue_push(executors->queue, part->job);
+        CHECK(r == 0); /* there was room for more, only this thread pushes, and it has not closed the queue */
+    }
+}
+
 int executors_submit(struct executors *executors, struct job *job)
 {
+    if (atomic_load_explicit(&executors->dropped, memory_order_relaxed) >= jobs_max(&executors->config))
+        queue_clean(executors);
     /* Before the push: an executor may take the job, and count it out, at once. */
     atomic_fetch_add_explicit(&executors->queued, 1, memory_order_relaxed);
     int r = job_queue_push(executors->queue, job);
@@ -201,6 +242,7 @@ bool executors_drop(struct executors *executors, struct job *job)
     if (!atomic_compare_exchange_strong_explicit(&job->state, &queued, JOB_DROPPED, memory_order_acq_rel, memory_order_acquire))
         return false;
     atomic_fetch_sub_explicit(&executors->queued, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&executors->dropped, 1, memory_order_relaxed);
     return true;
 }
 

@@ -16,7 +16,7 @@ struct executors;
 
 struct executors_config {
     uint32_t slots; /* ≥ 1 */
-    uint32_t queue_max; /* jobs that may be waiting, those dropped and not yet taken out included */
+    uint32_t queue_max; /* jobs that may be waiting, without the dropped ones; the caller sees to it */
     double sleep_factor;
     void (*on_parts)(void *ctx); /* any thread: there is something to take, and there was not */
     void *ctx;

@@ -6,13 +6,20 @@
 
 int job_new(const struct wire_job *wire, uint64_t request_id, uint64_t received_ns, struct job **ret_job)
 {
-    struct job *job = calloc(1, sizeof(*job) + wire->data_length);
+    struct job *job = calloc(1, sizeof(*job));
     if (job == NULL)
         return -ENOMEM;
     job->wire = *wire;
-    job->wire.data = (const uint8_t *)(job + 1);
-    if (wire->data_length > 0)
-        memcpy(job + 1, wire->data, wire->data_length);
+    job->wire.data = (const uint8_t *)"";
+    if (wire->data_length > 0) {
+        job->data = malloc(wire->data_length);
+        if (job->data == NULL) {
+            free(job);
+            return -ENOMEM;
+        }
+        memcpy(job->data, wire->data, wire->data_length);
+        job->wire.data = job->data;
+    }
     job->request_id = request_id;
     job->received_ns = received_ns;
     job->end = (struct job_part){.job = job, .end = true};
@@ -28,6 +35,15 @@ void job_free(struct job *job)
 {
     if (job == NULL)
         return;
+    job_data_free(job);
     buffer_done(&job->end.frame);
     free(job);
+}
+
+void job_data_free(struct job *job)
+{
+    free(job->data);
+    job->data = NULL;
+    job->wire.data = (const uint8_t *)"";
+    job->wire.data_length = 0;
 }

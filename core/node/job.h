@@ -2,7 +2,8 @@
  *
  * Invariant: the loop's thread makes and frees it, and frees it only after `end` came back from the executors: every job that was
  * submitted comes back exactly once, also one that was dropped while it was queued.
- * Thread: the fields say whose they are. Memory: one allocation, the parameters behind the struct. Nothing blocks. */
+ * Thread: the fields say whose they are. Memory: the parameters are an allocation of their own, so that those of a
+ * dropped job go at once. Nothing blocks. */
 #pragma once
 
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include "core/base/buffer.h"
 #include "core/base/inbox.h"
 #include "core/base/macros.h"
+#include "core/io/timer.h"
 #include "core/node/service.h"
 #include "core/wire/job.h"
 
@@ -40,8 +42,9 @@ struct job_part {
 };
 
 struct job {
-    /* Constant after job_new. `wire.data` is the copy behind this struct. */
+    /* Constant after job_new, but for `wire.data` of a dropped job: see job_data_free. */
     struct wire_job wire;
+    uint8_t *data; /* what wire.data points to; NULL: no parameters */
     uint64_t request_id;
     uint64_t received_ns; /* CLOCK_MONOTONIC */
     const struct service *service;
@@ -67,8 +70,12 @@ struct job {
     struct job *previous; /* in the connection's list */
     struct job *next;
     enum job_stop stop;
+    struct timer wait_timer; /* while it waits, and its client does not for ever */
 };
 
-/* Copies the parameters. -ENOMEM. */
+/* Copies the parameters. wait_timer is left to the caller. -ENOMEM. */
 NODISCARD int job_new(const struct wire_job *wire, uint64_t request_id, uint64_t received_ns, struct job **ret_job);
 void job_free(struct job *job);
+
+/* A dropped job's parameters: nobody will read them. */
+void job_data_free(struct job *job);

@@ -20,6 +20,21 @@ static bool is_full(const struct node *node, const struct wire_job *wire)
            node->data_bytes + wire->data_length > NODE_DATA_BYTES_MAX;
 }
 
+/* Its client does not wait any longer, and would not be told in time by an executor that comes across it later. */
+static void on_wait_time(void *ctx, struct timer *timer)
+{
+    struct job *job = ctx;
+    struct connection *connection = job->connection;
+    struct node *node = connection->node;
+    (void)timer;
+    if (!job_drop(node, job, USHER_EWAIT))
+        return; /* it has just been started */
+    connection->active_ns = loop_now_ns(node->loop);
+    connection_watch(connection);
+    node_publish(node);
+    node_look_drained(node);
+}
+
 /* Appends it to the job queue (N1). -EAGAIN: full. */
 static int enqueue(struct connection *connection, const struct wire_job *wire, uint64_t request_id, uint32_t service)
 {
@@ -40,6 +55,7 @@ static int enqueue(struct connection *connection, const struct wire_job *wire, u
     job->service = &node->config.services.items[service];
     job->service_index = service;
     job->connection = connection;
+    timer_init(&job->wait_timer, on_wait_time, job);
     r = executors_submit(node->executors, job);
     if (r < 0) {
         dedupe_forget(&node->dedupe, key);
@@ -51,6 +67,8 @@ static int enqueue(struct connection *connection, const struct wire_job *wire, u
         connection->jobs->previous = job;
     connection->jobs = job;
     connection_look_busy(connection);
+    if (wire->wait_ms != 0)
+        timer_start(node->loop, &job->wait_timer, now_ns + wire->wait_ms * NS_PER_MS);
     node->job_count++;
     node->data_bytes += wire->data_length;
     estimate_job_accepted(&node->estimate, service);
@@ -130,6 +148,7 @@ static void unlink_from_connection(struct job *job)
         job->next->previous = job->previous;
     job->previous = job->next = NULL;
     job->connection = NULL;
+    timer_stop(&job->wait_timer);
     connection_look_busy(connection);
 }
 
@@ -185,6 +204,8 @@ bool job_drop(struct node *node, struct job *job, int error)
     struct connection *connection = job->connection;
     unlink_from_connection(job);
     settle(node, job, error, false);
+    node->data_bytes -= job->wire.data_length;
+    job_data_free(job);
     if (job->stop != JOB_STOP_CLIENT_GONE)
         connection_send_error(connection, job->request_id, failure_code(error), false, failure_text(job, error));
     return true;

@@ -204,6 +204,58 @@ Test(node_jobs, job_older_than_its_wait_is_not_run)
 }
 
 /* The jobs write down themselves when they run: answers of several connections may overtake each other. */
+static void wait_ends_behind_a_long_job(struct fixture *fixture)
+{
+    fixture->config.queue_max = 2;
+    fixture_start(fixture);
+    struct client *client = fixture_connect(fixture);
+    client_submit(client, &(struct job_request){.service = "sleep", .data = "10s", .job_id = 1});
+    fixture_until(fixture, one_job_runs, "a job runs");
+    client_submit(client, &(struct job_request){.service = "echo", .job_id = 2, .wait_ms = 5});
+    client_submit(client, &(struct job_request){.service = "echo", .job_id = 3, .wait_ms = 5});
+    expect_error(client_await(client, 2), WIRE_ERROR_WAIT_EXCEEDED, false);
+    expect_error(client_await(client, 3), WIRE_ERROR_WAIT_EXCEEDED, false);
+    cr_expect_eq(fixture_count(fixture, COUNTER_JOBS_WAIT), 2);
+    client_submit(client, &(struct job_request){.service = "echo", .job_id = 4});
+    fixture_until_queued(fixture, 1);
+    cr_expect_eq(fixture_count(fixture, COUNTER_JOBS_REFUSED_BUSY), 0, "they take no room any more");
+}
+
+Test(node_jobs, wait_ends_in_time_though_no_slot_becomes_free)
+{
+    on_each_loop(wait_ends_behind_a_long_job);
+}
+
+/* More than the queue has room for, while two jobs wait on in it. */
+static void many_waits_end(struct fixture *fixture)
+{
+    fixture->config.queue_max = 3;
+    fixture_start(fixture);
+    struct client *running = fixture_connect(fixture);
+    struct client *patient = fixture_connect(fixture);
+    struct client *hasty = fixture_connect(fixture);
+    client_submit(running, &(struct job_request){.service = "sleep", .data = "10s", .job_id = 1});
+    fixture_until(fixture, one_job_runs, "a job runs");
+    client_submit(patient, &(struct job_request){.service = "echo", .data = "first ", .job_id = 2});
+    client_submit(patient, &(struct job_request){.service = "echo", .data = "second", .job_id = 3, .wait_ms = 60000});
+    fixture_until_queued(fixture, 2);
+    for (uint64_t i = 0; i < 50; i++) {
+        hasty->reply_count = 0;
+        client_submit(hasty, &(struct job_request){.service = "echo", .data = "x", .job_id = 100 + i, .wait_ms = 1});
+        expect_error(client_await(hasty, 100 + i), WIRE_ERROR_WAIT_EXCEEDED, false);
+    }
+    client_leave(running);
+    cr_expect_eq(client_await(patient, 2)->type, FRAME_TYPE_RESULT);
+    cr_expect_eq(client_await(patient, 3)->type, FRAME_TYPE_RESULT);
+    expect_data(patient, "first second");
+    fixture_until(fixture, no_job_is_left, "all jobs have ended");
+}
+
+Test(node_jobs, jobs_whose_wait_ends_leave_the_queue_to_others)
+{
+    on_each_loop(many_waits_end);
+}
+
 static void in_order(struct fixture *fixture)
 {
     char path[] = "/tmp/usher-test-XXXXXX", command[64], written[16] = "";
