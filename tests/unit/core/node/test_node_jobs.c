@@ -414,11 +414,11 @@ static void service_time_from_start(struct fixture *fixture)
 {
     fixture_start(fixture);
     struct client *client = fixture_connect(fixture);
-    client_submit(client, &(struct job_request){.service = "sleep", .data = "60ms", .job_id = 1});
-    client_submit(client, &(struct job_request){.service = "sleep", .data = "5ms", .job_id = 2, .service_time_ms = 40});
+    client_submit(client, &(struct job_request){.service = "sleep", .data = "400ms", .job_id = 1});
+    client_submit(client, &(struct job_request){.service = "sleep", .data = "5ms", .job_id = 2, .service_time_ms = 200});
     const struct reply *reply = client_await(client, 2);
     cr_expect_eq(reply->type, FRAME_TYPE_RESULT, "it waited longer than its service time, and ran within it");
-    cr_expect_geq(reply->waited_us, 40000);
+    cr_expect_geq(reply->waited_us, 200000);
 }
 
 Test(node_jobs, service_time_counts_from_the_start)
