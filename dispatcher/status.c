@@ -135,15 +135,6 @@ static bool member_offers(const struct member *member, uint64_t wanted)
     return false;
 }
 
-static const char *member_state_name(const struct wire_node *node)
-{
-    if (node->flags & WIRE_NODE_ADMIN_DRAIN)
-        return "drained";
-    if (node->flags & WIRE_NODE_DRAINING)
-        return "leaving";
-    return node->flags & WIRE_NODE_LAST ? "last" : "ready";
-}
-
 static json_t *member_json(const struct dispatcher *dispatcher, const struct member *member)
 {
     const struct wire_node *node = &member->node;
@@ -153,7 +144,7 @@ static json_t *member_json(const struct dispatcher *dispatcher, const struct mem
     json_t *row = json_object();
     json_object_set_new(row, "address", json_string(address_format(&node->address, text)));
     json_object_set_new(row, "kind", json_string(node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
-    json_object_set_new(row, "state", json_string(member_state_name(node)));
+    json_object_set_new(row, "state", json_string(wire_node_state_name(node->flags)));
     json_object_set_new(row, "load_index", json_real((double)node->load_index));
     json_object_set_new(row, "expected_load", json_real((double)node_values_expected_load(values)));
     json_object_set_new(row, "slots", json_integer(node->slots));

@@ -8,15 +8,6 @@
 #include "core/wire/service.h"
 #include "rm/rm.h"
 
-static const char *node_word(const struct node *node)
-{
-    if (node_is_drained(node))
-        return "drained";
-    if (node->flags & WIRE_NODE_DRAINING)
-        return "leaving";
-    return node_state_name((enum node_state)node->state);
-}
-
 static json_t *service_name_json(const struct service *service)
 {
     char text[24];

@@ -42,23 +42,13 @@ static float weight_of(const struct node *node)
     return node->admin.flags & WIRE_ADMIN_WEIGHT ? node->admin.weight : 1;
 }
 
-static uint8_t flags_of(const struct node *node)
-{
-    uint8_t flags = node->flags;
-    if (node->state == NODE_LAST)
-        flags |= WIRE_NODE_LAST;
-    if (node_is_drained(node))
-        flags |= WIRE_NODE_ADMIN_DRAIN;
-    return flags;
-}
-
 static void entry_fill(const struct feed *feed, const struct node *node, uint64_t now_ns, struct wire_node *ret_entry)
 {
     uint64_t age_ms = node_age_ns(node, now_ns) / NS_PER_MS;
     struct wire_node *entry = ret_entry;
     entry->address = node->address;
     entry->kind = node->kind;
-    entry->flags = flags_of(node);
+    entry->flags = node_listed_flags(node);
     entry->slots = node->slots;
     entry->boot_id = node->boot.boot_id;
     entry->age_ms = age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;

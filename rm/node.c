@@ -14,6 +14,14 @@ const char *node_state_name(enum node_state state)
     return names[state];
 }
 
+const char *node_word(const struct node *node)
+{
+    bool kept_out = node_is_drained(node) || (node->flags & WIRE_NODE_DRAINING) != 0;
+    if (kept_out || node_is_listed(node))
+        return wire_node_state_name(node_listed_flags(node));
+    return node_state_name((enum node_state)node->state);
+}
+
 void node_list_init(struct node_list *list)
 {
     *list = (struct node_list){.head = NODE_NONE, .tail = NODE_NONE};

@@ -110,6 +110,17 @@ static inline bool node_is_drained(const struct node *node)
     return (node->admin.flags & WIRE_ADMIN_DRAIN) != 0;
 }
 
+/* What directories say of it: within WIRE_NODE_FLAGS_OF_RM. */
+static inline uint8_t node_listed_flags(const struct node *node)
+{
+    unsigned last = node->state == NODE_LAST ? WIRE_NODE_LAST : 0;
+    unsigned drained = node_is_drained(node) ? WIRE_NODE_ADMIN_DRAIN : 0;
+    return (uint8_t)(node->flags | last | drained);
+}
+
+/* In one word for operators: as dispatchers say it of what they list, "faulty" or "known" of the others. */
+const char *node_word(const struct node *node);
+
 /* How long ago it last heartbeat. */
 static inline uint64_t node_age_ns(const struct node *node, uint64_t now_ns)
 {

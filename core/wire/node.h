@@ -1,4 +1,5 @@
-/* node - what HEARTBEAT, REGISTER, DIRECTORY and DELTA say about a node in the same words. */
+/* node - what HEARTBEAT, REGISTER, DIRECTORY and DELTA say about a node in the same words.
+ * Thread: any. Nothing here blocks or allocates. */
 #pragma once
 
 #include <stdint.h>
@@ -18,3 +19,7 @@ enum wire_node_flag {
 };
 #define WIRE_NODE_FLAGS_OF_NODE (WIRE_NODE_NO_ECHO | WIRE_NODE_DRAINING | WIRE_NODE_NO_JOBS)
 #define WIRE_NODE_FLAGS_OF_RM (WIRE_NODE_FLAGS_OF_NODE | WIRE_NODE_LAST | WIRE_NODE_ADMIN_DRAIN)
+
+/* The state of a node in a directory in one word for operators, the same at rm and at dispatchers: "drained", "leaving", "last" or
+ * "ready". flags: within WIRE_NODE_FLAGS_OF_RM. */
+const char *wire_node_state_name(uint8_t flags);

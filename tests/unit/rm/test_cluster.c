@@ -176,6 +176,23 @@ Test(cluster, services_of_a_node_may_change)
     cr_assert_eq(fixture->cluster->services.item[1].member_count, 1);
 }
 
+Test(cluster, node_is_told_in_the_words_of_dispatchers)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    fixture_beat(fixture, 2, 1);
+    cr_expect_str_eq(node_word(&fixture->cluster->nodes[slot]), "ready");
+    fixture_pass(fixture, 60 * NS_PER_S);
+    cr_expect_str_eq(node_word(&fixture->cluster->nodes[slot]), "last");
+    for (uint32_t i = 0; i < 60 && fixture->cluster->nodes[slot].state == NODE_LAST; i++) {
+        fixture_beat(fixture, 2, 1);
+        fixture_pass(fixture, NS_PER_S);
+    }
+    cr_expect_str_eq(node_word(&fixture->cluster->nodes[slot]), "faulty");
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    cr_expect_str_eq(node_word(&fixture->cluster->nodes[slot]), "drained");
+}
+
 Test(cluster, drained_node_is_listed_but_not_examined)
 {
     uint32_t slot = fixture_beat(fixture, 1, 1);
