@@ -1,6 +1,7 @@
 #include "tools/usherctl/print.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,19 @@ static size_t text_width(const char *text)
     return width;
 }
 
+/* Four digits tell what people want to know; --json has all of them. Without an exponent as far as that is readable. */
+static int print_real(double value, struct buffer *text)
+{
+    return buffer_print(text, fabs(value) >= 1000 && fabs(value) < 1e9 ? "%.0f" : "%.4g", value);
+}
+
 /* A single value as a word or a few. What is deeper than a cell shows stays JSON. */
 static int print_value(const json_t *value, struct buffer *text)
 {
     switch (json_typeof(value)) {
     case JSON_STRING: return buffer_print(text, "%s", json_string_length(value) ? json_string_value(value) : "-");
     case JSON_INTEGER: return buffer_print(text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    case JSON_REAL: return buffer_print(text, "%.6g", json_real_value(value));
+    case JSON_REAL: return print_real(json_real_value(value), text);
     case JSON_TRUE: return buffer_print(text, "yes");
     case JSON_FALSE: return buffer_print(text, "no");
     case JSON_NULL: return buffer_print(text, "-");

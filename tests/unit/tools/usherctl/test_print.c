@@ -33,6 +33,12 @@ Test(print, members_are_aligned_lines)
                      "io       epoll\nhealthy  no\nload     0.25\nl        1,x\n");
 }
 
+Test(print, reals_have_the_digits_that_people_read)
+{
+    cr_expect_str_eq(printed("{\"a\":0.34999999403953552,\"b\":1234567.25,\"c\":12.0,\"d\":-0.000012345}"),
+                     "a  0.35\nb  1234567\nc  12\nd  -1.234e-05\n");
+}
+
 Test(print, list_of_objects_is_a_table_with_numbers_to_the_right)
 {
     cr_expect_str_eq(
