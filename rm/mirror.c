@@ -390,11 +390,6 @@ bool mirror_is_up(const struct mirror *mirror)
     return mirror->ready;
 }
 
-bool mirror_is_loaded(const struct mirror *mirror)
-{
-    return mirror->loaded;
-}
-
 const char *mirror_reason(const struct mirror *mirror)
 {
     if (mirror->ready)

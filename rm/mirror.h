@@ -39,7 +39,6 @@ void mirror_hurry(struct mirror *mirror);
 void mirror_finish(struct mirror *mirror, uint64_t limit_ns);
 
 bool mirror_is_up(const struct mirror *mirror);
-bool mirror_is_loaded(const struct mirror *mirror);
 
 /* Why it is not up, in one line. */
 const char *mirror_reason(const struct mirror *mirror);

@@ -32,20 +32,6 @@ void histogram_add(struct histogram *histogram, uint64_t value)
     histogram->total++;
 }
 
-void histogram_merge(struct histogram *histogram, const struct histogram *other)
-{
-    if (other->total == 0)
-        return;
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        histogram->bucket[i] += other->bucket[i];
-    if (histogram->total == 0 || other->min < histogram->min)
-        histogram->min = other->min;
-    if (other->max > histogram->max)
-        histogram->max = other->max;
-    histogram->total += other->total;
-    histogram->sum += other->sum;
-}
-
 uint64_t histogram_quantile(const struct histogram *histogram, double fraction)
 {
     double exact = fraction * (double)histogram->total;

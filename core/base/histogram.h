@@ -3,7 +3,7 @@
  * A value below 128 has a bucket of its own; above, each power of two is cut into 64 equal buckets, so a quantile is off by less
  * than 1 % (a bucket's middle stands for its values: at most 1/128).
  * Invariant: total is the sum of the buckets. Values above HISTOGRAM_VALUE_MAX count as that.
- * Thread: one owner; merge afterwards. Memory: 20 KiB in place, all zeroes is an empty one. Nothing blocks. */
+ * Thread: one owner. Memory: 20 KiB in place, all zeroes is an empty one. Nothing blocks. */
 #pragma once
 
 #include <stdint.h>
@@ -22,9 +22,6 @@ struct histogram {
 };
 
 void histogram_add(struct histogram *histogram, uint64_t value);
-
-/* Adds what `other` has seen. */
-void histogram_merge(struct histogram *histogram, const struct histogram *other);
 
 /* The smallest value that at least this fraction (0 … 1) of the values does not exceed; 0 when there are none. */
 uint64_t histogram_quantile(const struct histogram *histogram, double fraction);

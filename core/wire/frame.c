@@ -14,10 +14,9 @@
 #define OFFSET_REQUEST_ID 12
 
 struct frame_row {
-    const char *name; /* NULL: no such type */
     uint32_t bytes_max;
     uint16_t flags;
-    uint8_t transports;
+    uint8_t transports; /* 0: no such type */
     bool trailer;
 };
 
@@ -27,7 +26,7 @@ struct frame_row {
 
 static const struct frame_row frame_rows[FRAME_ROW_ERROR + 1] = {
 #define FRAME(symbol, number, name, transports, flags, bytes_max, trailer)                                                       \
-    [FRAME_ROW(number)] = {name, bytes_max, flags, transports, trailer},
+    [FRAME_ROW(number)] = {bytes_max, flags, transports, trailer},
 #include "core/wire/frame_types.def"
 #undef FRAME
 };
@@ -49,16 +48,10 @@ static inline const struct frame_row *frame_row_find(uint16_t type)
 {
     if (LIKELY((type & 0x7ff0) == 0 || type == FRAME_TYPE_ERROR)) {
         const struct frame_row *row = &frame_rows[FRAME_ROW(type)];
-        if (LIKELY(row->name != NULL))
+        if (LIKELY(row->transports != 0))
             return row;
     }
     return &unknown_row;
-}
-
-const char *frame_type_name(uint16_t type)
-{
-    const char *name = frame_row_find(type)->name;
-    return name ? name : "unknown";
 }
 
 static int frame_refuse(int error, enum refusal refusal, enum refusal *ret_refusal)

@@ -52,9 +52,6 @@ static inline bool frame_is_reply(uint16_t type)
     return (type & FRAME_REPLY_BIT) != 0;
 }
 
-/* "REQUEST_ADDRESS"; "unknown" for a type we don't know. */
-const char *frame_type_name(uint16_t type);
-
 /* Decodes the frame at the beginning of a datagram's remaining bytes; returns its length, to be added before the next one.
  * A type we don't know is decoded like any other: the caller's switch counts it as REFUSAL_UNKNOWN_TYPE and goes on.
  * USHER_EPROTOCOL, USHER_EVERSION, USHER_ETOOLARGE, USHER_ENOTACCEPTED (wrong transport): the reason is in *ret_refusal,

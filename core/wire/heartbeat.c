@@ -141,14 +141,6 @@ int wire_heartbeat_decode(const struct frame *frame, struct wire_heartbeat *ret_
     return 0;
 }
 
-float wire_metadata_find(const struct wire_metadata *metadata, uint32_t count, enum wire_metadata_key key, float missing)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (metadata[i].key == key)
-            return metadata[i].value;
-    return missing;
-}
-
 const char *wire_metadata_name(uint8_t key)
 {
     switch (key) {

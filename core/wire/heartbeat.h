@@ -95,9 +95,6 @@ NODISCARD int wire_heartbeat_encode(const struct wire_heartbeat *heartbeat, uint
                                     uint8_t *bytes, size_t capacity);
 NODISCARD int wire_heartbeat_decode(const struct frame *frame, struct wire_heartbeat *ret_heartbeat, enum refusal *ret_refusal);
 
-/* The value of a key, or `missing`. */
-float wire_metadata_find(const struct wire_metadata *metadata, uint32_t count, enum wire_metadata_key key, float missing);
-
 /* "cpu_use"; NULL for a key we don't know. */
 const char *wire_metadata_name(uint8_t key);
 

@@ -3,14 +3,13 @@
 #include "core/base/check.h"
 
 struct refusal_row {
-    const char *name;
     const char *text;
     enum counter counter;
 };
 
 static const struct refusal_row refusal_rows[REFUSALS] = {
-    [REFUSAL_NONE] = {"none", "nothing is wrong", COUNTERS},
-#define REFUSAL(symbol, name, text) [REFUSAL_##symbol] = {name, text, COUNTER_MALFORMED_##symbol},
+    [REFUSAL_NONE] = {"nothing is wrong", COUNTERS},
+#define REFUSAL(symbol, name, text) [REFUSAL_##symbol] = {text, COUNTER_MALFORMED_##symbol},
 #include "core/base/refusals.def"
 #undef REFUSAL
 };
@@ -19,11 +18,6 @@ static const struct refusal_row *refusal_row(enum refusal refusal)
 {
     CHECK(refusal >= REFUSAL_NONE && refusal < REFUSALS);
     return &refusal_rows[refusal];
-}
-
-const char *refusal_name(enum refusal refusal)
-{
-    return refusal_row(refusal)->name;
 }
 
 const char *refusal_text(enum refusal refusal)

@@ -12,9 +12,6 @@ enum refusal {
     REFUSALS,
 };
 
-/* "short_header"; "none" for REFUSAL_NONE. Never NULL. */
-const char *refusal_name(enum refusal refusal);
-
 /* One sentence for people, without a full stop. Never NULL. */
 const char *refusal_text(enum refusal refusal);
 

@@ -41,5 +41,10 @@ NODISCARD int wire_any_decode(const struct frame *frame, struct wire_any *ret_an
 /* What the message's encoder returns when it is given what was decoded, with the data behind the head. */
 NODISCARD int wire_any_encode(const struct wire_any *any, uint8_t *bytes, size_t capacity);
 
+/* As the protocol's document calls them: "REQUEST_ADDRESS", "unknown" for a type we don't know; "short_header", "none" for
+ * REFUSAL_NONE. */
+const char *wire_any_type_name(uint16_t type);
+const char *wire_any_refusal_name(enum refusal refusal);
+
 /* One key=value line for each field. -ENOMEM. */
 NODISCARD int wire_any_print(const struct wire_any *any, struct buffer *text);

@@ -358,10 +358,33 @@ static void idle_token_print(struct printer *printer, const struct wire_idle_tok
     trailer_print(printer, &token->trailer);
 }
 
+const char *wire_any_type_name(uint16_t type)
+{
+    switch (type) {
+#define FRAME(symbol, number, name, transports, flags, bytes_max, trailer)                                                       \
+    case FRAME_TYPE_##symbol:                                                                                                    \
+        return name;
+#include "core/wire/frame_types.def"
+#undef FRAME
+    default: return "unknown";
+    }
+}
+
+const char *wire_any_refusal_name(enum refusal refusal)
+{
+    static const char *const names[REFUSALS] = {
+        [REFUSAL_NONE] = "none",
+#define REFUSAL(symbol, name, text) [REFUSAL_##symbol] = name,
+#include "core/base/refusals.def"
+#undef REFUSAL
+    };
+    return names[refusal];
+}
+
 int wire_any_print(const struct wire_any *any, struct buffer *text)
 {
     struct printer printer = {.text = text};
-    line_print(&printer, "type", frame_type_name(any->frame.type));
+    line_print(&printer, "type", wire_any_type_name(any->frame.type));
     flags_print(&printer, any->frame.flags);
     number_print(&printer, "minor", any->frame.minor);
     id_print(&printer, "request_id", any->frame.request_id);

@@ -45,17 +45,3 @@ Test(histogram, any_value_is_off_by_less_than_one_percent)
         cr_assert(error <= 0.01 * (double)value && error >= -0.01 * (double)value, "%llu", (unsigned long long)value);
     }
 }
-
-Test(histogram, merged_equals_added_to_one)
-{
-    static struct histogram both, first, second;
-    for (uint64_t value = 0; value < 5000; value++) {
-        histogram_add(&both, value * value);
-        histogram_add(value % 3 ? &first : &second, value * value);
-    }
-    histogram_merge(&first, &second);
-    cr_assert_eq(first.total, both.total);
-    cr_assert_eq(first.min, both.min);
-    cr_assert_eq(first.max, both.max);
-    cr_assert_eq(histogram_quantile(&first, 0.9), histogram_quantile(&both, 0.9));
-}

@@ -58,8 +58,11 @@ Test(node_life, node_registers_and_beats)
 
 static bool load_has_arrived(const struct fixture *fixture)
 {
-    return wire_metadata_find(fixture->last_heartbeat.metadata, fixture->last_heartbeat.metadata_count,
-                              WIRE_METADATA_QUEUE_LENGTH, 0) > 2.99f;
+    const struct wire_heartbeat *heartbeat = &fixture->last_heartbeat;
+    for (uint32_t i = 0; i < heartbeat->metadata_count; i++)
+        if (heartbeat->metadata[i].key == WIRE_METADATA_QUEUE_LENGTH)
+            return heartbeat->metadata[i].value > 2.99f;
+    return false;
 }
 
 static void tells_load(struct fixture *fixture)

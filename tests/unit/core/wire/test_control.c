@@ -114,14 +114,8 @@ Test(heartbeat, fullest_one_fits_a_datagram)
     cr_assert_eq(wire_heartbeat_decode(&frame, &heartbeat, &refusal), 0);
     cr_expect_eq(heartbeat.services[NODE_SERVICES_MAX - 1].rate, 1.5f);
     cr_expect_eq(heartbeat.echoes[ECHOES_MAX - 1].jobs, 77);
-    cr_expect_eq(wire_metadata_find(heartbeat.metadata, METADATA_MAX, WIRE_METADATA_QUEUE_LENGTH, -1), 9);
+    cr_expect_eq(heartbeat.metadata[METADATA_MAX - 1].value, 9);
     cr_expect_eq(heartbeat.trailer.sequence, 2);
-}
-
-Test(metadata, missing_key_gives_the_default)
-{
-    static const struct wire_metadata metadata[] = {{.key = WIRE_METADATA_CPU_USE, .value = 1}};
-    cr_expect_eq(wire_metadata_find(metadata, 1, WIRE_METADATA_DISK_USE, -1), -1);
 }
 
 Test(metadata, unknown_key_has_no_name)

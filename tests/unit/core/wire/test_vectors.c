@@ -75,7 +75,7 @@ Test(vectors, invalid_ones_are_refused_for_their_reason)
         int error = copy_decode(vector->bytes, vector->length, vector->datagram, &refusal);
         cr_expect_lt(error, 0, "%s", vector->name);
         cr_expect_neq(error, -EAGAIN, "%s", vector->name);
-        cr_expect_str_eq(refusal_name(refusal), vector->refusal, "%s", vector->name);
+        cr_expect_str_eq(wire_any_refusal_name(refusal), vector->refusal, "%s", vector->name);
     }
     vectors_free(&all);
 }
@@ -86,8 +86,8 @@ Test(vectors, every_refusal_has_a_vector)
     for (int refusal = REFUSAL_NONE + 1; refusal < REFUSALS; refusal++) {
         bool found = false;
         for (size_t i = 0; i < all.count; i++)
-            found = found || strcmp(all.vectors[i].refusal, refusal_name((enum refusal)refusal)) == 0;
-        cr_expect(found, "no vector is refused for %s", refusal_name((enum refusal)refusal));
+            found = found || strcmp(all.vectors[i].refusal, wire_any_refusal_name((enum refusal)refusal)) == 0;
+        cr_expect(found, "no vector is refused for %s", wire_any_refusal_name((enum refusal)refusal));
     }
     vectors_free(&all);
 }
@@ -104,7 +104,7 @@ Test(vectors, every_type_has_a_vector)
         bool found = false;
         for (size_t i = 0; i < all.count; i++)
             found = found || (all.vectors[i].refusal[0] == '\0' && first_frame(&all.vectors[i]).type == types[t]);
-        cr_expect(found, "no vector is a %s", frame_type_name(types[t]));
+        cr_expect(found, "no vector is a %s", wire_any_type_name(types[t]));
     }
     vectors_free(&all);
 }
@@ -214,7 +214,7 @@ Test(vectors, decode_to_their_fields)
         if (vector->refusal[0] != '\0')
             continue;
         int error = all_decode(vector->bytes, vector->length, vector->datagram, &text, &refusal);
-        cr_expect_eq(error, 0, "%s: %s", vector->name, refusal_name(refusal));
+        cr_expect_eq(error, 0, "%s: %s", vector->name, wire_any_refusal_name(refusal));
         cr_assert_eq(buffer_append(&text, "", 1), 0);
         cr_expect_str_eq((const char *)text.bytes, vector->fields, "%s", vector->name);
         buffer_done(&text);
