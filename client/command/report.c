@@ -30,8 +30,10 @@ static void report_add_node(struct report *report, const char *address)
     uint32_t i = 0;
     while (i < report->node_count && strcmp(report->nodes[i].address, address) != 0)
         i++;
-    if (i == REPORT_NODES_MAX)
+    if (i == REPORT_NODES_MAX) {
+        report->nodes_omitted++;
         return;
+    }
     if (i == report->node_count)
         snprintf(report->nodes[report->node_count++].address, USHER_ADDRESS_BYTES, "%s", address);
     report->nodes[i].jobs++;
@@ -42,8 +44,10 @@ static void report_add_region(struct report *report, uint16_t region)
     uint32_t i = 0;
     while (i < report->region_count && report->regions[i].region != region)
         i++;
-    if (i == USHER_STATS_REGIONS_MAX)
+    if (i == USHER_STATS_REGIONS_MAX) {
+        report->regions_omitted++;
         return;
+    }
     if (i == report->region_count)
         report->regions[report->region_count++].region = region;
     report->regions[i].jobs++;
@@ -116,11 +120,13 @@ static void report_print_places(const struct report *report, FILE *stream)
     fprintf(stream, "  regions:");
     for (uint32_t i = 0; i < report->region_count; i++)
         fprintf(stream, "%s %u: %" PRIu64 " jobs", i ? "," : "", report->regions[i].region, report->regions[i].jobs);
+    if (report->regions_omitted > 0)
+        fprintf(stream, ", others: %" PRIu64 " jobs", report->regions_omitted);
     fprintf(stream, "\n  nodes:");
     for (uint32_t i = 0; i < report->node_count && i < REPORT_NODES_PRINTED; i++)
         fprintf(stream, "%s %s: %" PRIu64, i ? "," : "", report->nodes[i].address, report->nodes[i].jobs);
     if (report->node_count > REPORT_NODES_PRINTED)
-        fprintf(stream, ", and %u more", report->node_count - REPORT_NODES_PRINTED);
+        fprintf(stream, ", and %u%s more", report->node_count - REPORT_NODES_PRINTED, report->nodes_omitted > 0 ? " or" : "");
     fprintf(stream, "\n");
 }
 
@@ -172,13 +178,15 @@ json_t *report_to_json(const struct report *report, const struct usher_stats *st
     }
     for (uint32_t i = 0; i < report->node_count; i++)
         json_object_set_new(nodes, report->nodes[i].address, json_integer((json_int_t)report->nodes[i].jobs));
-    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:f}", "ok", (json_int_t)report->ok,
-                     "failed", (json_int_t)report->failed, "failed_by_reason", report_failures_to_json(report), "started_unknown",
-                     (json_int_t)report->started_unknown, "retries", (json_int_t)report->retries, "ask_retries",
-                     (json_int_t)stats->ask_retries, "dispatcher_faults", (json_int_t)stats->dispatcher_faults, "node_faults",
-                     (json_int_t)stats->node_faults, "region_downs", (json_int_t)stats->region_downs, "region_returns",
-                     (json_int_t)stats->region_returns, "regions", regions, "nodes", nodes, "latency_us",
-                     report_latency_to_json(&report->latency_us), "elapsed_s", elapsed_s);
+    return json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:I, s:o, s:f}", "ok",
+                     (json_int_t)report->ok, "failed", (json_int_t)report->failed, "failed_by_reason",
+                     report_failures_to_json(report), "started_unknown", (json_int_t)report->started_unknown, "retries",
+                     (json_int_t)report->retries, "ask_retries", (json_int_t)stats->ask_retries, "dispatcher_faults",
+                     (json_int_t)stats->dispatcher_faults, "node_faults", (json_int_t)stats->node_faults, "region_downs",
+                     (json_int_t)stats->region_downs, "region_returns", (json_int_t)stats->region_returns, "regions", regions,
+                     "regions_omitted", (json_int_t)report->regions_omitted, "nodes", nodes, "nodes_omitted",
+                     (json_int_t)report->nodes_omitted, "latency_us", report_latency_to_json(&report->latency_us), "elapsed_s",
+                     elapsed_s);
 }
 
 /* RFC 4648. The text is freed by the caller; NULL: no memory. */

@@ -38,10 +38,12 @@ struct report {
     uint64_t retries; /* nodes tried beyond the first of each job */
     struct report_failure failures[REPORT_FAILURES_MAX]; /* by error and started */
     uint32_t failure_count;
-    struct report_node nodes[REPORT_NODES_MAX]; /* others are counted in the regions only */
+    struct report_node nodes[REPORT_NODES_MAX]; /* the first ones */
     uint32_t node_count;
+    uint64_t nodes_omitted; /* jobs that ended with a result on others */
     struct report_region regions[USHER_STATS_REGIONS_MAX];
     uint32_t region_count;
+    uint64_t regions_omitted; /* likewise */
     struct histogram latency_us; /* of the jobs that ended with a result */
 };
 

@@ -75,6 +75,23 @@ Test(report, summary_has_regions_and_nodes_of_results)
     json_decref(summary);
 }
 
+Test(report, results_of_more_nodes_and_regions_than_it_names_are_counted)
+{
+    struct usher_stats stats = {0};
+    for (uint32_t i = 0; i < REPORT_NODES_MAX + 3; i++) {
+        struct usher_result result = {.region = (uint16_t)(1 + i % (USHER_STATS_REGIONS_MAX + 1)), .attempts = 1};
+        snprintf(result.node, sizeof(result.node), "10.0.%u.%u:1", i / 256, i % 256);
+        report_add(report, &result);
+        report_add(report, &result);
+    }
+    json_t *summary = report_to_json(report, &stats, 1.5);
+    cr_assert_eq(json_object_size(json_object_get(summary, "nodes")), REPORT_NODES_MAX);
+    cr_assert_eq(json_integer_value(json_object_get(summary, "nodes_omitted")), 2 * 3);
+    cr_assert_eq(json_object_size(json_object_get(summary, "regions")), USHER_STATS_REGIONS_MAX);
+    cr_assert_eq(json_integer_value(json_object_get(summary, "regions_omitted")), 2 * 15, "1,027 nodes in 65 regions by turns");
+    json_decref(summary);
+}
+
 /* The "result" of a job whose result these bytes are; freed by the caller. */
 static json_t *job_with(const char *bytes, size_t length)
 {
