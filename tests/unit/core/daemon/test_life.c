@@ -149,6 +149,7 @@ Test(life, dead_socket_is_replaced_and_state_kept)
     sample_start(&second, sample.folder, (const char *const[]){"--listen", "127.0.0.9:7002", NULL});
     cr_expect(sample_wait_for(&second, " : ready\n"), "%s", second.log);
     kill(second.pid, SIGTERM);
+    cr_assert(sample_wait_for(&second, "hook drain 0\n"), "two signals at once count as one");
     kill(second.pid, SIGTERM);
     cr_expect_eq(sample_end(&second), EXIT_CODE_OK);
 }
