@@ -98,6 +98,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     error = loop_new(&loop, &dispatcher->node_loop);
     if (error < 0)
         return error;
+    daemon_look_at_loop(dispatcher->daemon, dispatcher->node_loop);
     config.loop = dispatcher->node_loop;
     config.events.on_drained = on_node_drained;
     config.events.ctx = dispatcher;
@@ -137,6 +138,7 @@ static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_erro
         error = core_new(&config, &dispatcher->cores[config.index]);
         if (error < 0)
             return daemon_fail_listen(ret_error, "listen", &config.address, error);
+        daemon_look_at_loop(dispatcher->daemon, core_loop(dispatcher->cores[config.index]));
         config.address = *core_address(dispatcher->cores[config.index]); /* the same port for all */
         dispatcher->core_count++;
     }

@@ -33,7 +33,7 @@ static int run_status(void *state, struct admin_call *call)
                                 daemon->draining ? "draining" : "running", "healthy", healthy, "reason", reason, "listen",
                                 address_to_json(&daemon->listen), "advertise", address_to_json(&advertised), "admin",
                                 daemon->admin_path, "state_dir", daemon->state_dir, "io", loop_kind_name(daemon->loop),
-                                "io_reason", loop_fallback_reason(daemon->loop));
+                                "io_reason", daemon->io_shortage[0] ? daemon->io_shortage : loop_fallback_reason(daemon->loop));
     if (!members || json_object_update(call->answer, members) < 0) {
         json_decref(members);
         return fail_memory(call);

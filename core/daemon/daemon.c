@@ -78,7 +78,16 @@ static int open_loop(struct daemon *daemon, struct conf_error *ret_error)
     }
     if (loop_fallback_reason(daemon->loop)[0])
         LOG(MESSAGE_IO_FALLBACK, LOG_TEXT("reason", loop_fallback_reason(daemon->loop)));
+    daemon_look_at_loop(daemon, daemon->loop);
     return 0;
+}
+
+void daemon_look_at_loop(struct daemon *daemon, const struct loop *loop)
+{
+    if (daemon->io_shortage[0] || !loop_shortage(loop)[0])
+        return;
+    snprintf(daemon->io_shortage, sizeof(daemon->io_shortage), "%s", loop_shortage(loop));
+    LOG(MESSAGE_IO_SHORTAGE, LOG_TEXT("reason", daemon->io_shortage));
 }
 
 static int open_admin(struct daemon *daemon, struct conf_error *ret_error)
@@ -220,11 +229,6 @@ const char *daemon_state_dir(const struct daemon *daemon)
 uint64_t daemon_boot_id(const struct daemon *daemon)
 {
     return daemon->boot_id;
-}
-
-bool daemon_is_draining(const struct daemon *daemon)
-{
-    return daemon->draining;
 }
 
 void daemon_set_listen_address(struct daemon *daemon, const struct address *address)

@@ -101,9 +101,11 @@ int daemon_main(const struct daemon_program *program, int argc, char **argv);
 /* For hooks. */
 struct loop *daemon_loop(const struct daemon *daemon);
 enum loop_kind daemon_loop_kind(const struct daemon *daemon); /* what the program's other loops shall ask for */
+
+/* A loop of the program's own has been made: where it works with less than it asked for, the log says so (once) and `status` too. */
+void daemon_look_at_loop(struct daemon *daemon, const struct loop *loop);
 const char *daemon_state_dir(const struct daemon *daemon); /* this daemon's own folder, mode 0700 */
 uint64_t daemon_boot_id(const struct daemon *daemon); /* random, not 0, new at each start */
-bool daemon_is_draining(const struct daemon *daemon);
 
 /* The program's services are bound: what the log and `status` show. Needed when --listen has port 0. */
 void daemon_set_listen_address(struct daemon *daemon, const struct address *address);

@@ -34,6 +34,7 @@ struct daemon {
     uint64_t start_ns;
     uint64_t start_wall_ms;
     struct address listen;
+    char io_shortage[LOOP_REASON_BYTES]; /* of the first loop that had one; "" */
     char state_dir[PATH_MAX];
     char admin_path[SOCKET_PATH_BYTES];
 };

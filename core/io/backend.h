@@ -158,6 +158,7 @@ struct loop {
     struct list_link stream_dirty;
     bool freeing;
     char reason[LOOP_REASON_BYTES];
+    char shortage[LOOP_REASON_BYTES];
     struct loop_stats stats;
     struct inbox inbox; /* on a cache line of its own */
     _Atomic uint32_t sleeping;

@@ -262,6 +262,11 @@ const char *loop_fallback_reason(const struct loop *loop)
     return loop->reason;
 }
 
+const char *loop_shortage(const struct loop *loop)
+{
+    return loop->shortage;
+}
+
 uint64_t loop_now_ns(const struct loop *loop)
 {
     return loop->now_ns;

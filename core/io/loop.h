@@ -71,6 +71,9 @@ const char *loop_kind_name(const struct loop *loop);
 /* Why LOOP_AUTO did not take io_uring, in one line with the remedy; "" when it did or was not asked. */
 const char *loop_fallback_reason(const struct loop *loop);
 
+/* Why the loop works with less than it was to have (io_uring's rings), in one line with the remedy; "" when it has all. */
+const char *loop_shortage(const struct loop *loop);
+
 /* CLOCK_MONOTONIC (or the simulation's), read once a batch after the wait. */
 uint64_t loop_now_ns(const struct loop *loop);
 

@@ -57,6 +57,9 @@ static inline uint64_t uring_user_data(const struct handle *handle, uint32_t ope
 
 /* setup */
 NODISCARD int uring_open(struct loop *loop);
+
+/* Says in loop_shortage that the ring got fewer entries than were asked for. */
+void uring_tell_shortage(struct loop *loop, uint32_t asked, uint32_t got);
 void uring_close(struct loop *loop);
 
 /* -ENOMEM, -EMFILE: no group left. */

@@ -50,6 +50,7 @@ static const char *uring_forbidden_text(int error)
 static int uring_forbidden(struct loop *loop, int error)
 {
     const char *text = uring_forbidden_text(error);
+    loop->shortage[0] = '\0';
     if (text != NULL)
         (void)snprintf(loop->reason, sizeof(loop->reason), "%s", text);
     else
@@ -57,11 +58,21 @@ static int uring_forbidden(struct loop *loop, int error)
     return error == -EMFILE || error == -ENFILE ? error : USHER_EURINGFORBIDDEN;
 }
 
+void uring_tell_shortage(struct loop *loop, uint32_t asked, uint32_t got)
+{
+    (void)snprintf(
+        loop->shortage, sizeof(loop->shortage),
+        "too little locked memory: io_uring's rings have %u entries instead of %u; raise the memlock limit (ulimit -l, "
+        "LimitMEMLOCK= in a systemd unit)",
+        got, asked);
+}
+
 /* SINGLE_ISSUER came with 6.0, as did multishot receives, so a kernel that refuses it is too old as a whole. What came later is
  * dropped when refused. (NO_SQARRAY, 6.6, is tried and dropped inside liburing.) R_DISABLED: the ring is enabled on the thread
  * that first uses it, which may be another than the one that makes it. No SQPOLL: it keeps the credentials it was made with. */
-static int uring_make(struct uring_state *state, const struct loop_config *config)
+static int uring_make(struct uring_state *state, struct loop *loop)
 {
+    const struct loop_config *config = &loop->config;
     uint32_t entries = config->submission_entries;
     uint32_t completions = config->completion_entries > 2 * entries ? config->completion_entries : 2 * entries;
     unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -80,6 +91,8 @@ static int uring_make(struct uring_state *state, const struct loop_config *confi
             return error;
         }
     }
+    if (entries < config->submission_entries)
+        uring_tell_shortage(loop, config->submission_entries, entries);
     state->defers = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
     state->send_address = state->defers; /* both 6.1 */
     return 0;
@@ -123,7 +136,7 @@ int uring_open(struct loop *loop)
     list_init(&state->deferred);
     list_init(&state->udp_held);
     state->reserve_fd = -1;
-    int error = uring_make(state, &loop->config);
+    int error = uring_make(state, loop);
     if (error < 0) {
         free(state);
         return uring_forbidden(loop, error);

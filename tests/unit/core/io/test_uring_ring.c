@@ -1,6 +1,7 @@
 /* What only shows on the ring itself. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "core/io/uring.h"
 #include "tests/unit/core/io/fixture.h"
@@ -52,5 +53,18 @@ Test(uring_ring, idle_loop_sleeps)
     uint64_t batches = loop_stats(loop)->batches;
     fixture_run_for(loop, 30);
     cr_expect_leq(loop_stats(loop)->batches - batches, 2);
+    loop_free(loop);
+}
+
+/* Rings are halved until they fit into the locked memory: a kernel that counts it is rare today, so only the words are tested. */
+Test(uring_ring, smaller_rings_are_told_with_the_remedy)
+{
+    if (!fixture_uring_is_allowed())
+        return;
+    struct loop *loop = fixture_loop(LOOP_URING);
+    cr_expect_str_empty(loop_shortage(loop));
+    uring_tell_shortage(loop, 1024, 256);
+    cr_expect_not_null(strstr(loop_shortage(loop), "256 entries instead of 1024; raise the memlock limit"));
+    cr_expect_str_empty(loop_fallback_reason(loop), "it is io_uring all the same");
     loop_free(loop);
 }
