@@ -14,8 +14,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 import independent as wire  # noqa: E402
-from cluster import (BIN, PATIENCE_S, SANITIZED, Cluster, Failure, address_new, check, http_get, main, metrics, redis_cli, usher,  # noqa: E402
-                     wait_until)
+from cluster import (BIN, PATIENCE_S, SANITIZED, Cluster, Failure, address_new, check, http_get, main, metrics, redis_cli, run,  # noqa: E402
+                     usher, wait_until)
 
 VALID_S = 1.0
 BEAT = ["--heartbeat", "250ms", "--load-window", "250ms", "--slots", "4"]
@@ -40,9 +40,14 @@ def one_region():
 
 
 def settle(cluster):
-    """Everything runs, and both dispatchers have all nodes from a living rm."""
+    """Everything runs, and both dispatchers have all nodes from a living rm, and no others."""
+    for name in "left", "right":
+        if name in cluster.processes:
+            cluster.processes.pop(name).kill()
     for process in cluster.processes.values():
         process.signal(signal.SIGCONT) if process.running() else process.start()
+    for name in "rm", "d0", "d1", "w0", "w1", "w2", "w3":
+        wait_until(f"{name} answers", lambda: run("usherctl", "-s", cluster.socket(name), "status")[0] == 0)
     for node, row in cluster.nodes("rm").items():
         if row["state"] == "drained":
             cluster.ctl("rm", "ready", node)
@@ -120,10 +125,10 @@ def a_hanging_worker_is_back_with_its_first_heartbeat(cluster):
 
 
 def jobs_survive_a_killed_worker(cluster):
-    run = run_start(cluster, "--service", "sleep", "--data", "50ms", "--repeat", 150, "--parallel", 10, "--idempotent")
+    jobs = run_start(cluster, "--service", "sleep", "--data", "50ms", "--repeat", 150, "--parallel", 10, "--idempotent")
     time.sleep(0.3)
     cluster.processes["w0"].kill()
-    result = run_end(run)
+    result = run_end(jobs)
     check(result["summary"]["ok"] == 150, f"idempotent jobs failed: {result['summary']}")
 
 
@@ -278,48 +283,40 @@ def two_workers(cluster, *options):
     return cluster.processes["left"], cluster.processes["right"]
 
 
-def workers_remove(cluster):
-    for name in "left", "right":
-        cluster.processes.pop(name).kill()
-    wait_until("they have gone", lambda: all(cluster.ctl(d, "status")["directory"]["nodes"] == 6 for d in ("d0", "d1")))
-
-
 def a_leaving_worker_finishes_what_runs_and_returns_the_rest(cluster):
     left, _ = two_workers(cluster, "--drain-accept", "1s")
-    run = run_start(cluster, "--service", "work", "--repeat", 10, "--parallel", 10)
+    jobs = run_start(cluster, "--service", "work", "--repeat", 10, "--parallel", 10)
     wait_until("jobs wait at the worker", lambda: cluster.ctl("left", "status")["node"]["jobs_queued"] >= 2)
     code = left.terminate(60)
-    result = run_end(run)
+    result = run_end(jobs)
     check(code == 0, f"the worker ended with {code}: {left.log()}")
     check(result["summary"]["ok"] == 10 and result["summary"]["retries"] >= 1, f"{result['summary']}")
     check("shutting-down" not in result["summary"]["failed_by_reason"], f"{result['summary']}")
-    workers_remove(cluster)
 
 
 def a_second_sigterm_hastens(cluster):
-    left, right = two_workers(cluster)
-    run = run_start(cluster, "--service", "work", "--repeat", 2, "--parallel", 2)
+    left, _ = two_workers(cluster)
+    jobs = run_start(cluster, "--service", "work", "--repeat", 2, "--parallel", 2)
     with wire.Stream(left.arguments[2]) as stream:
         stream.send(wire.job("sleep", b"60s", service_time_ms=60_000, wait_ms=60_000))
         wait_until("the job is there", lambda: sum(cluster.ctl("left", "status")["node"][f"jobs_{k}"] for k in ("running", "queued")) >= 1)
         begin = time.monotonic()
         left.signal(signal.SIGTERM)
-        wait_until("it says that it leaves", lambda: "draining" in left.log())
+        wait_until("it says that it leaves", lambda: cluster.ctl("left", "status")["state"] == "draining")
         check(left.terminate(60) == 0, f"exit code: {left.log()}")
         took = time.monotonic() - begin
         got = stream.receive()
         check(got.kind == wire.ERROR and got.code in ("CANCELLED", "SHUTTING_DOWN"), f"the job's client hears: {got}")
     bounded(took, 1.5, "leaving after a second SIGTERM")
-    run_end(run)
-    workers_remove(cluster)
+    run_end(jobs)
 
 
 def a_leaving_dispatcher_loses_no_job(cluster):
     dispatcher = cluster.processes["d1"]
-    run = run_start(cluster, "--service", "sleep", "--data", "20ms", "--repeat", 600, "--parallel", 8)
+    jobs = run_start(cluster, "--service", "sleep", "--data", "20ms", "--repeat", 600, "--parallel", 8)
     time.sleep(0.3)
     code = dispatcher.terminate(60)
-    summary = run_end(run)["summary"]
+    summary = run_end(jobs)["summary"]
     check(code == 0, f"the dispatcher ended with {code}: {dispatcher.log()}")
     check(summary["ok"] == 600, f"jobs were lost: {summary}")
 
@@ -347,7 +344,6 @@ def full_queues_are_tried_again_elsewhere(cluster):
     check(summary["ok"] == 10 and summary["retries"] > 0 and busy > 0, f"{busy} times busy: {summary}")
     check(usher("run", *cluster.ask, "--service", "work", "--service-time", "30s", "--wait", "300ms", "--repeat", 10, "--parallel", 10,
                 expect=1)["summary"]["failed_by_reason"].keys() <= {"busy", "wait-exceeded"}, "what becomes of jobs that find no room")
-    workers_remove(cluster)
 
 
 def jobs_of(cluster):
