@@ -34,7 +34,7 @@ NODISCARD int job_queue_try_pop(struct job_queue *queue, void **ret_job);
  * -ECANCELED: closed and empty. */
 NODISCARD int job_queue_pop(struct job_queue *queue, uint64_t timeout_ns, void **ret_job);
 
-/* Jobs waiting, for load sampling (N5): true of about now. */
+/* Jobs in the queue: true of about now. */
 size_t job_queue_length(const struct job_queue *queue);
 
 /* From now on pushes are refused, and pops return -ECANCELED when nothing is left; wakes all that sleep. A push that runs at the

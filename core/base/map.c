@@ -134,10 +134,3 @@ bool map_remove(struct map *map, const void *key)
     map->count--;
     return true;
 }
-
-void map_clear(struct map *map)
-{
-    if (map->cells)
-        memset(map->cells, 0, cell_bytes(map) * map->capacity);
-    map->count = 0;
-}

@@ -32,5 +32,3 @@ NODISCARD int map_put(struct map *map, const void *key, uint32_t value);
 
 /* True when the key was there. */
 bool map_remove(struct map *map, const void *key);
-
-void map_clear(struct map *map);

@@ -60,7 +60,7 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
         .jobs_running = executors_running(node->executors),
         .admin = node->heartbeats.admin,
         .service_count = (uint8_t)services->count,
-        .echo_count = (uint8_t)node->echoes.count,
+        .echo_count = (uint8_t)node->dispatcher_counts.count,
         .trailer = {.boot_id = node->config.boot_id, .sequence = sequence},
     };
     for (uint32_t i = 0; i < services->count; i++)
@@ -69,7 +69,7 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
             .work_s = estimate_work_s(&node->estimate, i),
             .rate = (float)node->config.slots, /* seconds of work done in a second with all slots busy */
         };
-    memcpy(heartbeat.echoes, node->echoes.echoes, node->echoes.count * sizeof(heartbeat.echoes[0]));
+    memcpy(heartbeat.echoes, node->dispatcher_counts.echoes, node->dispatcher_counts.count * sizeof(heartbeat.echoes[0]));
     add_metadata(&heartbeat, WIRE_METADATA_CPU_USE, load->mean[LOAD_CPU]);
     add_metadata(&heartbeat, WIRE_METADATA_MEMORY_USE, load->mean[LOAD_MEMORY]);
     add_metadata(&heartbeat, WIRE_METADATA_DISK_USE, load->mean[LOAD_DISK]);

@@ -1,6 +1,7 @@
 #include "core/node/executors.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -57,7 +58,6 @@ static void job_take(struct executor *executor, struct job *job)
     job->executor = executor;
     /* Release: a loop that finds the job running sees its executor. Acquire: pairs with nothing, the queue has ordered the rest. */
     if (!atomic_compare_exchange_strong_explicit(&job->state, &queued, JOB_RUNNING, memory_order_acq_rel, memory_order_acquire)) {
-        atomic_fetch_sub_explicit(&executors->dropped, 1, memory_order_relaxed);
         executor_hand_over(executor, &job->end);
         return;
     }
@@ -138,7 +138,6 @@ int executors_new(const struct executors_config *config, struct executors **ret_
     inbox_init(&executors->done);
     atomic_init(&executors->queued, 0);
     atomic_init(&executors->running, 0);
-    atomic_init(&executors->dropped, 0);
     atomic_init(&executors->ending, false);
     atomic_init(&executors->sleep_factor, config->sleep_factor);
     int r = job_queue_new(queue_capacity(config), &executors->queue);
@@ -208,7 +207,6 @@ static void queue_clean(struct executors *executors)
     while (job_queue_try_pop(executors->queue, &popped) == 0) {
         struct job *job = popped;
         if (atomic_load_explicit(&job->state, memory_order_relaxed) == JOB_DROPPED) { /* by this thread */
-            atomic_fetch_sub_explicit(&executors->dropped, 1, memory_order_relaxed);
             part_hand_over(executors, &job->end);
             continue;
         }
@@ -219,14 +217,15 @@ static void queue_clean(struct executors *executors)
     while (oldest != NULL) {
         struct job_part *part = (struct job_part *)oldest;
         oldest = oldest->next; /* before an executor may have it */
-        int r = job_queue_push(executors->queue, part->job);
-        CHECK(r == 0); /* there was room for more, only this thread pushes, and it has not closed the queue */
+        /* Only this thread pushes and closes, so there is room: at most until an executor that is just popping has let go of its cell. */
+        while (job_queue_push(executors->queue, part->job) == -EAGAIN)
+            sched_yield();
     }
 }
 
 int executors_submit(struct executors *executors, struct job *job)
 {
-    if (atomic_load_explicit(&executors->dropped, memory_order_relaxed) >= jobs_max(&executors->config))
+    if (job_queue_length(executors->queue) >= 2 * jobs_max(&executors->config)) /* at least half of it dropped */
         queue_clean(executors);
     /* Before the push: an executor may take the job, and count it out, at once. */
     atomic_fetch_add_explicit(&executors->queued, 1, memory_order_relaxed);
@@ -242,7 +241,6 @@ bool executors_drop(struct executors *executors, struct job *job)
     if (!atomic_compare_exchange_strong_explicit(&job->state, &queued, JOB_DROPPED, memory_order_acq_rel, memory_order_acquire))
         return false;
     atomic_fetch_sub_explicit(&executors->queued, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&executors->dropped, 1, memory_order_relaxed);
     return true;
 }
 

@@ -20,7 +20,6 @@ struct executors {
     struct inbox done; /* struct job_part */
     _Atomic uint32_t queued;
     _Atomic uint32_t running;
-    _Atomic uint32_t dropped; /* and still in the queue */
     _Atomic bool ending; /* everything stops */
     _Atomic double sleep_factor;
     uint32_t executor_count; /* started */

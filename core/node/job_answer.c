@@ -122,7 +122,7 @@ void job_accept(struct connection *connection, const struct frame *frame)
         return;
     }
     counter_add(&node->counters, COUNTER_JOBS_ACCEPTED, 1);
-    echo_count(&node->echoes, wire.dispatcher_boot_id);
+    dispatcher_counts_add(&node->dispatcher_counts, wire.dispatcher_boot_id);
 }
 
 void job_refuse_unfinished(struct connection *connection, const struct frame *frame)

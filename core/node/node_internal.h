@@ -11,7 +11,7 @@
 #include "core/io/timer.h"
 #include "core/io/udp.h"
 #include "core/node/dedupe.h"
-#include "core/node/echo.h"
+#include "core/node/dispatcher_counts.h"
 #include "core/node/estimate.h"
 #include "core/node/executors.h"
 #include "core/node/heartbeat.h"
@@ -81,7 +81,7 @@ struct node {
     struct executors *executors;
     struct estimate estimate;
     struct dedupe dedupe;
-    struct echo_table echoes;
+    struct dispatcher_counts dispatcher_counts;
 
     struct load load;
     struct load_report report; /* as of the latest sample */

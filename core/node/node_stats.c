@@ -29,7 +29,7 @@ void node_publish(struct node *node)
     const struct load_report *load = &node->report;
     put_u32(&board->phase, node->phase);
     put_u32(&board->connections, node->connection_count);
-    put_u32(&board->dispatchers, node->echoes.count);
+    put_u32(&board->dispatchers, node->dispatcher_counts.count);
     atomic_store_explicit(&board->admin_drain, (node->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
     put_float(&board->load_index, load->index);
     put_float(&board->load_per_job, load->per_job);

@@ -38,9 +38,11 @@ static int environment_print(struct environment *environment, const struct job *
         r = buffer_print(texts, "USHER_SERVICE=%s%c", job->service->name, '\0');
     if (r == 0)
         r = buffer_print(texts, "USHER_SERVICE_TIME_MS=%" PRIu32 "%c", wire->service_time_ms, '\0');
-    if (r < 0 || wire->data_length > DATA_VARIABLE_BYTES_MAX ||
-        (wire->data_length > 0 && memchr(wire->data, '\0', wire->data_length) != NULL))
+    if (r < 0)
         return r;
+    if (wire->data_length > DATA_VARIABLE_BYTES_MAX ||
+        (wire->data_length > 0 && memchr(wire->data, '\0', wire->data_length) != NULL))
+        return buffer_print(texts, "USHER_DATA_OMITTED=1%c", '\0');
     r = buffer_append(texts, "USHER_DATA=", strlen("USHER_DATA="));
     if (r == 0 && wire->data_length > 0)
         r = buffer_append(texts, wire->data, wire->data_length);

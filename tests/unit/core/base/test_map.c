@@ -27,19 +27,6 @@ Test(map, replaces_the_value_of_a_key)
     map_done(&map);
 }
 
-Test(map, is_empty_after_clear_and_usable)
-{
-    struct map map;
-    uint64_t key = 7;
-    map_init(&map, sizeof(key));
-    cr_assert_eq(map_put(&map, &key, 1), 0);
-    map_clear(&map);
-    cr_expect_eq(map_get(&map, &key), MAP_NONE);
-    cr_assert_eq(map_put(&map, &key, 3), 0);
-    cr_expect_eq(map_get(&map, &key), 3);
-    map_done(&map);
-}
-
 enum { KEYS = 500, STEPS = 20000 };
 
 /* Few keys and many steps: runs of cells form, wrap round the end and have holes closed in them. */

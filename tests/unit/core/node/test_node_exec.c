@@ -101,6 +101,20 @@ Test(node_exec, parameters_come_by_stdin_and_environment)
     on_each_loop(parameters);
 }
 
+static void long_parameters(struct fixture *fixture)
+{
+    static char data[(64 << 10) + 2];
+    memset(data, 'x', sizeof(data) - 1);
+    struct client *client =
+        run(fixture, "wc -c; echo \"${USHER_DATA-none} $USHER_DATA_OMITTED\"", &(struct job_request){.data = data});
+    expect_output(client, "65537\nnone 1\n");
+}
+
+Test(node_exec, parameters_too_long_for_the_environment_are_said_to_be_omitted)
+{
+    on_each_loop(long_parameters);
+}
+
 static void unread_parameters(struct fixture *fixture)
 {
     static char data[300001];

@@ -1,8 +1,8 @@
-#include "core/node/echo.h"
+#include "core/node/dispatcher_counts.h"
 
 #include <string.h>
 
-void echo_count(struct echo_table *table, uint64_t dispatcher_boot_id)
+void dispatcher_counts_add(struct dispatcher_counts *table, uint64_t dispatcher_boot_id)
 {
     if (dispatcher_boot_id == 0)
         return;
