@@ -113,15 +113,6 @@ struct address address_plain(const struct address *address)
     return plain;
 }
 
-bool address_range_contains(const struct address_range *range, const struct address *address)
-{
-    struct address plain = address_plain(address);
-    if (plain.family != range->base.family)
-        return false;
-    ip_mask(plain.ip, range->prefix_bits);
-    return memcmp(plain.ip, range->base.ip, sizeof(plain.ip)) == 0;
-}
-
 const char *address_format(const struct address *address, char text[static ADDRESS_TEXT_BYTES])
 {
     char ip[INET6_ADDRSTRLEN];

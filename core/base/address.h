@@ -43,9 +43,6 @@ NODISCARD int address_parse_ip(const char *text, struct address *ret_address);
 /* Parses "10.0.0.0/8" or "fd00::/8"; host bits are cleared. -EINVAL. */
 NODISCARD int address_range_parse(const char *text, struct address_range *ret_range);
 
-/* Same family and the first prefix_bits equal; the port is ignored. IPv4-mapped IPv6 counts as IPv4. */
-bool address_range_contains(const struct address_range *range, const struct address *address);
-
 /* Writes "1.2.3.4:80" into text and returns it; "-" for ADDRESS_NONE. */
 const char *address_format(const struct address *address, char text[static ADDRESS_TEXT_BYTES]);
 

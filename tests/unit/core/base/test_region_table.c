@@ -80,6 +80,15 @@ Test(region_table, families_are_apart)
     region_table_free(table);
 }
 
+/* Bit by bit, of IPv4. */
+static bool range_contains(const struct address_range *range, const struct address *client)
+{
+    for (uint32_t bit = 0; bit < range->prefix_bits; bit++)
+        if (((range->base.ip[bit / 8] ^ client->ip[bit / 8]) & (0x80 >> bit % 8)) != 0)
+            return false;
+    return true;
+}
+
 /* Against a walk over all ranges. */
 Test(region_table, agrees_with_a_plain_search)
 {
@@ -109,8 +118,7 @@ Test(region_table, agrees_with_a_plain_search)
                                  .ip = {(uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip}};
         const struct region_range *best = NULL;
         for (uint32_t j = 0; j < count; j++)
-            if (address_range_contains(&ranges[j].range, &client) &&
-                (!best || ranges[j].range.prefix_bits > best->range.prefix_bits))
+            if (range_contains(&ranges[j].range, &client) && (!best || ranges[j].range.prefix_bits > best->range.prefix_bits))
                 best = &ranges[j];
         cr_assert_eq(region_table_find(table, &client), best ? best->region : REGION_NONE);
     }
