@@ -10,6 +10,7 @@
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/io/port.h"
+#include "core/report/node_report.h"
 
 #define COLLECT_INTERVAL_NS (100 * NS_PER_MS)
 
@@ -100,6 +101,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
         return error;
     daemon_look_at_loop(dispatcher->daemon, dispatcher->node_loop);
     config.loop = dispatcher->node_loop;
+    config.events.on_rm = node_report_rm;
     config.events.on_drained = on_node_drained;
     config.events.ctx = dispatcher;
     config.address = daemon_advertised_address(dispatcher->daemon);

@@ -5,7 +5,9 @@
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
+#include "core/node/node_json.h"
 #include "core/policy/policy.h"
+#include "core/report/node_report.h"
 #include "core/wire/service.h"
 #include "dispatcher/dispatcher.h"
 
@@ -52,21 +54,6 @@ static void status_directory(const struct dispatcher *dispatcher, json_t *answer
     json_object_set_new(answer, "directory", status);
 }
 
-static void status_node(const struct dispatcher *dispatcher, json_t *answer)
-{
-    struct node_stats stats;
-    json_t *status = json_object();
-    node_read_stats(dispatcher->node, &stats);
-    json_object_set_new(status, "takes_jobs", json_boolean(dispatcher->shared.takes_jobs));
-    json_object_set_new(status, "slots", json_integer(stats.slots));
-    json_object_set_new(status, "jobs_queued", json_integer(stats.jobs_queued));
-    json_object_set_new(status, "jobs_running", json_integer(stats.jobs_running));
-    json_object_set_new(status, "load_index", json_real((double)stats.load.index));
-    json_object_set_new(status, "sleep_factor", json_real(stats.sleep_factor));
-    json_object_set_new(status, "admin_drain", json_boolean(stats.admin_drain));
-    json_object_set_new(answer, "node", status);
-}
-
 void dispatcher_status(void *state, json_t *answer)
 {
     const struct dispatcher *dispatcher = state;
@@ -82,7 +69,7 @@ void dispatcher_status(void *state, json_t *answer)
     json_object_set_new(answer, "requests_queued", json_integer(queued));
     json_object_set_new(answer, "connections", json_integer(connections));
     status_directory(dispatcher, answer);
-    status_node(dispatcher, answer);
+    node_to_json(dispatcher->node, clock_monotonic_ns(), answer);
 }
 
 void dispatcher_measure(void *state, struct measures *measures)
@@ -90,10 +77,8 @@ void dispatcher_measure(void *state, struct measures *measures)
     const struct dispatcher *dispatcher = state;
     uint32_t queued = 0;
     uint32_t connections = 0;
-    struct node_stats node;
-    node_read_stats(dispatcher->node, &node);
     measures_add_counters(measures, &dispatcher->counters);
-    measures_add_counters(measures, node_counters(dispatcher->node));
+    node_report_measure(dispatcher->node, measures);
     measures_add_loop(measures, dispatcher->node_loop);
     for (uint32_t i = 0; i < dispatcher->core_count; i++) {
         measures_add_counters(measures, core_counters(dispatcher->cores[i]));
@@ -107,9 +92,6 @@ void dispatcher_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_DIRECTORY_OLD, directory_is_old(dispatcher));
     if (dispatcher->directory->updated_ns)
         gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
-    gauge_set(&measures->gauges, GAUGE_NODE_LOAD, (double)node.load.index);
-    gauge_set(&measures->gauges, GAUGE_JOBS_QUEUED, node.jobs_queued);
-    gauge_set(&measures->gauges, GAUGE_JOBS_RUNNING, node.jobs_running);
 }
 
 bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])

@@ -6,11 +6,11 @@
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
-#include "core/base/log.h"
 #include "core/io/stream.h"
 #include "core/io/udp.h"
 #include "core/node/node.h"
 #include "core/node/node_json.h"
+#include "core/report/node_report.h"
 #include "worker/datagrams.h"
 #include "worker/options.h"
 
@@ -47,19 +47,6 @@ static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, 
     size_t answer_length = datagram_answer(bytes, length, &worker->counters, answer);
     if (answer_length > 0 && udp_send(udp, peer, answer, (uint32_t)answer_length) < 0)
         return; /* no room: counted by the loop */
-}
-
-static void on_rm(void *ctx, const struct heartbeat_rm *rm, const char *text)
-{
-    char address[ADDRESS_TEXT_BYTES];
-    (void)ctx;
-    address_format(&rm->address, address);
-    if (rm->state == HEARTBEAT_REACHED)
-        LOG(MESSAGE_HEARTBEATS_ACKNOWLEDGED, LOG_TEXT("rm", address), LOG_NUMBER("region", rm->region));
-    else if (rm->state == HEARTBEAT_LOST)
-        LOG(MESSAGE_HEARTBEATS_UNANSWERED, LOG_TEXT("rm", address));
-    else
-        LOG(MESSAGE_HEARTBEATS_REFUSED, LOG_TEXT("rm", address), LOG_TEXT("reason", text));
 }
 
 static void on_drained(void *ctx)
@@ -103,7 +90,7 @@ static int start_node(struct worker *worker, struct conf_error *ret_error)
     if (r < 0)
         return r;
     config.loop = daemon_loop(worker->daemon);
-    config.events.on_rm = on_rm;
+    config.events.on_rm = node_report_rm;
     config.events.on_drained = on_drained;
     config.events.ctx = worker;
     config.address = daemon_advertised_address(worker->daemon);
@@ -185,25 +172,8 @@ void worker_status(void *state, json_t *answer)
 void worker_measure(void *state, struct measures *measures)
 {
     struct worker *worker = state;
-    struct gauges *gauges = &measures->gauges;
-    struct node_stats stats;
-    node_read_stats(worker->node, &stats);
     measures_add_counters(measures, &worker->counters);
-    measures_add_counters(measures, node_counters(worker->node));
-    gauge_set(gauges, GAUGE_NODE_SLOTS, stats.slots);
-    gauge_set(gauges, GAUGE_JOBS_QUEUED, stats.jobs_queued);
-    gauge_set(gauges, GAUGE_JOBS_RUNNING, stats.jobs_running);
-    gauge_set(gauges, GAUGE_NODE_CONNECTIONS, stats.connections);
-    gauge_set(gauges, GAUGE_NODE_LOAD, (double)stats.load.index);
-    for (uint32_t i = 0; i < LOAD_PARTS; i++)
-        gauge_set_labelled(gauges, GAUGE_NODE_LOAD_MEAN, (double)stats.load.mean[i], &load_part_names[i]);
-    for (uint32_t i = 0; i < stats.service_count; i++)
-        gauge_set_labelled(gauges, GAUGE_NODE_SERVICE_TIME, (double)stats.services[i].mean_s, &stats.services[i].name);
-    for (uint32_t i = 0; i < stats.rm_count; i++) {
-        char text[ADDRESS_TEXT_BYTES];
-        const char *rm = address_format(&stats.rms[i].address, text);
-        gauge_set_labelled(gauges, GAUGE_NODE_RM_UP, stats.rms[i].state == HEARTBEAT_REACHED, &rm);
-    }
+    node_report_measure(worker->node, measures);
 }
 
 bool worker_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])

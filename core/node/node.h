@@ -118,6 +118,7 @@ struct node_stats {
     uint32_t dispatchers; /* from whose picks jobs came, as echoed in heartbeats */
     struct load_report load;
     double sleep_factor;
+    bool takes_jobs;
     bool leaving;
     bool admin_drain; /* an operator has drained this node, rm says */
     uint32_t rm_count;

@@ -55,11 +55,12 @@ void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
 {
     struct node_stats stats;
     node_read_stats(node, &stats);
-    json_t *members = json_pack(
-        "{s:i, s:i, s:I, s:I, s:I, s:I, s:i, s:f, s:b, s:b, s:o, s:o, s:o}", "region", (int)stats.region, "slots",
-        (int)stats.slots, "queue_max", (json_int_t)stats.queue_max, "jobs_queued", (json_int_t)stats.jobs_queued, "jobs_running",
-        (json_int_t)stats.jobs_running, "connections", (json_int_t)stats.connections, "dispatchers_counted",
-        (int)stats.dispatchers, "sleep_factor", stats.sleep_factor, "leaving", stats.leaving, "admin_drain", stats.admin_drain,
-        "load", load_to_json(&stats.load), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
+    json_t *members =
+        json_pack("{s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:i, s:f, s:b, s:b, s:o, s:o, s:o}", "region", (int)stats.region,
+                  "takes_jobs", stats.takes_jobs, "slots", (int)stats.slots, "queue_max", (json_int_t)stats.queue_max,
+                  "jobs_queued", (json_int_t)stats.jobs_queued, "jobs_running", (json_int_t)stats.jobs_running, "connections",
+                  (json_int_t)stats.connections, "dispatchers_counted", (int)stats.dispatchers, "sleep_factor",
+                  stats.sleep_factor, "leaving", stats.leaving, "admin_drain", stats.admin_drain, "load",
+                  load_to_json(&stats.load), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
     json_object_set_new(object, "node", members); /* takes NULL as it is: adds nothing */
 }

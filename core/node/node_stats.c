@@ -61,6 +61,7 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
         .dispatchers = get_u32(&board->dispatchers),
         .load = {.index = get_float(&board->load_index), .per_job = get_float(&board->load_per_job)},
         .sleep_factor = executors_sleep_factor(node->executors),
+        .takes_jobs = !node->config.no_jobs,
         .leaving = get_u32(&board->phase) >= NODE_LEAVING,
         .admin_drain = atomic_load_explicit(&board->admin_drain, memory_order_relaxed),
         .rm_count = node->config.rm_count,
