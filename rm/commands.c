@@ -59,7 +59,8 @@ static json_t *node_json(const struct rm *rm, const struct node *node)
     json_object_set_new(row, "slots", json_integer(node->slots));
     json_object_set_new(row, "jobs_queued", json_integer(node->jobs_queued));
     json_object_set_new(row, "jobs_running", json_integer(node->jobs_running));
-    json_object_set_new(row, "age_s", json_real((double)node_age_ns(node, now_ns) / (double)NS_PER_S));
+    json_object_set_new(row, "age_s",
+                        node->arrival_ns ? json_real((double)node_age_ns(node, now_ns) / (double)NS_PER_S) : json_null());
     json_object_set_new(row, "clock_offset_ms", json_integer(node->clock_offset_ms));
     json_object_set_new(row, "services", node_services_json(rm->cluster, node));
     json_object_set_new(row, "metadata", metadata_json(node));

@@ -183,19 +183,19 @@ static int print_table(const json_t *rows, struct buffer *text)
     return error;
 }
 
-/* A list of objects is a table, an object within is a block of its own; the rest fits on a line. */
+/* A list of objects is a table, an object within the answer is a block of its own; the rest fits on a line. */
 static bool is_table(const json_t *value)
 {
     return json_is_array(value) && json_is_object(json_array_get(value, 0));
 }
 
-static bool is_line(const char *name, const json_t *value)
+static bool is_line(const char *name, const json_t *value, bool within)
 {
-    return !is_table(value) && !json_is_object(value) && strcmp(name, "ok") != 0;
+    return !is_table(value) && (within || !json_is_object(value)) && strcmp(name, "ok") != 0;
 }
 
-/* The members of an object that fit on a line each. */
-static int print_lines(json_t *object, struct buffer *text)
+/* The members of the answer, or of an object within it, that fit on a line each. */
+static int print_lines(json_t *object, bool within, struct buffer *text)
 {
     struct buffer cell = {0};
     const char *name;
@@ -204,12 +204,12 @@ static int print_lines(json_t *object, struct buffer *text)
     int error = 0;
     json_object_foreach(object, name, value)
     {
-        if (is_line(name, value) && text_width(name) > width)
+        if (is_line(name, value, within) && text_width(name) > width)
             width = text_width(name);
     }
     json_object_foreach(object, name, value)
     {
-        if (error < 0 || !is_line(name, value))
+        if (error < 0 || !is_line(name, value, within))
             continue;
         error = print_padded(text, name, width, false);
         if (error == 0)
@@ -221,12 +221,28 @@ static int print_lines(json_t *object, struct buffer *text)
     return error;
 }
 
+/* Its lines, then its tables under its name and theirs. */
+static int print_block(const char *title, json_t *object, struct buffer *text)
+{
+    const char *name;
+    json_t *value;
+    int error = print_lines(object, true, text);
+    json_object_foreach(object, name, value)
+    {
+        if (error == 0 && is_table(value))
+            error = buffer_print(text, "\n%s %s:\n", title, name);
+        if (error == 0 && is_table(value))
+            error = print_table(value, text);
+    }
+    return error;
+}
+
 int print_answer(json_t *answer, struct buffer *text)
 {
     size_t begin = text->length;
     const char *name;
     json_t *value;
-    int error = print_lines(answer, text);
+    int error = print_lines(answer, false, text);
     json_object_foreach(answer, name, value)
     {
         bool only = text->length == begin && json_object_size(answer) <= 2; /* the answer to one question needs no title */
@@ -235,7 +251,7 @@ int print_answer(json_t *answer, struct buffer *text)
         if (!only)
             error = buffer_print(text, "%s%s:\n", text->length > begin ? "\n" : "", name);
         if (error == 0)
-            error = is_table(value) ? print_table(value, text) : print_lines(value, text);
+            error = is_table(value) ? print_table(value, text) : print_block(name, value, text);
     }
     if (error == 0 && text->length == begin)
         error = buffer_print(text, "ok\n");

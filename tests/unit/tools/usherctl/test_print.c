@@ -62,6 +62,12 @@ Test(print, object_in_a_table_is_a_list_of_names_and_values)
                      "m              e\ncpu=0.5,x=[1]  -\n");
 }
 
+Test(print, object_within_has_lines_and_tables_of_its_own)
+{
+    cr_expect_str_eq(printed("{\"ok\":true,\"a\":1,\"n\":{\"m\":{\"cpu\":0.5},\"t\":[{\"x\":1}],\"z\":true}}"),
+                     "a  1\n\nn:\nm  cpu=0.5\nz  yes\n\nn t:\nx\n1\n");
+}
+
 Test(print, width_counts_characters)
 {
     cr_expect_str_eq(printed("{\"ok\":true,\"n\":[{\"a\":\"\u00e4\u00e4\",\"b\":\"x\"},{\"a\":\"cc\",\"b\":\"y\"}]}"),
