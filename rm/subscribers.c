@@ -13,7 +13,7 @@
 #include "rm/feed.h"
 #include "rm/region_frame.h"
 
-/* A dispatcher asks every --refresh, and every second anyway; one that has said nothing for so long is gone. */
+/* A dispatcher asks every --refresh, which is a minute at most; one that has said nothing for so long is gone. */
 #define IDLE_NS_MAX (120 * NS_PER_S)
 
 /* How often to look for those that are gone or never finish a frame, in parts of the time that a frame may take. */
@@ -165,6 +165,8 @@ static void subscribe_take(struct subscriber *subscriber, const struct frame *fr
         LOG(MESSAGE_RM_SUBSCRIBED, LOG_TEXT("dispatcher", address_format(&subscribe.subscriber, peer)));
     }
     subscriber->heard_ns = now_ns(subscribers);
+    /* With nothing to tell it is quiet, but it may not make room for connections that never said anything. */
+    stream_set_busy(subscriber->stream, true);
     feed_subscribe(&subscriber->feed, &subscribe, frame->request_id, subscriber->heard_ns);
     subscriber_pump(subscriber);
 }
