@@ -130,6 +130,15 @@ static int region_line(struct regions_parser *parser)
     return error;
 }
 
+/* Whoever wrote 10.1.2.3/8 meant either one client or all of 10.0.0.0/8: only they know which. */
+static bool base_is_whole(const char *word, const struct address *base)
+{
+    char ip[WORD_BYTES];
+    struct address written;
+    snprintf(ip, sizeof(ip), "%.*s", (int)strcspn(word, "/"), word);
+    return address_parse_ip(ip, &written) == 0 && address_equal(&written, base);
+}
+
 static int client_line(struct regions_parser *parser)
 {
     char word[WORD_BYTES];
@@ -137,6 +146,8 @@ static int client_line(struct regions_parser *parser)
     void *items = parser->ranges;
     if (address_range_parse(word_next(parser, word), &range.range) < 0)
         return parse_fail(parser, "clients are a range such as 10.0.0.0/8: client CIDR REGION", word);
+    if (!base_is_whole(word, &range.range.base))
+        return parse_fail(parser, "behind the prefix all bits are 0, as in 10.0.0.0/8", word);
     struct range_key key = {.base = range.range.base, .prefix_bits = range.range.prefix_bits};
     if (map_get(&parser->range_lines, &key) != MAP_NONE)
         return parse_fail(parser, "these clients have been given before", word);
@@ -267,18 +278,22 @@ static ssize_t file_read(int fd, char *text, size_t capacity)
 
 int regions_read(const char *path, struct region_table **ret_table, struct conf_error *ret_error)
 {
+    struct stat status;
     char *text = malloc(REGIONS_FILE_BYTES_MAX + 1);
-    int fd = text ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = text ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1; /* a FIFO would wait for its writer */
     ssize_t length = text ? -errno : -ENOMEM;
     if (fd >= 0) {
-        length = file_read(fd, text, REGIONS_FILE_BYTES_MAX + 1);
+        length = fstat(fd, &status) < 0 ? -errno : S_ISFIFO(status.st_mode) ? -ESPIPE : 0;
+        if (length == 0)
+            length = file_read(fd, text, REGIONS_FILE_BYTES_MAX + 1);
         close(fd);
     }
     int error = length < 0 ? (int)length : 0;
     if (length > (ssize_t)REGIONS_FILE_BYTES_MAX)
         error = -EFBIG;
     if (error < 0)
-        conf_error_set(ret_error, "%s: cannot read the regions file: %s", path, strerror(-error));
+        conf_error_set(ret_error, "%s: cannot read the regions file: %s", path,
+                       error == -ESPIPE ? "it is a pipe, which could not be read again on SIGHUP" : strerror(-error));
     else
         error = regions_parse(path, text, (size_t)length, ret_table, ret_error);
     free(text);

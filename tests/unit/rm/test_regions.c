@@ -31,6 +31,8 @@ Test(regions, mistakes_are_told_with_their_line)
     check_refused("region 1 127.0.0.1:1\nregion 1 127.0.0.1:2\n",
                   "regions:2: this region has been given before: name all its dispatchers in one line: 1");
     check_refused("client 10.0.0.0 1\n", "regions:1: clients are a range such as 10.0.0.0/8: client CIDR REGION: 10.0.0.0");
+    check_refused("client 127.0.0.1/8 1\n", "regions:1: behind the prefix all bits are 0, as in 10.0.0.0/8: 127.0.0.1/8");
+    check_refused("client fd00::1/8 1\n", "regions:1: behind the prefix all bits are 0, as in 10.0.0.0/8: fd00::1/8");
     check_refused("client 10.0.0.0/8 x\n", "regions:1: a region is a number from 1 to 65535: x");
     check_refused("client 10.0.0.0/8 1 2\n", "regions:1: nothing may follow: client CIDR REGION: 2");
     check_refused("region 1 127.0.0.1:1\nclient 10.0.0.0/8 1\nclient 10.0.0.0/8 1\n",
