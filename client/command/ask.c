@@ -57,10 +57,10 @@ static int ask_print(const struct ask_options *options, const struct usher_answe
     if (answer->error < 0)
         return command_fail(&ask_program, options->common.json, answer->error, answer->message);
     if (options->common.json)
-        return command_print_json(ask_to_json(answer));
+        return command_print_json(&ask_program, ask_to_json(answer));
     for (uint32_t i = 0; i < answer->node_count; i++)
         puts(answer->nodes[i].address);
-    return command_flush();
+    return command_flush(&ask_program);
 }
 
 /* The address texts stay in `texts`. */

@@ -29,8 +29,9 @@ bool command_parse(const struct conf_program *program, int argc, char *const *ar
     int error = conf_parse(program, argc, argv, options, NULL, &why);
     if (error == 0)
         return true;
-    *ret_exit_code = EXIT_CODE_OK;
-    if (error != CONF_PRINTED)
+    if (error == CONF_PRINTED)
+        *ret_exit_code = conf_finish_output(program->name);
+    else
         *ret_exit_code = command_fail(program, command_wants_json(argc, argv), -EINVAL, why.text);
     return false;
 }
@@ -98,21 +99,21 @@ int command_exit_code(int error)
 int command_fail(const struct conf_program *program, bool json, int error, const char *message)
 {
     if (json)
-        (void)command_print_json(json_pack("{s:s, s:s}", "error", usher_error_name(error), "message", message));
+        (void)command_print_json(program, json_pack("{s:s, s:s}", "error", usher_error_name(error), "message", message));
     fprintf(stderr, "%s: %s\n", program->name, message);
     return command_exit_code(error);
 }
 
-int command_print_json(json_t *object)
+int command_print_json(const struct conf_program *program, json_t *object)
 {
     if (object)
         (void)json_dumpf(object, stdout, COMMAND_JSON_FLAGS);
     putchar('\n');
     json_decref(object);
-    return object ? command_flush() : EXIT_CODE_FAILED;
+    return object ? command_flush(program) : EXIT_CODE_FAILED;
 }
 
-int command_flush(void)
+int command_flush(const struct conf_program *program)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    return conf_finish_output(program->name);
 }

@@ -50,8 +50,9 @@ int command_fail(const struct conf_program *program, bool json, int error, const
 /* One line; reals to a precision that means something. */
 #define COMMAND_JSON_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 
-/* Prints the object in one line, and frees it. Returns EXIT_CODE_OK, or EXIT_CODE_FAILED when stdout is gone. */
-int command_print_json(json_t *object);
+/* Prints the object in one line, and frees it. Returns EXIT_CODE_OK, or EXIT_CODE_FAILED when stdout is gone,
+ * which stderr tells. */
+int command_print_json(const struct conf_program *program, json_t *object);
 
 /* The same for what was printed by other means. */
-int command_flush(void);
+int command_flush(const struct conf_program *program);

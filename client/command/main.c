@@ -32,9 +32,10 @@ int main(int argc, char **argv)
 {
     struct conf_error why;
     size_t index;
+    conf_open_streams();
     int error = conf_suite_choose(&suite, argc, argv, &index, &why);
     if (error == CONF_PRINTED)
-        return EXIT_CODE_OK;
+        return conf_finish_output(suite.name);
     if (error < 0)
         return conf_fail(suite.name, &why);
     return commands[index].run(argc - 1, argv + 1);

@@ -72,7 +72,7 @@ static int plan_print(const struct plan_options *options, const struct plan_rate
     } else {
         printf("  what share of a core that is: measure one with usher-load ask --rate max and give it as --per-core\n");
     }
-    return command_flush();
+    return command_flush(&plan_program);
 }
 
 int plan_command(int argc, char *const *argv)
@@ -82,7 +82,7 @@ int plan_command(int argc, char *const *argv)
     if (!command_parse(&plan_program, argc, argv, &options, &exit_code))
         return exit_code;
     struct plan_rates rates = plan_rates_of(options.clients, options.every, options.dispatchers, options.per_core);
-    exit_code = options.json ? command_print_json(plan_to_json(&options, &rates)) : plan_print(&options, &rates);
+    exit_code = options.json ? command_print_json(&plan_program, plan_to_json(&options, &rates)) : plan_print(&options, &rates);
     conf_done(&plan_program, &options);
     return exit_code;
 }

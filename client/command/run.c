@@ -128,7 +128,7 @@ static void run_print_result(struct run *run, const struct run_slot *slot, const
         run->json_begun = true;
     } else if (run_is_plain(run) && result->error == 0) {
         if (result->data_bytes > 0) /* an empty result has no data to point at */
-            fwrite(result->data, 1, result->data_bytes, stdout);
+            conf_write_output(result->data, result->data_bytes);
         if (isatty(STDOUT_FILENO) && result->data_bytes > 0 && result->data[result->data_bytes - 1] != '\n')
             putchar('\n'); /* for the prompt; in a pipe the bytes are the service's alone */
     } else if (run_is_plain(run)) {
@@ -222,7 +222,7 @@ static int run_finish(struct run *run)
     } else if (!run_is_plain(run)) {
         report_print(&run->report, &stats, run_elapsed_s(run), stdout);
     }
-    int exit_code = command_flush();
+    int exit_code = command_flush(&run_program);
     if (exit_code != EXIT_CODE_OK || run->output_gone || run_interrupts > 0)
         return EXIT_CODE_FAILED;
     if (run->broken < 0) {

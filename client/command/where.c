@@ -43,7 +43,7 @@ static int where_print(const struct usher_client *client, const struct usher_ans
         printf("dispatcher %-21s region %s%s%s\n", dispatcher->address, region, dispatcher->learned ? ", learned" : "",
                dispatcher->faulty ? ", does not answer" : "");
     }
-    return command_flush();
+    return command_flush(&where_program);
 }
 
 static int where_ask(const struct common_options *options, struct usher_client *client)
@@ -56,7 +56,7 @@ static int where_ask(const struct common_options *options, struct usher_client *
     if (!dispatchers)
         return command_fail(&where_program, options->json, -ENOMEM, "out of memory");
     usher_client_dispatchers(client, dispatchers, count);
-    int exit_code = options->json ? command_print_json(where_to_json(client, &answer, dispatchers, count))
+    int exit_code = options->json ? command_print_json(&where_program, where_to_json(client, &answer, dispatchers, count))
                                   : where_print(client, &answer, dispatchers, count);
     free(dispatchers);
     return exit_code;

@@ -81,12 +81,17 @@ int conf_reading_put(struct conf_reading *reading, enum conf_source source, cons
     const struct conf_option *option = conf_option_find(reading->program, name, &table, &position);
     CHECK(option);
     bool more = reading->source[position] == source;
-    int error = value_parse(option, text, more, reading->options + table->offset + option->offset, ret_error);
     /* Where something must be given, or is there by default, nothing is no value: programs rely on one. */
-    if (error == 0 && !*text && option->kind != CONF_FLAG && ((option->flags & CONF_REQUIRED) || option->default_text[0])) {
+    if (!*text && option->kind != CONF_FLAG && ((option->flags & CONF_REQUIRED) || option->default_text[0])) {
         conf_error_set(ret_error, "is empty; give it a value or leave it out");
         return -EINVAL;
     }
+    /* On a command line the last one counts, which wrappers rely on; two lines of a file are a mistake of whoever wrote it. */
+    if (more && source == CONF_SOURCE_FILE && !value_is_list(option->kind)) {
+        conf_error_set(ret_error, "is given twice in this file; take one of the lines out");
+        return -EINVAL;
+    }
+    int error = value_parse(option, text, more, reading->options + table->offset + option->offset, ret_error);
     if (error == 0)
         reading->source[position] = (uint8_t)source;
     return error;
@@ -137,6 +142,10 @@ static int find_argument(const struct conf_program *program, const char *text, s
         argument.option = conf_find(program, name, NULL);
         argument.value = text[length] == '=' ? text + length + 1 : NULL;
     }
+    if (!argument.option && argument.value && (strcmp(name, "help") == 0 || strcmp(name, "version") == 0)) {
+        conf_error_set(ret_error, "--%s takes no value", name);
+        return -EINVAL;
+    }
     if (!argument.option) {
         const char *typed = text + strspn(text, "-");
         conf_error_set(&hint, "%.*s", (int)strcspn(typed, "="), typed);
@@ -163,6 +172,12 @@ static int add_word(const struct conf_program *program, const char *text, struct
     return 0;
 }
 
+/* "-1" and "-.5", which no option begins with. */
+static bool is_negative_number(const char *text)
+{
+    return text[0] == '-' && strspn(text + 1, "0123456789.") > 0;
+}
+
 /* Sorts the command line into options and words without looking at values. */
 static int scan(const struct conf_program *program, int argc, char *const *argv, struct argument *arguments, size_t *ret_count,
                 struct conf_words *words, struct conf_error *ret_error)
@@ -176,7 +191,7 @@ static int scan(const struct conf_program *program, int argc, char *const *argv,
             only_words = true;
             continue;
         }
-        if (only_words || text[0] != '-' || text[1] == '\0') {
+        if (only_words || text[0] != '-' || text[1] == '\0' || (program->words && is_negative_number(text))) {
             error = add_word(program, text, words, ret_error);
             if (error < 0)
                 return error;
@@ -270,8 +285,7 @@ int conf_print_version(const char *name)
 
 int conf_print_buffer(struct buffer *text)
 {
-    fwrite(text->bytes, 1, text->length, stdout);
-    fflush(stdout);
+    conf_write_output(text->bytes, text->length);
     buffer_done(text);
     return CONF_PRINTED;
 }

@@ -157,13 +157,14 @@ struct conf_error {
 
 void conf_error_set(struct conf_error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* conf_parse has written what was asked for (--help, --version, the hidden --dump-docs=man|markdown) to stdout: exit with 0. */
+/* conf_parse has written what was asked for (--help, --version, the hidden --dump-docs=man|markdown) to stdout: exit with what
+ * conf_finish_output returns. */
 #define CONF_PRINTED 1
 
 /* Fills `options` (options_bytes of any content) from the defaults, the configuration file and the command line; later ones
  * win. argv[0] is skipped; ret_words may be NULL when program->words is. Returns 0, CONF_PRINTED, -EINVAL with ret_error set,
- * or -ENOMEM likewise. Only after 0 there is something to free with conf_done. A value given twice: the last one counts; lists
- * grow. */
+ * or -ENOMEM likewise. Only after 0 there is something to free with conf_done. Lists grow when they are given again; of another option the last on the
+ * command line counts, and a second line in the file is refused. */
 NODISCARD int conf_parse(const struct conf_program *program, int argc, char *const *argv, void *options,
                          struct conf_words *ret_words, struct conf_error *ret_error);
 
@@ -193,3 +194,13 @@ const char *conf_closest(const char *typed, const char *const *names, size_t nam
 
 /* Writes "usher-worker: TEXT" to stderr; returns EXIT_CODE_USAGE, so that a main can return it. */
 int conf_fail(const char *program_name, const struct conf_error *error);
+
+/* First in main: a standard stream that was closed (`>&-`) becomes one that takes no bytes (stderr: that swallows them), so that no
+ * socket gets its number and what is meant for people. */
+void conf_open_streams(void);
+
+/* For much at once, on the program's only thread: conf_finish_output knows why it failed. */
+void conf_write_output(const void *bytes, size_t length);
+
+/* Last in main: EXIT_CODE_OK when everything printed has been written. Else says on stderr why not and returns EXIT_CODE_FAILED. */
+NODISCARD int conf_finish_output(const char *program_name);

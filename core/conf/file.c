@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/errors.h"
@@ -14,10 +15,13 @@
 
 static int read_all(const char *path, struct buffer *text)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int error = 0;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
     if (fd < 0)
         return -errno;
+    int error = fstat(fd, &status) < 0 ? -errno : 0;
+    if (error == 0 && !S_ISREG(status.st_mode))
+        error = S_ISDIR(status.st_mode) ? -EISDIR : -ENOTSUP;
     while (error == 0) {
         error = buffer_reserve(text, 4096);
         if (error < 0)
@@ -137,7 +141,8 @@ int conf_file_read(struct conf_reading *reading, const char *path, struct conf_e
     struct buffer text = {0};
     int error = read_all(path, &text);
     if (error < 0)
-        conf_error_set(ret_error, "cannot read the configuration file %.300s: %s", path, error_text(error));
+        conf_error_set(ret_error, "cannot read the configuration file %.300s: %s", path,
+                       error == -ENOTSUP ? "it is no regular file" : error_text(error));
     else
         error = read_lines(reading, path, (char *)text.bytes, text.length, ret_error);
     buffer_done(&text);

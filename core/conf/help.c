@@ -85,7 +85,7 @@ static int print_allowed(const struct conf_option *option, struct buffer *text)
 int conf_facts_print(const struct conf_option *option, struct buffer *text)
 {
     int error = print_allowed(option, text);
-    if (error == 0 && option->default_text[0] && option->kind != CONF_FLAG)
+    if (error == 0 && option->default_text[0] && option->kind != CONF_FLAG && !(option->flags & CONF_REQUIRED))
         error = buffer_print(text, " Default: %s.", option->default_text);
     if (error == 0 && (option->flags & CONF_REQUIRED))
         error = buffer_print(text, " Must be given.");

@@ -106,6 +106,10 @@ int conf_suite_choose(const struct conf_suite *suite, int argc, char *const *arg
     int printed = print_if_asked(suite, argv[1]);
     if (printed == CONF_PRINTED)
         return printed;
+    if (strncmp(argv[1], "--help=", 7) == 0 || strncmp(argv[1], "--version=", 10) == 0) {
+        conf_error_set(ret_error, "%.*s takes no value", (int)strcspn(argv[1], "="), argv[1]);
+        return -EINVAL;
+    }
     const char *closest = conf_closest(argv[1], words, count);
     conf_error_set(ret_error, "unknown command \"%.80s\"%s%s%s; %s --help lists the commands", argv[1],
                    closest ? " (did you mean " : "", closest ? closest : "", closest ? "?)" : "", suite->name);

@@ -243,7 +243,7 @@ static int parse_address(const struct conf_option *option, const char *text, str
     return -EINVAL;
 }
 
-static bool kind_is_list(enum conf_kind kind)
+bool value_is_list(enum conf_kind kind)
 {
     return kind == CONF_ADDRESSES || kind == CONF_DISPATCHERS || kind == CONF_LIST || kind == CONF_TEXTS;
 }
@@ -292,10 +292,10 @@ int value_parse(const struct conf_option *option, const char *text, bool more, v
     memset(&value, 0, sizeof(value));
     if (option->kind == CONF_WEIGHTS)
         return value_parse_weights(option, text, field, ret_error);
-    if (kind_is_list(option->kind) && more)
+    if (value_is_list(option->kind) && more)
         return value_parse_list(option, text, field, ret_error);
-    error = kind_is_list(option->kind) ? value_parse_list(option, text, &value, ret_error)
-                                       : parse_single(option, text, &value, ret_error);
+    error = value_is_list(option->kind) ? value_parse_list(option, text, &value, ret_error)
+                                        : parse_single(option, text, &value, ret_error);
     if (error < 0)
         return error;
     value_done(option->kind, field);

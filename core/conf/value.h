@@ -11,6 +11,9 @@
 NODISCARD int value_parse(const struct conf_option *option, const char *text, bool more, void *field,
                           struct conf_error *ret_error);
 
+/* Several values of one option add up. */
+bool value_is_list(enum conf_kind kind);
+
 void value_done(enum conf_kind kind, void *field);
 bool value_equal(enum conf_kind kind, const void *a, const void *b);
 

@@ -14,6 +14,7 @@
 #include "core/base/random.h"
 #include "core/base/version.h"
 #include "core/daemon/internal.h"
+#include "core/wire/cursor.h"
 
 const struct conf_option daemon_option_rows[DAEMON_OPTIONS] = {
 #define OPTION(...) CONF_ROW(struct daemon_options, __VA_ARGS__)
@@ -182,6 +183,7 @@ static int read_configuration(struct daemon *daemon, struct conf_error *ret_erro
 int daemon_main(const struct daemon_program *program, int argc, char **argv)
 {
     struct conf_error why;
+    conf_open_streams();
     struct daemon *daemon = calloc(1, sizeof(*daemon));
     void *options = calloc(1, program->conf->options_bytes);
     int code = EXIT_CODE_OK;
@@ -195,15 +197,19 @@ int daemon_main(const struct daemon_program *program, int argc, char **argv)
         (struct daemon){.program = program, .argc = argc, .argv = argv, .options = options, .self = daemon, .signal_fd = -1};
     daemon->own = (struct daemon_options *)((char *)options + program->daemon_offset);
     int result = read_configuration(daemon, &why);
-    if (result < 0) {
+    if (result == CONF_PRINTED) {
+        code = conf_finish_output(program->conf->name);
+    } else if (result < 0) {
         code = fail_configuration(daemon, &why);
-    } else if (result == 0) {
+    } else {
         /* The options' alternatives stand in the order of enum log_level, and text before json. */
         log_configure(program->conf->name, (enum log_level)daemon->own->log_level, daemon->own->log_format == 1);
-        if (daemon->own->test)
+        if (daemon->own->test) {
             printf("%s: the configuration is right\n", program->conf->name);
-        else
+            code = conf_finish_output(program->conf->name);
+        } else {
             code = live(daemon);
+        }
         conf_done(program->conf, options);
     }
     free(options);
@@ -257,6 +263,11 @@ int daemon_check_listen(const struct daemon_options *options, const struct addre
                        address_format(listen, text));
         return -EINVAL;
     }
+    if (options->advertise.family != ADDRESS_NONE && !wire_address_usable(&options->advertise)) {
+        conf_error_set(ret_error, "--advertise %s: others cannot reach that; give one address of this machine, with its port",
+                       address_format(&options->advertise, text));
+        return -EINVAL;
+    }
     return 0;
 }
 
@@ -270,6 +281,8 @@ int daemon_fail_listen(struct conf_error *ret_error, const char *option, const s
         remedy = "; this machine does not have this address: `ip addr` shows those it has";
     else if (error == -EACCES)
         remedy = "; ports below 1024 need root: choose a higher one";
+    else if (error == -EMFILE || error == -ENFILE || error == -EAGAIN || error == -ENOMEM)
+        remedy = "; allow more open files, threads and memory (ulimit -n, -u, -v, limits of the cgroup)";
     conf_error_set(ret_error, "cannot listen on --%s %s: %s%s", option, address_format(address, text), error_text(error), remedy);
     return error;
 }

@@ -117,7 +117,7 @@ struct address daemon_advertised_address(const struct daemon *daemon);
 void daemon_drained(struct daemon *daemon);
 
 /* For check hooks. Without keys, whoever reaches this port can steer the cluster: without --insecure only loopback will do.
- * Also refuses a wildcard without --advertise. -EINVAL with ret_error. */
+ * Also refuses a wildcard without --advertise, and what is no address to --advertise. -EINVAL with ret_error. */
 NODISCARD int daemon_check_listen(const struct daemon_options *options, const struct address *listen,
                                   struct conf_error *ret_error);
 

@@ -98,6 +98,9 @@ def listening_where_everybody_can_hear(cluster):
         daemons(cluster, ["--listen", text], USAGE, text, "--insecure")
     daemons(cluster, ["--listen", "192.0.2.1:7777", "--insecure"], FAILED, "192.0.2.1:7777", "does not have this address")
     daemons(cluster, ["--listen", "0.0.0.0:7777", "--insecure"], USAGE, "--advertise")
+    for text in "0.0.0.0:1", "127.0.0.1:0", "[::]:1":
+        daemons(cluster, ["--advertise", text], USAGE, "--advertise", text)
+        daemons(cluster, ["-t", "--advertise", text], FAILED, "--advertise", text)
 
 
 def ports_in_use(cluster):
@@ -155,10 +158,16 @@ def files_that_are_wrong(cluster):
     daemons(cluster, ["--config", missing], USAGE, str(missing), "No such file")
     daemons(cluster, ["--config", cluster.folder], USAGE, str(cluster.folder))
     for text, line, remedy in (("# fine\nlissten = 127.0.0.1:1\n", 2, "did you mean listen?"), ("\n\nlisten\n", 3, "value"),
-                               ("listen = nonsense\n", 1, "ip:port"), ("config = x\n", 1, "config")):
+                               ("listen = nonsense\n", 1, "ip:port"), ("listen =\n", 1, "empty"), ("io = auto\nio = epoll\n", 2, "twice"),
+                               ("config = x\n", 1, "config")):
         path = file("config", text)
         daemons(cluster, ["--config", path], USAGE, f"{path}:{line}:", remedy)
         daemons(cluster, ["-t", "--config", path], FAILED, f"{path}:{line}:", remedy)
+    fifo = cluster.folder / "fifo"
+    os.mkfifo(fifo)
+    daemons(cluster, ["--config", fifo], USAGE, str(fifo), "no regular file")
+    wrong(cluster, "usher-rm", ["--regions", fifo], USAGE, str(fifo), "pipe")
+    daemons(cluster, ["--help=3"], USAGE, "--help takes no value")
     wrong(cluster, "usher-rm", ["--regions", missing], USAGE, str(missing), "No such file")
     for text, line, remedy in (("region one 127.0.0.1:1\n", 1, "one"), ("region 1 127.0.0.1:1\nclient 10.0.0.0/33 1\n", 2, "/33"),
                                ("region 1 127.0.0.1\n", 1, "ip:port"), ("regoin 1 127.0.0.1:1\n", 1, "region"),
@@ -246,6 +255,21 @@ def configurations_are_tried_without_starting(cluster):
         wrong(cluster, program, ["-t", *words, "--listen", "x"], FAILED, "--listen")
 
 
+def output_that_cannot_be_written(cluster):
+    """A full disk or a closed stream ends with 1 and one line, whatever was printed."""
+    to = ["--dispatchers", cluster.dispatcher_at]
+    ctl = ["usherctl", "-s", cluster.socket("rm")]
+    for words in (["usher", "ask", *to], ["usher", "ask", *to, "--json"], ["usher", "where", *to], ["usher", "plan", "--clients", "5"],
+                  ["usher", "run", *to, "--service", "echo", "--data", "x"], ["usher", "run", *to, "--service", "echo", "--repeat", "3"],
+                  [*ctl, "status"], [*ctl, "--json", "nodes"], ["usher", "--help"], ["usher", "ask", "--help"], ["usher", "--version"],
+                  ["usherctl", "--help"], ["usher-rm", "--help"], ["usher-worker", "--version"], ["usher-rm", "-t"]):
+        shown = [str(w) for w in words]
+        for shell, reason in (('exec "$0" "$@" >/dev/full', "No space left on device"), ('exec "$0" "$@" >&-', "Bad file descriptor")):
+            done = subprocess.run(["sh", "-c", shell, BIN / words[0], *shown[1:]], capture_output=True, text=True, timeout=PATIENCE_S)
+            check(done.returncode == FAILED and done.stderr.count("\n") == 1 and f"cannot write to stdout: {reason}" in done.stderr,
+                  f"{shown} {shell}: {done}")
+
+
 def killed_daemons_leave_room_for_the_next(cluster):
     """The socket file and the ports that a killed daemon has left are no obstacle."""
     for name in "worker", "dispatcher", "rm":
@@ -260,4 +284,4 @@ def killed_daemons_leave_room_for_the_next(cluster):
 main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
      what_is_not_built_yet, services_that_are_none, files_that_are_wrong, values_that_are_wrong, values_that_clients_get_wrong,
      nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,
-     killed_daemons_leave_room_for_the_next, stage=a_folder)
+     output_that_cannot_be_written, killed_daemons_leave_room_for_the_next, stage=a_folder)

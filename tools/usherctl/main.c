@@ -47,11 +47,11 @@ static int print_text(json_t *answer, bool json)
     char *dump = json ? json_dumps(answer, JSON_COMPACT) : NULL;
     int error = json ? buffer_print(&text, "%s\n", dump ? dump : "") : print_answer(answer, &text);
     if (error == 0)
-        fwrite(text.bytes, 1, text.length, stdout);
-    bool written = error == 0 && fflush(stdout) == 0;
+        conf_write_output(text.bytes, text.length);
+    int code = conf_finish_output(ctl_program.name);
     free(dump);
     buffer_done(&text);
-    return written ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    return error < 0 ? EXIT_CODE_FAILED : code;
 }
 
 /* The daemon's own word on what went wrong. */
@@ -98,9 +98,10 @@ int main(int argc, char **argv)
     struct ctl_options options;
     struct conf_words words;
     struct conf_error why = {.text = ""};
+    conf_open_streams();
     int result = conf_parse(&ctl_program, argc, argv, &options, &words, &why);
     if (result != 0)
-        return result < 0 ? conf_fail(ctl_program.name, &why) : EXIT_CODE_OK;
+        return result < 0 ? conf_fail(ctl_program.name, &why) : conf_finish_output(ctl_program.name);
     int code = run(&options, &words, &why);
     if (why.text[0])
         conf_fail(ctl_program.name, &why);

@@ -14,6 +14,7 @@ Test(command_line, unknown_option_names_the_closest)
     cr_expect_str_eq(SAMPLE_ERROR("--disp"), "unknown option --disp (did you mean --dispatchers?); --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("--qqqqqqqqq"), "unknown option --qqqqqqqqq; --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("-x"), "unknown option -x; --help lists them all");
+    cr_expect_str_eq(SAMPLE_ERROR("--help=3"), "--help takes no value");
     cr_expect_str_eq(SAMPLE_ERROR("-cfile"), "unknown option -cfile; --help lists them all");
 }
 
@@ -61,7 +62,7 @@ Test(command_line, values_that_are_none_are_refused)
         {"--threads=4294967297", "--threads: 4294967297 is out of range; write a number of 1..64"},
         {"--threads=-1", "--threads: \"-1\" is not a whole number; write one of 1..64"},
         {"--threads=1.5", "--threads: \"1.5\" is not a whole number; write one of 1..64"},
-        {"--threads=", "--threads: \"\" is not a whole number; write one of 1..64"},
+        {"--threads=", "--threads: is empty; give it a value or leave it out"},
         {"--seed=18446744073709551616", "--seed: \"18446744073709551616\" is not a whole number; write one of "
                                         "0..18446744073709551615"},
         {"--sleep-factor=nan", "--sleep-factor: \"nan\" is not a number; write one of 0..100"},

@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -37,7 +39,10 @@ Test(file, mistakes_are_named_with_their_line)
     cr_expect_str_eq(file_error("# one\n\nlisten = nowhere\n"),
                      ":3: listen: \"nowhere\" is not an address; write ip:port or [ip6]:port (numbers, not names)");
     cr_expect_str_eq(file_error("heartbaet 1s"), ":1: unknown option heartbaet (did you mean heartbeat?)");
-    cr_expect_str_eq(file_error("threads =\n"), ":1: threads: \"\" is not a whole number; write one of 1..64");
+    cr_expect_str_eq(file_error("threads =\n"), ":1: threads: is empty; give it a value or leave it out");
+    cr_expect_str_eq(file_error("listen =\n"), ":1: listen: is empty; give it a value or leave it out");
+    cr_expect_str_eq(file_error("threads = 2\nthreads = 3\n"),
+                     ":2: threads: is given twice in this file; take one of the lines out");
     cr_expect_str_eq(file_error("threads\n"), ":1: threads needs a value: threads = N");
     cr_expect_str_eq(file_error("config = other\n"), ":1: config belongs on the command line; take this line out");
     cr_expect_str_eq(file_error("state-dir = \"/tmp\n"), ":1: state-dir: a double quote is not closed, or something follows it");
@@ -46,6 +51,18 @@ Test(file, mistakes_are_named_with_their_line)
                      ":3: policy: finish-time is not built yet; choose one of random, two-choices");
     cr_expect_str_eq(file_error("= 5\n"), ":1: unknown option ");
     cr_expect_str_eq(file_error("--threads 5\n"), ":1: unknown option --threads (did you mean threads?)");
+}
+
+/* Opening one waits for a writer, who may never come. */
+Test(file, fifo_is_refused)
+{
+    char path[] = "/tmp/usher-fifo-XXXXXX";
+    cr_assert_not_null(mkdtemp(path));
+    cr_assert_eq(rmdir(path), 0);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    const char *text = SAMPLE_ERROR("--config", path);
+    unlink(path);
+    cr_expect_not_null(strstr(text, "it is no regular file"), "%s", text);
 }
 
 Test(file, zero_bytes_are_refused)
