@@ -102,6 +102,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     daemon_look_at_loop(dispatcher->daemon, dispatcher->node_loop);
     config.loop = dispatcher->node_loop;
     config.events.on_rm = node_report_rm;
+    config.events.on_unable = node_report_unable;
     config.events.on_drained = on_node_drained;
     config.events.ctx = dispatcher;
     config.address = daemon_advertised_address(dispatcher->daemon);

@@ -98,6 +98,8 @@ bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES]
 {
     const struct dispatcher *dispatcher = state;
     char rm[ADDRESS_TEXT_BYTES];
+    struct node_stats node;
+    node_read_stats(dispatcher->node, &node);
     if (!directory_is_filled(dispatcher->directory)) {
         snprintf(ret_reason, DAEMON_REASON_BYTES, "no directory yet: no rm has answered");
         return false;
@@ -106,6 +108,8 @@ bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES]
     if (!dispatcher->subscription.following || directory_is_old(dispatcher))
         snprintf(ret_reason, DAEMON_REASON_BYTES, "rm %s does not answer: serving the last directory",
                  address_format(subscription_rm(&dispatcher->subscription), rm));
+    else if (node.unable < 0)
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "programs can't be started: %s", error_text(node.unable));
     return true;
 }
 

@@ -91,6 +91,7 @@ static int start_node(struct worker *worker, struct conf_error *ret_error)
         return r;
     config.loop = daemon_loop(worker->daemon);
     config.events.on_rm = node_report_rm;
+    config.events.on_unable = node_report_unable;
     config.events.on_drained = on_drained;
     config.events.ctx = worker;
     config.address = daemon_advertised_address(worker->daemon);
@@ -181,6 +182,8 @@ bool worker_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
     struct worker *worker = state;
     struct node_stats stats;
     node_read_stats(worker->node, &stats);
+    if (stats.unable < 0)
+        snprintf(ret_reason, DAEMON_REASON_BYTES, "programs can't be started: %s", error_text(stats.unable));
     for (uint32_t i = 0; i < stats.rm_count; i++)
         if (stats.rms[i].state == HEARTBEAT_REACHED)
             return true;

@@ -61,6 +61,7 @@ struct job {
     struct job_part end;
     int result; /* 0, or why there is no result */
     bool started;
+    int unable; /* negative errno: the service could not even be started, for this; else 0 */
     uint32_t waited_us;
     uint32_t ran_us;
     char text[ERROR_TEXT_BYTES_MAX + 1]; /* why the service failed; "" */

@@ -154,6 +154,8 @@ static void unlink_from_connection(struct job *job)
 
 static enum counter result_counter(const struct job *job, int result)
 {
+    if (job->unable != 0)
+        return COUNTER_JOBS_UNABLE;
     if (job->stop == JOB_STOP_CLIENT_GONE)
         return COUNTER_JOBS_CLIENT_GONE; /* also when it had ended in time: nobody gets the result */
     switch (result) {
@@ -263,6 +265,8 @@ static void on_end(struct node *node, struct job *job)
     unlink_from_connection(job);
     /* A stop that came too late changes nothing: the client gets its result. */
     settle(node, job, job->result, job->started);
+    if (job->unable != 0)
+        node_note_unable(node, job->unable);
     int result = job->result;
     if (connection == NULL) {
         part_release(node, &job->end);

@@ -44,6 +44,20 @@ static void on_parts(void *ctx, struct loop_message *message)
     node_look_drained(node);
 }
 
+static void set_unable(struct node *node, int error)
+{
+    bool changed = (node->unable == 0) != (error == 0); /* another reason within an episode is no news */
+    node->unable = error;
+    if (changed && node->config.events.on_unable != NULL)
+        node->config.events.on_unable(node->config.events.ctx, error);
+}
+
+void node_note_unable(struct node *node, int error)
+{
+    node->unable_ns = loop_now_ns(node->loop);
+    set_unable(node, error);
+}
+
 static void on_sample_time(void *ctx, struct timer *timer)
 {
     struct node *node = ctx;
@@ -53,6 +67,8 @@ static void on_sample_time(void *ctx, struct timer *timer)
     sample.part[LOAD_QUEUE] = (float)(executors_queued(node->executors) + executors_running(node->executors));
     load_add(&node->load, &sample);
     load_read(&node->load, &node->report);
+    if (node->unable != 0 && loop_now_ns(node->loop) - node->unable_ns >= NODE_UNABLE_NS)
+        set_unable(node, 0);
     node_publish(node);
     /* A loop that was held up doesn't take the samples that it missed. */
     uint64_t now_ns = loop_now_ns(node->loop);

@@ -32,11 +32,14 @@ struct node;
 #define NODE_DATA_BYTES_MAX (UINT64_C(256) << 20) /* parameters of all jobs that wait and run */
 #define NODE_UNFINISHED_BYTES_MAX                                                                                                \
     (UINT64_C(64) << 20) /* of JOBs that have not come whole yet; counts into NODE_DATA_BYTES_MAX too */
+#define NODE_UNABLE_NS (UINT64_C(60) * 1000000000)
 
-/* An rm's state changed: reached, lost, refused us … `text` is for the log, "" or a sentence. Both are called on the loop's thread
+/* An rm's state changed: reached, lost, refused us … `text` is for the log, "" or a sentence. All are called on the loop's thread
  * and may be NULL. */
 struct node_events {
     void (*on_rm)(void *ctx, const struct heartbeat_rm *rm, const char *text);
+    /* Programs (exec:) can't be started for this reason, a negative errno; 0: over, none has failed to for NODE_UNABLE_NS. */
+    void (*on_unable)(void *ctx, int error);
     void (*on_drained)(void *ctx); /* after node_refuse_new or node_abandon, once: all jobs answered, all connections closed */
     void *ctx;
 };
@@ -120,6 +123,7 @@ struct node_stats {
     double sleep_factor;
     bool takes_jobs;
     bool leaving;
+    int unable; /* negative errno: programs can't be started now; 0: nothing wrong */
     bool admin_drain; /* an operator has drained this node, rm says */
     uint32_t rm_count;
     uint32_t service_count;

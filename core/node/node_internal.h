@@ -56,6 +56,7 @@ struct node_board {
     _Atomic uint32_t connections;
     _Atomic uint32_t dispatchers;
     _Atomic bool admin_drain;
+    _Atomic int unable;
     _Atomic float load_index;
     _Atomic float load_per_job;
     _Atomic float load_mean[LOAD_PARTS];
@@ -79,6 +80,8 @@ struct node {
     struct loop *loop;
     struct counters counters;
     struct executors *executors;
+    int unable; /* why programs can't be started (negative errno), or 0 */
+    uint64_t unable_ns; /* when one last could not */
     struct estimate estimate;
     struct dedupe dedupe;
     struct dispatcher_counts dispatcher_counts;
@@ -166,6 +169,9 @@ void announcer_hasten(struct node *node);
 
 /* node.c */
 void node_publish(struct node *node);
+
+/* A program could not be started, for `error`. */
+void node_note_unable(struct node *node, int error);
 
 /* Says on_drained when the time has come. */
 void node_look_drained(struct node *node);

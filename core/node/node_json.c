@@ -1,6 +1,7 @@
 #include "core/node/node_json.h"
 
 #include "core/base/clock.h"
+#include "core/base/errors.h"
 
 static json_t *load_to_json(const struct load_report *load)
 {
@@ -62,5 +63,7 @@ void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
                   (json_int_t)stats.connections, "dispatchers_counted", (int)stats.dispatchers, "sleep_factor",
                   stats.sleep_factor, "leaving", stats.leaving, "admin_drain", stats.admin_drain, "load",
                   load_to_json(&stats.load), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
+    if (stats.unable < 0)
+        json_object_set_new(members, "unable", json_string(error_text(stats.unable)));
     json_object_set_new(object, "node", members); /* takes NULL as it is: adds nothing */
 }

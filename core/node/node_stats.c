@@ -31,6 +31,7 @@ void node_publish(struct node *node)
     put_u32(&board->connections, node->connection_count);
     put_u32(&board->dispatchers, node->dispatcher_counts.count);
     atomic_store_explicit(&board->admin_drain, (node->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
+    atomic_store_explicit(&board->unable, node->unable, memory_order_relaxed);
     put_float(&board->load_index, load->index);
     put_float(&board->load_per_job, load->per_job);
     for (uint32_t i = 0; i < LOAD_PARTS; i++)
@@ -64,6 +65,7 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
         .takes_jobs = !node->config.no_jobs,
         .leaving = get_u32(&board->phase) >= NODE_LEAVING,
         .admin_drain = atomic_load_explicit(&board->admin_drain, memory_order_relaxed),
+        .unable = atomic_load_explicit(&board->unable, memory_order_relaxed),
         .rm_count = node->config.rm_count,
         .service_count = node->config.services.count,
     };

@@ -134,3 +134,10 @@ int run_fail(struct run *run, const char *format, ...)
     va_end(arguments);
     return USHER_EJOBFAILED;
 }
+
+int run_unable(struct run *run, const char *what, int error)
+{
+    run->job->started = false;
+    run->job->unable = error;
+    return run_fail(run, "%s: %s", what, error_text(error));
+}

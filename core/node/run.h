@@ -49,3 +49,7 @@ void run_wake_clear(struct run *run);
 
 /* Says why the job failed, in one line for the client; returns USHER_EJOBFAILED. */
 int run_fail(struct run *run, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Nothing of the service has run, for `error` (a negative errno): the job is answered as not started, so that its client goes elsewhere.
+ * `what` says what could not be done, "cannot start /bin/sh". Returns USHER_EJOBFAILED. */
+int run_unable(struct run *run, const char *what, int error);

@@ -11,7 +11,7 @@
 
 struct run;
 
-/* Runs a job on an executor's thread. 0: done; USHER_EJOBFAILED with the reason by run_fail; what run_write, run_check and run_sleep
+/* Runs a job on an executor's thread. 0: done; USHER_EJOBFAILED with the reason by run_fail or run_unable; what run_write, run_check and run_sleep
  * returned; -ENOMEM and other errno values of its own: failed as well. */
 typedef int service_function(struct run *run);
 

@@ -10,7 +10,6 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
-#include "core/base/errors.h"
 #include "core/node/job.h"
 #include "core/node/run.h"
 #include "core/node/service_exec_spawn.h"
@@ -195,7 +194,7 @@ int service_exec(struct run *run)
     struct program program = {.run = run};
     int r = child_spawn(run->job, &program.child);
     if (r < 0)
-        return run_fail(run, "cannot start /bin/sh: %s", error_text(r));
+        return run_unable(run, "cannot start /bin/sh", r);
     program.input = run_data(run, &program.input_length);
     if (program.input_length == 0)
         fd_close(&program.child.in_fd);

@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,10 +18,13 @@
 #include "core/node/job.h"
 
 #define SHELL "/bin/sh"
+#define VARIABLES_MAX 8 /* of our own */
 #define DATA_VARIABLE_BYTES_MAX 65536u /* the kernel takes 128 KiB for one variable */
-#define VARIABLE_PREFIX "USHER_"
 
-/* The texts of our variables, one behind the other, and the list: the daemon's own environment, then these. */
+/* What a program gets of the daemon's own environment: the rest may hold the daemon's secrets, and is none of its business. */
+static const char *const passed_on[] = {"PATH", "HOME", "LANG", "TZ"};
+
+/* The texts of our variables, one behind the other, and the list: those passed on, then these. */
 struct environment {
     struct buffer texts;
     char **list;
@@ -49,21 +52,28 @@ static int environment_print(struct environment *environment, const struct job *
     return r == 0 ? buffer_append(texts, "", 1) : r;
 }
 
+static bool is_passed_on(const char *variable)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(passed_on); i++) {
+        size_t length = strlen(passed_on[i]);
+        if (strncmp(variable, passed_on[i], length) == 0 && variable[length] == '=')
+            return true;
+    }
+    return false;
+}
+
 static int environment_init(struct environment *environment, const struct job *job)
 {
     *environment = (struct environment){.list = NULL};
     int r = environment_print(environment, job);
     if (r < 0)
         return r;
-    size_t count = 8; /* ours and the NULL */
-    for (char **variable = environ; *variable != NULL; variable++)
-        count++;
-    environment->list = calloc(count, sizeof(char *));
+    environment->list = calloc(ARRAY_COUNT(passed_on) + VARIABLES_MAX + 1, sizeof(char *));
     if (environment->list == NULL)
         return -ENOMEM;
     size_t used = 0;
-    for (char **variable = environ; *variable != NULL; variable++)
-        if (strncmp(*variable, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0)
+    for (char **variable = environ; *variable != NULL && used < ARRAY_COUNT(passed_on); variable++)
+        if (is_passed_on(*variable))
             environment->list[used++] = *variable;
     char *text = (char *)environment->texts.bytes;
     for (size_t at = 0; at < environment->texts.length; at += strlen(text + at) + 1)
@@ -119,39 +129,54 @@ static int pipes_open(int pipes[PIPES][2])
     return 0;
 }
 
-/* A fresh group, no blocked or ignored signals (executors block all), and no descriptor but the three, whoever forgot O_CLOEXEC. */
-static int spawn(int pipes[PIPES][2], const char *command, char *const environment[], pid_t *ret_pid)
+/* What the child does with the descriptors, signals and memory that it shares or has copied, up to execve; only system calls, since
+ * other threads may have held any lock. It dies with its executor, and so with the daemon, be it of SIGKILL. Never returns. */
+static _Noreturn __attribute__((noinline)) void child_main(int pipes[PIPES][2], char *const arguments[],
+                                                           char *const environment[], pid_t parent, volatile int *ret_error)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return -ENOMEM;
-    if (posix_spawnattr_init(&attributes) != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -ENOMEM;
+    static const struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &usual, NULL); /* refused for SIGKILL, SIGSTOP and those of the C library */
+    bool good = setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
+    /* Copies first, so that no pipe's number is overwritten before its turn. */
+    int copies[PIPES];
+    for (int i = 0; i < PIPES && good; i++) {
+        copies[i] = fcntl(pipes[i][child_end(i)], F_DUPFD, PIPES);
+        good = copies[i] >= 0;
     }
-    int error = 0;
-    for (int i = 0; i < PIPES && error == 0; i++)
-        error = posix_spawn_file_actions_adddup2(&actions, pipes[i][child_end(i)], i);
-    if (error == 0)
-        error = posix_spawn_file_actions_addclosefrom_np(&actions, PIPES);
-    if (error == 0) {
-        sigset_t none, all;
-        sigemptyset(&none);
-        sigfillset(&all);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        posix_spawnattr_setpgroup(&attributes, 0);
-        posix_spawnattr_setsigmask(&attributes, &none);
-        posix_spawnattr_setsigdefault(&attributes, &all);
-        char shell[] = "sh", option[] = "-c";
-        char *text = strdup(command);
-        char *const arguments[] = {shell, option, text, NULL};
-        error = text == NULL ? ENOMEM : posix_spawn(ret_pid, SHELL, &actions, &attributes, arguments, environment);
-        free(text);
+    for (int i = 0; i < PIPES && good; i++)
+        good = dup2(copies[i], i) >= 0;
+    /* No descriptor but the three, whoever forgot O_CLOEXEC. */
+    if (good && close_range(PIPES, ~0U, 0) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0) {
+        if (getppid() != parent)
+            _exit(EXIT_FAILURE); /* it died before prctl: nobody would kill us */
+        execve(SHELL, arguments, environment);
     }
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    return -error;
+    *ret_error = -errno;
+    _exit(EXIT_FAILURE);
+}
+/* posix_spawn(3) can't set a death signal, and fork(2) would copy the page tables of a daemon that may be large: vfork, whose child
+ * stays in child_main. This thread blocks all signals, so that no handler runs in the child. */
+static int spawn(int pipes[PIPES][2], char *command, char *const environment[], pid_t *ret_pid)
+{
+    char shell[] = "sh", option[] = "-c";
+    char *const arguments[] = {shell, option, command, NULL};
+    volatile int error = 0;
+    pid_t parent = getpid();
+    pid_t pid = vfork();
+    if (pid == 0)
+        child_main(pipes, arguments, environment, parent, &error);
+    if (pid < 0)
+        return -errno;
+    if (error < 0) {
+        while (waitpid(pid, NULL, 0) < 0)
+            CHECK(errno == EINTR);
+        return error;
+    }
+    *ret_pid = pid;
+    return 0;
 }
 
 /* Without a pidfd we could not wait for it beside other things. */
@@ -175,7 +200,9 @@ int child_spawn(const struct job *job, struct child *ret_child)
     }
     pid_t pid = 0;
     int pid_fd = -1;
-    r = spawn(pipes, job->service->command, environment.list, &pid);
+    char *command = strdup(job->service->command); /* execve wants it writable */
+    r = command != NULL ? spawn(pipes, command, environment.list, &pid) : -ENOMEM;
+    free(command);
     environment_done(&environment);
     pipes_close(pipes, false, true);
     if (r == 0) {

@@ -1,5 +1,6 @@
 #include "core/report/node_report.h"
 
+#include "core/base/errors.h"
 #include "core/base/log.h"
 
 void node_report_rm(void *ctx, const struct heartbeat_rm *rm, const char *text)
@@ -13,6 +14,15 @@ void node_report_rm(void *ctx, const struct heartbeat_rm *rm, const char *text)
         LOG(MESSAGE_HEARTBEATS_UNANSWERED, LOG_TEXT("rm", address));
     else
         LOG(MESSAGE_HEARTBEATS_REFUSED, LOG_TEXT("rm", address), LOG_TEXT("reason", text));
+}
+
+void node_report_unable(void *ctx, int error)
+{
+    (void)ctx;
+    if (error < 0)
+        LOG(MESSAGE_NODE_UNABLE, LOG_TEXT("reason", error_text(error)));
+    else
+        LOG(MESSAGE_NODE_ABLE);
 }
 
 void node_report_measure(const struct node *node, struct measures *measures)

@@ -10,5 +10,8 @@
 /* For node_events.on_rm: a line of the log for each change of a resource manager's state. ctx is not looked at. */
 void node_report_rm(void *ctx, const struct heartbeat_rm *rm, const char *text);
 
+/* For node_events.on_unable, likewise: the beginning and the end of an episode. */
+void node_report_unable(void *ctx, int error);
+
 /* The node's counters and all gauges of nodes. */
 void node_report_measure(const struct node *node, struct measures *measures);

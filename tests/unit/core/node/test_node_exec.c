@@ -1,13 +1,19 @@
 /* exec: services: programs as jobs, and what is left of them afterwards: nothing (reliability: job overruns). */
 #include <ctype.h>
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/node/job.h"
 #include "core/node/service_exec.h"
+#include "core/node/service_exec_spawn.h"
 #include "tests/unit/core/node/node_fixture.h"
 
 /* Runs one job of exec:x=COMMAND. */
@@ -94,6 +100,80 @@ static void parameters(struct fixture *fixture)
         run(fixture, "cat; echo \"/$USHER_SERVICE/$USHER_JOB_ID/$USHER_CLIENT_ID/$USHER_SERVICE_TIME_MS/$USHER_DATA\"",
             &(struct job_request){.data = "in and out", .client_id = 77, .service_time_ms = 5000});
     expect_output(client, "in and out/x/1/77/5000/in and out\n");
+}
+
+static void environment(struct fixture *fixture)
+{
+    cr_assert_eq(setenv("REDISCLI_AUTH", "secret", 1), 0);
+    cr_assert_eq(setenv("TZ", "Asia/Tokyo", 1), 0);
+    expect_output(run(fixture, "printf '%s' \"${REDISCLI_AUTH-none} $TZ ${PATH:+path}\"", &(struct job_request){0}),
+                  "none Asia/Tokyo path");
+}
+
+Test(node_exec, environment_of_the_daemon_is_not_passed_on)
+{
+    on_each_loop(environment);
+}
+
+static bool two_replies_came(const struct fixture *fixture)
+{
+    return fixture->clients[0].reply_count == 2;
+}
+
+static void no_descriptors(struct fixture *fixture)
+{
+    struct rlimit before;
+    fixture_services(fixture, (const char *const[]){"exec:x=true"}, 1);
+    fixture_start(fixture);
+    struct client *client = fixture_connect(fixture);
+    fixture_turn(fixture);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = 3, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    client_submit(client, &(struct job_request){.service = "x", .job_id = 1});
+    const struct reply *reply = client_await(client, 1);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_assert_eq(reply->type, FRAME_TYPE_ERROR);
+    cr_expect_eq(reply->error.code, WIRE_ERROR_JOB_FAILED);
+    cr_expect_not(reply->error.started);
+    cr_expect_str_eq(reply->error.text, "cannot start /bin/sh: Too many open files");
+    cr_expect_eq(fixture_count(fixture, COUNTER_JOBS_UNABLE), 1);
+    cr_expect_eq(fixture_stats(fixture).unable, -EMFILE);
+    /* It has not run, so it may come again. */
+    client_submit(client, &(struct job_request){.service = "x", .job_id = 1});
+    fixture_until(fixture, two_replies_came, "an answer to the job that came again");
+    cr_expect_eq(fixture_count(fixture, COUNTER_JOBS_OK), 1);
+}
+
+Test(node_exec, program_that_cannot_be_started_is_answered_not_started)
+{
+    on_each_loop(no_descriptors);
+}
+
+/* Plays the daemon: starts the program, tells its number and dies of SIGKILL. */
+static void start_and_die(int told_fd)
+{
+    static const struct service service = {.name = "x", .command = "sleep 100"};
+    static struct job job = {.service = &service};
+    struct child child;
+    if (child_spawn(&job, &child) == 0 && write(told_fd, &child.pid, sizeof(child.pid)) == sizeof(child.pid))
+        pause();
+    _exit(1);
+}
+
+Test(node_exec, program_dies_with_a_daemon_that_is_killed)
+{
+    int told[2];
+    pid_t program;
+    cr_assert_eq(pipe(told), 0);
+    pid_t daemon = fork();
+    if (daemon == 0)
+        start_and_die(told[1]);
+    cr_assert_eq(read(told[0], &program, sizeof(program)), (ssize_t)sizeof(program));
+    struct pollfd ended = {.fd = pidfd_open(program, 0), .events = POLLIN};
+    cr_assert_geq(ended.fd, 0);
+    kill(daemon, SIGKILL);
+    cr_expect_eq(poll(&ended, 1, 10000), 1);
 }
 
 Test(node_exec, parameters_come_by_stdin_and_environment)
