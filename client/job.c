@@ -112,6 +112,7 @@ static bool job_is_nodes_own(int error)
     case USHER_ESHUTDOWN:
     case USHER_ECANCELLED: /* the node gave the job up, not its client */
     case USHER_ENOTACCEPTED:
+    case USHER_EJOBFAILED: /* not started: the node could not, for want of descriptors, say */
     case USHER_ENOSERVICE: /* the dispatcher's directory was older than the node's last start */
     case USHER_EQUEUEFULL:
     case USHER_EDUPLICATE:
@@ -142,9 +143,9 @@ enum job_step job_on_error(struct job *job, int error, bool started, uint64_t no
     return job_elsewhere(job, error, now_ns, random);
 }
 
-enum job_step job_on_lost(struct job *job, int error, uint64_t now_ns, struct random_state *random)
+enum job_step job_on_lost(struct job *job, int error, enum job_started started, uint64_t now_ns, struct random_state *random)
 {
-    return job_start_again(job, error, JOB_MAYBE_STARTED, now_ns, random);
+    return job_start_again(job, error, started, now_ns, random);
 }
 
 enum job_step job_on_result(struct job *job)

@@ -89,8 +89,8 @@ enum job_step job_on_busy(struct job *job, uint32_t retry_after_ms, struct budge
 /* The node answered with an ERROR. */
 enum job_step job_on_error(struct job *job, int error, bool started, uint64_t now_ns, struct random_state *random);
 
-/* The job was sent, and no whole answer came: the connection broke, or time is up. */
-enum job_step job_on_lost(struct job *job, int error, uint64_t now_ns, struct random_state *random);
+/* The job was sent, and no whole answer came: the connection broke, or time is up. JOB_STARTED when a part of its result had come. */
+enum job_step job_on_lost(struct job *job, int error, enum job_started started, uint64_t now_ns, struct random_state *random);
 
 /* The result is there. Always JOB_DONE. */
 enum job_step job_on_result(struct job *job);

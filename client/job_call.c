@@ -33,6 +33,7 @@ struct job_call {
     uint64_t job_id; /* of the try under way: a node runs each once */
     uint64_t request_id; /* likewise */
     uint64_t tried_at_ns;
+    bool answering; /* a part of the result has come from the node of this try */
     uint32_t waited_us;
     uint32_t ran_us;
     struct address dispatcher; /* that named the node */
@@ -134,6 +135,17 @@ __attribute__((format(printf, 2, 3))) static void job_call_explain(struct job_ca
     snprintf(job_call->message, sizeof(job_call->message), "node %s: %.200s", address_format(&job_call->job.node, node), text);
 }
 
+/* Of a job that was sent: whoever has a part of its result knows that it was started. */
+static enum job_started job_call_started(const struct job_call *job_call)
+{
+    return job_call->answering ? JOB_STARTED : JOB_MAYBE_STARTED;
+}
+
+static const char *job_call_started_text(enum job_started started)
+{
+    return started == JOB_STARTED ? "the job had started" : "the job may have started";
+}
+
 /* error: a negative errno, or 0 when the peer closed the connection before the job had been sent. */
 static void job_call_unreached(struct job_call *job_call, int error)
 {
@@ -154,24 +166,30 @@ static void job_call_lost(struct job_call *job_call, int error)
     struct usher_client *client = job_call->call.client;
     uint64_t now_ns = job_call_now_ns(job_call);
     bool timeout = error == -ETIMEDOUT;
+    enum job_started started = job_call_started(job_call);
+    const char *started_text = job_call_started_text(started);
     if (timeout)
-        job_call_explain(job_call, "no answer within wait and service time; the job may have started");
+        job_call_explain(job_call, "no %s within wait and service time; %s", job_call->answering ? "whole result" : "answer",
+                         started_text);
     else
-        job_call_explain(job_call, "the connection broke before the answer (%s); the job may have started",
-                         error ? error_text(error) : "closed by the node");
+        job_call_explain(job_call, "the connection broke before the %s (%s); %s",
+                         job_call->answering ? "end of the result" : "answer", error ? error_text(error) : "closed by the node",
+                         started_text);
     job_call_leave_node(job_call, timeout ? WIRE_OUTCOME_TIMEOUT : WIRE_OUTCOME_FAILED);
     if (timeout)
         nodes_on_timeout(&client->nodes, &job_call->job.node, now_ns);
     else
         nodes_on_refusal(&client->nodes, &job_call->job.node, now_ns);
-    job_call_step(job_call, job_on_lost(&job_call->job, timeout ? -ETIMEDOUT : USHER_ECONNECTION, now_ns, &client->random));
+    job_call_step(job_call,
+                  job_on_lost(&job_call->job, timeout ? USHER_ENOANSWER : USHER_ECONNECTION, started, now_ns, &client->random));
 }
 
 static void job_call_fail(struct job_call *job_call, int error, const char *text)
 {
-    job_call_explain(job_call, "%s; the job may have started", text);
+    enum job_started started = job_call_started(job_call);
+    job_call_explain(job_call, "%s; %s", text, job_call_started_text(started));
     job_call_leave_node(job_call, WIRE_OUTCOME_FAILED);
-    job_call_end(job_call, error, JOB_MAYBE_STARTED);
+    job_call_end(job_call, error, started);
 }
 
 static void job_call_take_result(struct job_call *job_call, const struct frame *frame)
@@ -182,8 +200,9 @@ static void job_call_take_result(struct job_call *job_call, const struct frame *
         job_call_fail(job_call, USHER_EPROTOCOL, "it sent a RESULT that is malformed");
         return;
     }
+    job_call->answering = true;
     if (job_call->result.length + result.data_length > USHER_RESULT_BYTES_MAX) {
-        job_call_fail(job_call, -EMSGSIZE, "the result is longer than a client takes");
+        job_call_fail(job_call, USHER_ERESULTTOOLARGE, error_text(USHER_ERESULTTOOLARGE));
         return;
     }
     if (result.data_length > 0 && buffer_append(&job_call->result, result.data, result.data_length) < 0) {
@@ -330,6 +349,7 @@ static void job_call_connect(struct job_call *job_call)
     config.ctx = job_call;
     job_call->state = JOB_CALL_CONNECTING;
     job_call->tried_at_ns = now_ns;
+    job_call->answering = false;
     /* Every try has an ID of its own: a node refuses one that it has seen. */
     job_call->job_id = ++client->job_id_last;
     job_call->request_id = random_next(&client->random);
@@ -409,7 +429,8 @@ static void job_call_cancel(struct call *call)
     struct job_call *job_call = (struct job_call *)call;
     inquiry_cancel(&job_call->inquiry);
     snprintf(job_call->message, sizeof(job_call->message), "%s", error_text(USHER_ECANCELLED));
-    job_call_end(job_call, USHER_ECANCELLED, job_call->state == JOB_CALL_WAITING ? JOB_MAYBE_STARTED : job_call->job.started);
+    job_call_end(job_call, USHER_ECANCELLED,
+                 job_call->state == JOB_CALL_WAITING ? job_call_started(job_call) : job_call->job.started);
 }
 
 static const struct call_kind job_call_kind = {.begin = job_call_begin, .cancel = job_call_cancel};

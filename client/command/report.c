@@ -238,13 +238,20 @@ static json_t *report_started_to_json(enum usher_started started)
     return started == USHER_MAYBE_STARTED ? json_null() : json_boolean(started == USHER_STARTED);
 }
 
+/* Nodes say it with results alone. */
+static json_t *report_time_to_json(const struct usher_result *result, uint64_t time_us)
+{
+    return result->error < 0 ? json_null() : json_integer((json_int_t)time_us);
+}
+
 json_t *report_job_to_json(uint64_t number, const struct usher_result *result)
 {
-    json_t *job = json_pack("{s:I, s:b, s:o, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "id", (json_int_t)number, "ok",
-                            result->error == 0, "started", report_started_to_json(result->started), "node", result->node,
-                            "dispatcher", result->dispatcher, "region", result->region, "attempts", (json_int_t)result->attempts,
-                            "service_time_ms", (json_int_t)result->service_time_ms, "waited_us", (json_int_t)result->waited_us,
-                            "ran_us", (json_int_t)result->ran_us, "elapsed_us", (json_int_t)result->elapsed_us);
+    json_t *job =
+        json_pack("{s:I, s:b, s:o, s:s, s:s, s:i, s:I, s:I, s:o, s:o, s:I}", "id", (json_int_t)number, "ok", result->error == 0,
+                  "started", report_started_to_json(result->started), "node", result->node, "dispatcher", result->dispatcher,
+                  "region", result->region, "attempts", (json_int_t)result->attempts, "service_time_ms",
+                  (json_int_t)result->service_time_ms, "waited_us", report_time_to_json(result, result->waited_us), "ran_us",
+                  report_time_to_json(result, result->ran_us), "elapsed_us", (json_int_t)result->elapsed_us);
     if (!job)
         return NULL;
     if (result->error < 0) {

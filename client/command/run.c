@@ -38,7 +38,8 @@ const struct conf_program run_program = {
     .name = "usher run",
     .summary = "runs jobs on the nodes that dispatchers name",
     .description =
-        "A single job's result goes to standard output. With --repeat a summary is printed; with --json one object that has "
+        "A single job's result, of at most 64 MiB, goes to standard output. With --repeat a summary is printed; with --json one "
+        "object that has "
         "every "
         "job (its result cut at 4096 bytes) and the summary.\n"
         "\n"

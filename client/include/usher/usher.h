@@ -39,13 +39,15 @@ extern "C" {
 #define USHER_ERROR_JOB_FAILED (-1010) /* the service ran and reported a failure */
 #define USHER_ERROR_CONNECTION (-1012) /* the connection to the node broke */
 #define USHER_ERROR_CANCELLED (-1013) /* usher_cancel or usher_client_free */
+#define USHER_ERROR_NO_ANSWER (-1021) /* the node did not answer within wait, service time and 2 s */
+#define USHER_ERROR_RESULT_TOO_LARGE (-1022) /* the result is longer than USHER_RESULT_BYTES_MAX */
 
 #define USHER_ADDRESS_BYTES 48 /* "[ip6]:port" and its terminating zero */
 #define USHER_MESSAGE_BYTES 256 /* one line of text for people, likewise */
 #define USHER_ADDRESSES_MAX 16 /* addresses in an answer, and nodes to leave out */
 #define USHER_SERVICE_BYTES_MAX 63 /* a service's name, from [A-Za-z0-9._-] */
 #define USHER_DATA_BYTES_MAX (1024 * 1024) /* a job's data */
-#define USHER_RESULT_BYTES_MAX (64 * 1024 * 1024) /* a result; a longer one ends its job with -EMSGSIZE */
+#define USHER_RESULT_BYTES_MAX (64 * 1024 * 1024) /* a result; a longer one ends its job with USHER_ERROR_RESULT_TOO_LARGE */
 
 struct usher_client;
 
@@ -119,7 +121,7 @@ struct usher_job {
 enum usher_started {
     USHER_NOT_STARTED = 0,
     USHER_STARTED = 1,
-    USHER_MAYBE_STARTED = 2, /* the connection broke after the job had been sent */
+    USHER_MAYBE_STARTED = 2, /* the connection broke, or no answer came, after the job had been sent */
 };
 
 struct usher_result {
@@ -133,7 +135,7 @@ struct usher_result {
     uint16_t region; /* of that dispatcher */
     uint32_t attempts; /* nodes tried; 1 when nothing went wrong */
     uint32_t service_time_ms; /* what was drawn */
-    uint64_t waited_us; /* in the node's queue, as the node says */
+    uint64_t waited_us; /* in the node's queue, as the node says; 0, as the next, for an error: nodes say it with results alone */
     uint64_t ran_us; /* likewise */
     uint64_t elapsed_us; /* from the call to the end, all tries included */
 };

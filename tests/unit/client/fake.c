@@ -237,6 +237,14 @@ static void node_send_result(struct stream *stream, uint64_t id, const struct wi
         cr_assert_eq(stream_send(stream, data, length), 0);
 }
 
+static void node_send_endless(struct stream *stream, uint64_t id, const struct wire_job *job)
+{
+    static const uint8_t part[RESULT_PART_BYTES_MAX];
+    for (uint32_t sent = 0; sent < USHER_RESULT_BYTES_MAX; sent += (uint32_t)sizeof(part))
+        node_send_result(stream, id, job, part, sizeof(part), true);
+    node_send_result(stream, id, job, part, 1, false);
+}
+
 static void node_answer(struct fake_node *node, struct stream *stream, uint64_t id, const struct wire_job *job)
 {
     uint8_t bytes[256];
@@ -246,6 +254,11 @@ static void node_answer(struct fake_node *node, struct stream *stream, uint64_t 
         for (uint32_t i = 0; i < job->data_length; i++)
             node_send_result(stream, id, job, job->data + i, 1, i + 1 < job->data_length);
         return;
+    case FAKE_PART_AND_BREAK:
+        node_send_result(stream, id, job, job->data, job->data_length, true);
+        stream_close(stream);
+        return;
+    case FAKE_ENDLESS: node_send_endless(stream, id, job); return;
     case FAKE_BUSY_ONCE: {
         struct wire_busy busy = {.job_id = job->job_id, .retry_after_ms = 10, .queued = 5};
         int length = wire_busy_encode(&busy, id, bytes, sizeof(bytes));
@@ -303,6 +316,7 @@ void fake_node_start(struct fake_node *node)
 {
     struct listener_config config;
     listener_config_init(&config);
+    config.limits.high_bytes = 128u << 20; /* FAKE_ENDLESS sends all at once */
     config.address = loopback();
     config.on_accept = node_on_accept;
     config.ctx = node;

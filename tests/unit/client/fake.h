@@ -43,6 +43,8 @@ struct fake_dispatcher {
 enum fake_node_mode {
     FAKE_RESULT, /* echoes the data */
     FAKE_PARTS, /* echoes it in parts of one byte */
+    FAKE_PART_AND_BREAK, /* one part, then closes */
+    FAKE_ENDLESS, /* 64 MiB and a byte */
     FAKE_BUSY_ONCE, /* BUSY, then FAKE_RESULT */
     FAKE_BREAK, /* closes when it has got the job */
     FAKE_BREAK_ONCE, /* then FAKE_RESULT */

@@ -135,11 +135,19 @@ Test(job, busy_for_longer_than_the_wait_ends_at_once)
     cr_assert_eq(job.started, JOB_NOT_STARTED);
 }
 
+Test(job, one_that_its_node_could_not_start_goes_elsewhere)
+{
+    job_begin(&job, &plain, now_ns, &dice);
+    try_on(7);
+    cr_assert_eq(job_on_error(&job, USHER_EJOBFAILED, false, now_ns, &dice), JOB_ASK);
+    cr_assert_eq(job.exclude_count, 1);
+}
+
 Test(job, lost_one_is_not_run_again)
 {
     job_begin(&job, &plain, now_ns, &dice);
     try_on(7);
-    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, now_ns, &dice), JOB_DONE);
+    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, JOB_MAYBE_STARTED, now_ns, &dice), JOB_DONE);
     cr_assert_eq(job.started, JOB_MAYBE_STARTED);
 }
 
@@ -148,7 +156,7 @@ Test(job, lost_idempotent_one_is_run_again_with_a_wait_of_its_own)
     job_begin(&job, &idempotent, now_ns, &dice);
     try_on(7);
     now_ns += 6 * NS_PER_S;
-    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, now_ns, &dice), JOB_ASK);
+    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, JOB_MAYBE_STARTED, now_ns, &dice), JOB_ASK);
     cr_assert_eq(job_wait_left_ms(&job, now_ns), 5000);
 }
 
@@ -157,17 +165,17 @@ Test(job, idempotent_one_starts_three_times_at_most)
     job_begin(&job, &idempotent, now_ns, &dice);
     for (uint16_t i = 1; i < JOB_STARTS_MAX; i++) {
         try_on(i);
-        cr_assert_neq(job_on_lost(&job, USHER_ECONNECTION, now_ns, &dice), JOB_DONE);
+        cr_assert_neq(job_on_lost(&job, USHER_ECONNECTION, JOB_MAYBE_STARTED, now_ns, &dice), JOB_DONE);
     }
     try_on(9);
-    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, now_ns, &dice), JOB_DONE);
+    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, JOB_MAYBE_STARTED, now_ns, &dice), JOB_DONE);
 }
 
 Test(job, later_try_that_did_not_start_does_not_undo_an_earlier_one)
 {
     job_begin(&job, &idempotent, now_ns, &dice);
     try_on(1);
-    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, now_ns, &dice), JOB_ASK);
+    cr_assert_eq(job_on_lost(&job, USHER_ECONNECTION, JOB_MAYBE_STARTED, now_ns, &dice), JOB_ASK);
     now_ns += 6 * NS_PER_S;
     try_on(2);
     cr_assert_eq(job_on_unreached(&job, USHER_ECONNECTION, now_ns, &dice), JOB_DONE);

@@ -124,6 +124,25 @@ Test(usher_run, broken_connection_after_the_job_is_maybe_started)
     cr_assert(strstr(result.message, "may have started"), "%s", result.message);
 }
 
+Test(usher_run, job_whose_result_had_begun_has_started)
+{
+    node.mode = FAKE_PART_AND_BREAK;
+    fake_dispatcher_names(&dispatcher, &node.address);
+    cr_assert_eq(run(), USHER_ERROR_CONNECTION);
+    cr_expect_eq(result.started, USHER_STARTED);
+    cr_expect(strstr(result.message, "the job had started"), "%s", result.message);
+}
+
+Test(usher_run, result_beyond_64_mib_says_the_limit)
+{
+    node.mode = FAKE_ENDLESS;
+    fake_dispatcher_names(&dispatcher, &node.address);
+    cr_assert_eq(run(), USHER_ERROR_RESULT_TOO_LARGE);
+    cr_expect_eq(result.started, USHER_STARTED);
+    cr_expect_str_eq(usher_error_name(result.error), "result-too-large");
+    cr_expect(strstr(result.message, "64 MiB"), "%s", result.message);
+}
+
 Test(usher_run, idempotent_job_is_run_again_elsewhere)
 {
     node.mode = FAKE_BREAK;
@@ -141,7 +160,7 @@ Test(usher_run, silent_node_is_given_up_after_wait_and_service_time)
     job.wait_ms = 50;
     job.service_time_min_ms = 50;
     fake_dispatcher_names(&dispatcher, &node.address);
-    cr_assert_eq(run(), -ETIMEDOUT);
+    cr_assert_eq(run(), USHER_ERROR_NO_ANSWER);
     cr_assert_eq(result.started, USHER_MAYBE_STARTED);
     cr_assert(result.elapsed_us >= 2000000 && result.elapsed_us < 2500000);
     fake_run_for(20);
