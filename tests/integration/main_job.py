@@ -30,7 +30,8 @@ def one_region():
         for i, address in enumerate(cluster.workers_at):
             cluster.worker(address, cluster.rm_at, *node_options(cluster, f"w{i}"), "--services", "echo,sleep,spin,digest,blob",
                            "--services", "exec:upper=tr a-z A-Z", "--services", "exec:time=echo $USHER_SERVICE_TIME_MS",
-                           "--services", "exec:fail=echo out of luck >&2; exit 3", name=f"w{i}")
+                           "--services", "exec:fail=echo out of luck >&2; exit 3",
+                           "--services", "exec:family=sh -c 'trap \"\" TERM; sleep 61' & trap '' TERM; sleep 61; sleep 61", name=f"w{i}")
         cluster.nodes_at = cluster.dispatchers_at + cluster.workers_at
         cluster.ask = ["--dispatchers", ",".join(cluster.dispatchers_at), "--reply-timeout", "2s" if SANITIZED else "500ms"]
         for name in ("d0", "d1"):
@@ -111,6 +112,24 @@ def failures_are_told(cluster):
     check(code == 1 and out == "" and "out of luck" in err and "3" in err and err.count("\n") == 1, f"exec:fail: {code} {out} {err}")
     job = usher("run", *cluster.ask, "--service", "sleep", "--data", "1m", "--service-time", "100ms", expect=1)["jobs"][0]
     check(job["error"] == "service-time-exceeded" and job["started"] and job["elapsed_us"] < 20_000_000, f"service time: {job}")
+
+
+def programs_end_with_their_jobs(cluster):
+    """A program that ignores SIGTERM and has children: none of them is left when the service time is up or the client has gone."""
+    def family():
+        found = 0
+        for command_line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                found += command_line.read_bytes() == b"sleep\0" b"61\0"
+        return found
+    job = usher("run", *cluster.ask, "--service", "family", "--service-time", "300ms", expect=1)["jobs"][0]
+    check(job["error"] == "service-time-exceeded", f"{job}")
+    wait_until("no program is left after its service time", lambda: family() == 0, 3 if not SANITIZED else 30)
+    client = subprocess.Popen([BIN / "usher", "run", *cluster.ask, "--service", "family", "--service-time", "60s"], stderr=subprocess.DEVNULL)
+    wait_until("the program runs", lambda: family() == 2)
+    client.kill()
+    client.wait()
+    wait_until("no program is left without its client", lambda: family() == 0, 3 if not SANITIZED else 30)
 
 
 def big_data_goes_both_ways(cluster):
@@ -316,7 +335,7 @@ def ipv6_works_as_well(_):
 
 
 main(addresses_come_over_udp_and_tcp, five_addresses_are_five_nodes, excluded_nodes_are_left_out, the_region_is_told,
-     the_plan_is_the_example_of_the_patent, every_service_does_its_work, failures_are_told, big_data_goes_both_ways,
+     the_plan_is_the_example_of_the_patent, every_service_does_its_work, failures_are_told, programs_end_with_their_jobs, big_data_goes_both_ways,
      service_times_spread_as_asked_for, mixed_jobs_run_in_parallel, every_policy_gives_different_nodes_and_runs_jobs,
      dispatchers_get_less_work_than_workers, below_average_leaves_out_the_loaded, drained_nodes_get_nothing_until_they_are_ready,
      sleep_factor_makes_slow_nodes, everybody_agrees_on_the_nodes, redis_shows_the_truth, stats_count_what_happened,

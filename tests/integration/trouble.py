@@ -258,6 +258,31 @@ def nobody_vanishes_when_redis_comes_back_empty(cluster):
     watch.nothing_was_noticed()
 
 
+def another_rm_takes_over(_):
+    """Two rm, none of them a leader; one dispatcher is pushed changes, the other one asks for them."""
+    with Cluster() as cluster:
+        rms = [address_new(), address_new()]
+        for i, rm in enumerate(rms):
+            cluster.rm(rm, "--heartbeat-valid", f"{VALID_S:.0f}s", name=f"rm{i}")
+        cluster.dispatchers_at = [address_new() for _ in range(2)]
+        cluster.dispatcher(cluster.dispatchers_at[0], ",".join(rms), *BEAT, name="d0")
+        cluster.dispatcher(cluster.dispatchers_at[1], ",".join(rms), *BEAT, "--no-push", "--refresh", "100ms", "--no-jobs", name="d1")
+        nodes = [*cluster.dispatchers_at, address_new(), address_new()]
+        for i, address in enumerate(nodes[2:]):
+            cluster.worker(address, ",".join(rms), *BEAT, name=f"w{i}")
+        for name in "d0", "d1", "rm0", "rm1":
+            cluster.wait_nodes(name, nodes)
+        with Watch(cluster) as watch:
+            cluster.processes["rm0"].kill()
+            for name in "d0", "d1":
+                wait_until("it follows the other one", lambda: cluster.ctl(name, "status")["directory"]["rm"] == rms[1] and
+                           cluster.ctl(name, "status")["directory"]["state"] == "current")
+            time.sleep(2.5 * VALID_S)
+        watch.nothing_was_noticed(3)
+        cluster.processes["w1"].kill()
+        wait_until("what the other one says counts", lambda: not any(listed(cluster, nodes[3])))
+
+
 # ---- leaving ----
 
 def run_start(cluster, *options):
@@ -278,7 +303,7 @@ def two_workers(cluster, *options):
     rm = cluster.processes["rm"].arguments[2]
     for name in "left", "right":
         cluster.worker(address_new(), rm, "--heartbeat", "250ms", "--slots", "1", *options, "--services", "sleep", "--services",
-                       "exec:work=sleep 1", name=name)
+                       "exec:work=sleep 0.6", name=name)
     wait_until("both are known", lambda: all(cluster.ctl(d, "status")["directory"]["nodes"] == 8 for d in ("d0", "d1")))
     return cluster.processes["left"], cluster.processes["right"]
 
@@ -413,5 +438,6 @@ main(*map(then_settle, (
     a_stopped_dispatcher_costs_one_reply_timeout, a_killed_dispatcher_is_not_noticed, a_leaving_worker_finishes_what_runs_and_returns_the_rest,
     a_second_sigterm_hastens, a_leaving_dispatcher_loses_no_job, a_node_that_left_is_gone_at_once, full_queues_are_tried_again_elsewhere,
     ctrl_c_cancels_and_sums_up, jobs_of_a_killed_client_are_cancelled, nobody_burns_cpu_while_waiting, rm_is_not_missed,
-    nobody_vanishes_when_rm_starts_from_nothing, redis_is_not_missed, nobody_vanishes_when_redis_comes_back_empty, a_list_never_becomes_empty)),
+    nobody_vanishes_when_rm_starts_from_nothing, redis_is_not_missed, nobody_vanishes_when_redis_comes_back_empty,
+    another_rm_takes_over, a_list_never_becomes_empty)),
     stage=one_region)
