@@ -244,7 +244,9 @@ int dispatcher_start(struct daemon *daemon, const void *options, void **ret_stat
     int error = dispatcher_open(dispatcher, ret_error);
     if (error < 0) {
         if (!ret_error->text[0])
-            conf_error_set(ret_error, "cannot start: %s", error_text(error));
+            conf_error_set(ret_error, "cannot start %u threads and %s: %s%s", threads_wanted(dispatcher->options->own.threads),
+                           dispatcher->options->own.no_jobs ? "the node" : "a node that takes jobs", error_text(error),
+                           daemon_limits_remedy(error));
         dispatcher_stop(dispatcher);
         return error;
     }

@@ -74,7 +74,8 @@ static int open_loop(struct daemon *daemon, struct conf_error *ret_error)
     config.reason = reason;
     int error = loop_new(&config, &daemon->loop);
     if (error < 0) {
-        conf_error_set(ret_error, "cannot start the event loop: %s", reason[0] ? reason : error_text(error));
+        conf_error_set(ret_error, "cannot start the event loop: %s%s", reason[0] ? reason : error_text(error),
+                       daemon_limits_remedy(error));
         return error;
     }
     if (loop_fallback_reason(daemon->loop)[0])
@@ -151,11 +152,13 @@ static int live(struct daemon *daemon)
 {
     struct conf_error why = {.text = ""};
     int code = EXIT_CODE_OK;
+    bool started = false;
     raise_limits();
     set_identity(daemon);
     if (open_everything(daemon, &why) < 0) {
         code = fail_start(daemon, &why);
     } else {
+        started = true;
         log_started(daemon);
         int error = loop_run(daemon->loop);
         if (error < 0) {
@@ -165,6 +168,7 @@ static int live(struct daemon *daemon)
         LOG(MESSAGE_STOPPED);
     }
     close_everything(daemon);
+    daemon_leave_paths(daemon, started);
     return code;
 }
 
@@ -271,6 +275,17 @@ int daemon_check_listen(const struct daemon_options *options, const struct addre
     return 0;
 }
 
+const char *daemon_limits_remedy(int error)
+{
+    switch (error) {
+    case -EMFILE: return "; allow this process more open files (ulimit -n)";
+    case -ENFILE: return "; allow this machine more open files (sysctl fs.file-max)";
+    case -EAGAIN: return "; allow more threads and processes (ulimit -u, the cgroup's pids.max)";
+    case -ENOMEM: return "; allow more memory (ulimit -v and -l, the cgroup's memory.max)";
+    default: return "";
+    }
+}
+
 int daemon_fail_listen(struct conf_error *ret_error, const char *option, const struct address *address, int error)
 {
     char text[ADDRESS_TEXT_BYTES];
@@ -281,8 +296,8 @@ int daemon_fail_listen(struct conf_error *ret_error, const char *option, const s
         remedy = "; this machine does not have this address: `ip addr` shows those it has";
     else if (error == -EACCES)
         remedy = "; ports below 1024 need root: choose a higher one";
-    else if (error == -EMFILE || error == -ENFILE || error == -EAGAIN || error == -ENOMEM)
-        remedy = "; allow more open files, threads and memory (ulimit -n, -u, -v, limits of the cgroup)";
+    else
+        remedy = daemon_limits_remedy(error);
     conf_error_set(ret_error, "cannot listen on --%s %s: %s%s", option, address_format(address, text), error_text(error), remedy);
     return error;
 }

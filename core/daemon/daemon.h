@@ -121,5 +121,8 @@ void daemon_drained(struct daemon *daemon);
 NODISCARD int daemon_check_listen(const struct daemon_options *options, const struct address *listen,
                                   struct conf_error *ret_error);
 
+/* What to raise when a start failed for want of something: "; allow …", or "". */
+const char *daemon_limits_remedy(int error);
+
 /* For start hooks: says why an address given with `option` ("listen") cannot be listened on. Returns `error`. */
 int daemon_fail_listen(struct conf_error *ret_error, const char *option, const struct address *address, int error);

@@ -35,6 +35,8 @@ struct daemon {
     uint64_t start_wall_ms;
     struct address listen;
     char io_shortage[LOOP_REASON_BYTES]; /* of the first loop that had one; "" */
+    bool state_made; /* by us, and not found */
+    bool state_temporary; /* of this process alone */
     char state_dir[PATH_MAX];
     char admin_path[SOCKET_PATH_BYTES];
 };
@@ -44,6 +46,9 @@ extern const size_t daemon_command_count;
 
 /* paths.c: finds and makes the folders; fills state_dir and admin_path. */
 NODISCARD int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error);
+
+/* Likewise: removes the folder when it is temporary, or when a start that failed left it empty. After everything was closed. */
+void daemon_leave_paths(struct daemon *daemon, bool started);
 
 /* signals.c */
 NODISCARD int daemon_open_signals(struct daemon *daemon);

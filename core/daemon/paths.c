@@ -1,5 +1,6 @@
 /* Where a daemon keeps what survives it, and where its admin socket stands. */
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,8 +10,8 @@
 #include "core/daemon/internal.h"
 #include "core/daemon/state_dir.h"
 
-/* Makes all folders of a path; those already there stay as they are. */
-static int make_folders(const char *path)
+/* Makes all folders of a path; those already there stay as they are. ret_made: the last one was not there. */
+static int make_folders(const char *path, bool *ret_made)
 {
     char part[PATH_MAX];
     size_t length = strlen(path);
@@ -21,7 +22,8 @@ static int make_folders(const char *path)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+        *ret_made = mkdir(part, 0700) == 0;
+        if (!*ret_made && errno != EEXIST)
             return -errno;
     }
     struct stat status;
@@ -30,15 +32,36 @@ static int make_folders(const char *path)
     return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
 }
 
+/* Programs that we start work in folders of their own, where a relative path would mean something else. */
+static int path_make_absolute(char path[static PATH_MAX])
+{
+    char here[PATH_MAX];
+    if (path[0] == '/')
+        return 0;
+    if (!getcwd(here, sizeof(here)))
+        return -errno;
+    size_t here_length = strlen(here), length = strlen(path);
+    if (here_length + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memmove(path + here_length + 1, path, length + 1);
+    memcpy(path, here, here_length);
+    path[here_length] = '/';
+    return 0;
+}
+
 /* The folder that daemons share. */
 static int find_shared(const struct daemon *daemon, char path[static PATH_MAX], struct conf_error *ret_error)
 {
     int error = daemon->own->state_dir ? (snprintf(path, PATH_MAX, "%s", daemon->own->state_dir) < PATH_MAX ? 0 : -ENAMETOOLONG)
                                        : state_dir_default(path);
+    if (error == 0)
+        error = path_make_absolute(path);
     if (error == -ENOENT)
         conf_error_set(ret_error, "no folder for state: neither $XDG_STATE_HOME nor $HOME is set; give one with --state-dir");
-    else if (error < 0)
+    else if (error == -ENAMETOOLONG)
         conf_error_set(ret_error, "the path of --state-dir is too long; choose a shorter one");
+    else if (error < 0)
+        conf_error_set(ret_error, "a relative --state-dir needs a working directory: %s; give it from / on", error_text(error));
     return error;
 }
 
@@ -86,7 +109,7 @@ int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error)
         conf_error_set(ret_error, "the path of --state-dir is too long; choose a shorter one");
         return -ENAMETOOLONG;
     }
-    error = make_folders(daemon->state_dir);
+    error = make_folders(daemon->state_dir, &daemon->state_made);
     if (error == 0 && access(daemon->state_dir, W_OK) < 0)
         error = -errno;
     if (error < 0) {
@@ -94,5 +117,22 @@ int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error)
                        error_text(error));
         return error;
     }
+    daemon->state_temporary = daemon->listen.port == 0; /* named after the process: nobody finds it again */
     return find_admin(daemon, shared, identity, ret_error);
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    return remove(path) < 0 ? -1 : 0;
+}
+
+void daemon_leave_paths(struct daemon *daemon, bool started)
+{
+    if (daemon->state_temporary)
+        (void)nftw(daemon->state_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    else if (daemon->state_made && !started)
+        (void)rmdir(daemon->state_dir); /* unless something is in it that the next try finds again */
 }

@@ -22,6 +22,9 @@
 #include "core/io/timer.h"
 
 #define PROGRAM "redis-server"
+#define LOG_NAME "redis.log"
+#define LAST_WORDS_BYTES 256
+#define ENDED_REASON_BYTES (LAST_WORDS_BYTES + PATH_MAX + 32)
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 #define RETRY_NS_MIN (100 * NS_PER_MS)
 #define RETRY_NS_MAX (10 * NS_PER_S)
@@ -121,7 +124,7 @@ static int exec_wait(int status_fd)
 static int child_start(struct redis_server *server, pid_t *ret_pid)
 {
     char program[] = PROGRAM;
-    char log[] = "redis.log";
+    char log[] = LOG_NAME;
     /* Nothing is read from a configuration file; every option that matters is here. */
     char *arguments[] = {
         program,
@@ -191,9 +194,37 @@ static void retry_schedule(struct redis_server *server)
     server->retry_ns = server->retry_ns * 2 < RETRY_NS_MAX ? server->retry_ns * 2 : RETRY_NS_MAX;
 }
 
+/* The last line of its log, cut at the front when it is long; "" when there is none. */
+static void last_words_read(const char *path, char ret_line[static LAST_WORDS_BYTES])
+{
+    ret_line[0] = '\0';
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    off_t size = lseek(fd, 0, SEEK_END);
+    off_t from = size > LAST_WORDS_BYTES - 1 ? size - (LAST_WORDS_BYTES - 1) : 0;
+    ssize_t length = pread(fd, ret_line, LAST_WORDS_BYTES - 1, from);
+    close(fd);
+    while (length > 0 && ret_line[length - 1] == '\n')
+        length--;
+    ret_line[length > 0 ? length : 0] = '\0';
+    const char *newline = strrchr(ret_line, '\n');
+    if (newline)
+        memmove(ret_line, newline + 1, strlen(newline + 1) + 1);
+}
+
+static void reason_print(const struct redis_server *server, char reason[static ENDED_REASON_BYTES])
+{
+    char path[PATH_MAX + sizeof("/" LOG_NAME)], words[LAST_WORDS_BYTES];
+    snprintf(path, sizeof(path), "%s/" LOG_NAME, server->folder);
+    last_words_read(path, words);
+    snprintf(reason, ENDED_REASON_BYTES, "%s%sits log is %s", words, words[0] ? "; " : "", path);
+}
+
 static void on_ended(void *ctx, struct poll_watch *watch, uint32_t ready)
 {
     struct redis_server *server = ctx;
+    char reason[ENDED_REASON_BYTES];
     (void)watch;
     (void)ready;
     /* One that ran well for a while is started again at once, one that keeps ending ever later. */
@@ -201,7 +232,8 @@ static void on_ended(void *ctx, struct poll_watch *watch, uint32_t ready)
         server->retry_ns = RETRY_NS_MIN;
     process_forget(server);
     retry_schedule(server);
-    server->config.on_ended(server->config.ctx, "redis-server ended; its log is redis.log in the state folder");
+    reason_print(server, reason);
+    server->config.on_ended(server->config.ctx, reason);
 }
 
 /* Watches a process by descriptor: a number could have been given to another process by the time we look. */

@@ -20,9 +20,9 @@ struct redis_server;
 
 struct redis_server_config {
     struct loop *loop;
-    const char *folder; /* copied; must exist and be writable */
+    const char *folder; /* absolute, since redis-server goes there; copied; must exist and be writable */
     void (*on_started)(void *ctx); /* also after a restart; not from within redis_server_new */
-    void (*on_ended)(void *ctx, const char *reason); /* it ended by itself; it will be started again */
+    void (*on_ended)(void *ctx, const char *reason); /* it ended by itself, its log's last line; it will be started again */
     void *ctx;
     uint64_t seed; /* of the jitter between attempts */
     char *reason; /* NULL, or REDIS_SERVER_REASON_BYTES: why redis_server_new failed, and what to do */

@@ -23,6 +23,7 @@ static uint32_t ups, downs, starts, ends;
 static uint32_t answers, losses;
 static char last_answer[64];
 static char down_reason[REDIS_REASON_BYTES];
+static char end_reason[512];
 
 static void on_up(void *ctx)
 {
@@ -48,8 +49,8 @@ static void on_started(void *ctx)
 static void on_ended(void *ctx, const char *reason)
 {
     (void)ctx;
-    (void)reason;
     ends++;
+    snprintf(end_reason, sizeof(end_reason), "%s", reason);
 }
 
 static void on_answer(void *ctx, const struct redisReply *reply)
@@ -196,6 +197,8 @@ Test(redis_server, killed_server_is_started_again_with_its_data)
     wait_for(&answers, 1);
     cr_assert_eq(kill(redis_server_pid(server), SIGKILL), 0);
     wait_for(&ends, 1);
+    cr_expect_not_null(strstr(end_reason, folder), "%s", end_reason); /* where its log is */
+    cr_expect_not_null(strstr(end_reason, "/redis.log"), "%s", end_reason);
     wait_for(&ups, 2);
     cr_assert_eq(starts, 2);
     cr_assert_eq(ask("GET", "key", NULL), 0);
