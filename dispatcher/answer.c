@@ -5,9 +5,10 @@
 #include "core/wire/address_path.h"
 #include "core/wire/error.h"
 
-static uint32_t answer_error(const struct request *request, enum wire_error_code code, bool truncated, uint8_t *bytes)
+static uint32_t answer_error(const struct request *request, enum wire_error_code code, bool truncated, const char *text,
+                             uint8_t *bytes)
 {
-    int length = wire_error_encode(code, false, truncated, NULL, request->request_id, bytes, request->limit);
+    int length = wire_error_encode(code, false, truncated, text, request->request_id, bytes, request->limit);
     return length < 0 ? 0 : (uint32_t)length;
 }
 
@@ -22,9 +23,12 @@ static uint32_t answer_refused(const struct request *request, uint8_t *bytes)
 static __attribute__((noinline, cold)) uint32_t answer_failed(struct answer_context *context, const struct request *request,
                                                               int error, uint8_t *bytes)
 {
-    bool unknown = error == USHER_ENOSERVICE;
+    /* Before rm has named a node every service is unknown, and no name is wrong: clients may wait. */
+    bool empty = snapshot_is_empty(context->view->snapshot);
+    bool unknown = error == USHER_ENOSERVICE && !empty;
     counter_add(context->counters, unknown ? COUNTER_PICKS_NO_SERVICE : COUNTER_PICKS_NO_NODE, 1);
-    return answer_error(request, unknown ? WIRE_ERROR_NO_SERVICE : WIRE_ERROR_NO_NODE, false, bytes);
+    return answer_error(request, unknown ? WIRE_ERROR_NO_SERVICE : WIRE_ERROR_NO_NODE, false,
+                        empty ? "this dispatcher knows no nodes yet; is rm reachable?" : NULL, bytes);
 }
 
 static uint8_t address_state(const struct snapshot_node *node, const struct node_values *values)
@@ -75,7 +79,7 @@ static uint32_t answer_address(struct answer_context *context, const struct requ
     int length = wire_address_encode(&reply, request->request_id, bytes, request->limit, &fitted);
     if (UNLIKELY(length < 0)) {
         picks_take_back(context, slots, 0, count);
-        return answer_error(request, WIRE_ERROR_TOO_LARGE, true, bytes);
+        return answer_error(request, WIRE_ERROR_TOO_LARGE, true, NULL, bytes);
     }
     if (UNLIKELY(fitted < count))
         picks_take_back(context, slots, fitted, count);
@@ -94,7 +98,7 @@ static uint32_t answer_location(struct answer_context *context, const struct req
     };
     counter_add(context->counters, COUNTER_LOCATION_REQUESTS, 1);
     int length = wire_location_encode(&reply, location->dispatchers, request->request_id, bytes, request->limit);
-    return length < 0 ? answer_error(request, WIRE_ERROR_TOO_LARGE, true, bytes) : (uint32_t)length;
+    return length < 0 ? answer_error(request, WIRE_ERROR_TOO_LARGE, true, NULL, bytes) : (uint32_t)length;
 }
 
 uint32_t answer_encode(struct answer_context *context, const struct request *request, const struct address excludes[],

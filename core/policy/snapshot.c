@@ -114,3 +114,11 @@ const struct snapshot_service *snapshot_service_find(const struct snapshot *snap
     const struct snapshot_service *cell = service_cell(snapshot, service_id);
     return cell->first_member == SERVICE_CELL_EMPTY ? NULL : cell;
 }
+
+bool snapshot_is_empty(const struct snapshot *snapshot)
+{
+    for (uint32_t i = 0; i <= snapshot->service_mask; i++)
+        if (snapshot->services[i].first_member != SERVICE_CELL_EMPTY)
+            return false;
+    return true;
+}

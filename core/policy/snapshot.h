@@ -60,5 +60,8 @@ NODISCARD int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_coun
                            uint32_t offer_count, struct snapshot **ret_snapshot);
 void snapshot_free(struct snapshot *snapshot); /* NULL is a no-op */
 
+/* No service is known. Looks at every cell while that is so: for cold paths. */
+bool snapshot_is_empty(const struct snapshot *snapshot);
+
 /* NULL: the service is not known. */
 const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id);

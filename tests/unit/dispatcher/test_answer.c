@@ -104,6 +104,25 @@ Test(answer, tells_unknown_services_from_those_without_a_node, .init = setup, .f
     expect_error(WIRE_ERROR_NO_NODE);
 }
 
+Test(answer, before_the_first_directory_no_name_is_wrong, .init = setup, .fini = teardown)
+{
+    struct wire_error error;
+    enum refusal refusal;
+    struct snapshot *empty;
+    struct snapshot *full = view->snapshot;
+    cr_assert_eq(snapshot_new(NULL, 0, NULL, 0, &empty), 0);
+    view->snapshot = empty;
+    struct request request = request_for(SERVICE, 1, 200);
+    cr_assert_gt(answer(&request), 0);
+    view->snapshot = full;
+    snapshot_free(empty);
+    expect_error(WIRE_ERROR_NO_NODE);
+    cr_assert_eq(wire_error_decode(&frame, &error, &refusal), 0);
+    cr_expect_str_eq(error.text, "this dispatcher knows no nodes yet; is rm reachable?");
+    cr_expect_eq(counter_read(&counters, COUNTER_PICKS_NO_NODE), 1);
+    cr_expect_eq(counter_read(&counters, COUNTER_PICKS_NO_SERVICE), 0);
+}
+
 Test(answer, is_never_longer_than_the_request_allows, .init = setup, .fini = teardown)
 {
     for (uint16_t limit = 0; limit < 200; limit++) {
