@@ -19,6 +19,20 @@ static const struct {
 #undef SERVICE
 };
 
+/* Where a command, which reaches to the end of the value, seems to go on with more services of a list: ",echo" or ",exec:…". */
+static const char *service_swallowed(const char *command)
+{
+    for (const char *comma = strchr(command, ','); comma != NULL; comma = strchr(comma + 1, ',')) {
+        size_t length = strcspn(comma + 1, ",");
+        if (strncmp(comma + 1, EXEC_PREFIX, strlen(EXEC_PREFIX)) == 0)
+            return comma;
+        for (size_t i = 0; i < ARRAY_COUNT(builtin_services); i++)
+            if (strlen(builtin_services[i].name) == length && memcmp(builtin_services[i].name, comma + 1, length) == 0)
+                return comma;
+    }
+    return NULL;
+}
+
 static int parse_exec(const char *item, struct service *ret_service, struct conf_error *ret_error)
 {
     const char *name = item + strlen(EXEC_PREFIX);
@@ -31,6 +45,14 @@ static int parse_exec(const char *item, struct service *ret_service, struct conf
     if (!service_name_valid(name, length)) {
         conf_error_set(ret_error, "--services: the name in %s must be 1 to %u characters of A-Z, a-z, 0-9, '.', '_' and '-'",
                        item, SERVICE_NAME_BYTES_MAX);
+        return -EINVAL;
+    }
+    const char *swallowed = service_swallowed(equals + 1);
+    if (swallowed != NULL) {
+        conf_error_set(ret_error,
+                       "--services: \"%.40s\" in %.200s would be part of the command: give --services once for each, or a "
+                       "space behind the comma",
+                       swallowed, item);
         return -EINVAL;
     }
     struct service service = {.function = service_exec, .command = equals + 1};

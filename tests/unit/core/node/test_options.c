@@ -83,6 +83,9 @@ Test(options, services_given_wrongly_are_refused)
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,echo"), "same service");
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a="), "no command");
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a"), "no command");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a=cat,echo"), ",echo\" in exec:a=cat,echo would be part");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a=cat,spin,x"), "would be part of the command");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a=cat,exec:b=tac"), "would be part of the command");
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "exec:a b=c"), "must be 1 to 63 characters");
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--services", "echo,exec:echo=c"), "same service");
 }
