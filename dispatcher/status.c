@@ -153,6 +153,11 @@ int dispatcher_admin_nodes(void *state, struct admin_call *call)
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%s\" cannot be a service: names are 1 to 63 of [A-Za-z0-9._-]",
                           service);
     }
+    if (service && !snapshot_service_find(dispatcher->directory->view->snapshot, service_id(service, strlen(service)))) {
+        json_decref(rows);
+        return admin_fail(call, USHER_ENOSERVICE, EXIT_CODE_NO_NODE,
+                          "no node in this directory has ever offered %s; is its name right?", service);
+    }
     for (uint32_t slot = 0; slot < members->slot_count; slot++) {
         const struct member *member = members_at(members, slot);
         if (member && (!service || member_offers(member, service_id(service, strlen(service)))))

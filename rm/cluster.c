@@ -192,7 +192,7 @@ static int node_arrive(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
     if (cluster->states[NODE_FRESH].count == 0 && cluster->states[NODE_LAST].count > 1)
         cluster_grace_begin(cluster, now_ns);
     int error = membership_enter(cluster, slot, NODE_FRESH);
-    if (was == NODE_KNOWN)
+    if (was == NODE_REGISTERED)
         cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_JOINED, slot);
     else if (was != NODE_FRESH || restored)
         cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_RETURNED, slot);
@@ -252,7 +252,7 @@ enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_ti
     enum cluster_verdict verdict = boot_check(node, &registration->trailer);
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
-    bool same_boot = node->boot.boot_id == registration->trailer.boot_id && node->state != NODE_KNOWN;
+    bool same_boot = node->boot.boot_id == registration->trailer.boot_id && node->state != NODE_REGISTERED;
     boot_change(cluster, slot, &registration->trailer);
     int error = names_take(cluster, registration);
     if (error == USHER_ENAMECOLLISION) {

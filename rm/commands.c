@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/errors.h"
 #include "core/wire/service.h"
 #include "rm/rm.h"
 
@@ -86,12 +87,16 @@ int rm_admin_nodes(void *state, struct admin_call *call)
     if (service && !service_name_valid(service, strlen(service)))
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" cannot be a service: names are 1 to 63 of [A-Za-z0-9._-]",
                           service);
+    uint64_t id = service ? service_id(service, strlen(service)) : 0;
+    if (service && map_get(&rm->cluster->services.by_id, &id) == MAP_NONE)
+        return admin_fail(call, USHER_ENOSERVICE, EXIT_CODE_NO_NODE,
+                          "no node has ever offered %s here; is its name right? `services` lists all", service);
     json_t *rows = json_array();
     for (uint32_t slot = 0; slot < rm->cluster->slot_count; slot++) {
         const struct node *node = &rm->cluster->nodes[slot];
         if (node->address.family == ADDRESS_NONE)
             continue;
-        if (!service || node_offers(node, service_id(service, strlen(service))))
+        if (!service || node_offers(node, id))
             json_array_append_new(rows, node_json(rm, node));
     }
     json_object_set_new(call->answer, "nodes", rows);
@@ -127,6 +132,18 @@ int rm_admin_subscribers(void *state, struct admin_call *call)
     return 0;
 }
 
+/* What follows from its state. */
+static const char *node_outlook(const struct node *node)
+{
+    if (node_is_drained(node))
+        return "dispatchers do not hand it out";
+    if ((node->flags & WIRE_NODE_DRAINING) != 0)
+        return "it is leaving: dispatchers do not hand it out";
+    if (node->state == NODE_LAST)
+        return "its heartbeats are missing: dispatchers hand it out after all others";
+    return node->state == NODE_FRESH ? "dispatchers hand it out" : "it does not heartbeat: dispatchers do not hand it out";
+}
+
 static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_t clear)
 {
     struct address address;
@@ -142,7 +159,11 @@ static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
                           call->words[0]);
     subscribers_notify(rm->subscribers);
+    const struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, &address)];
     json_object_set_new(call->answer, "node", json_string(call->words[0]));
+    json_object_set_new(call->answer, "state", json_string(node_word(node)));
+    json_object_set_new(call->answer, "drained", json_boolean(node_is_drained(node)));
+    json_object_set_new(call->answer, "now", json_string(node_outlook(node)));
     return 0;
 }
 

@@ -183,7 +183,7 @@ bool cluster_sweep(struct cluster *cluster, struct cluster_time now)
     protection_step(cluster, now.ns);
     last_leave(cluster, now.ns, &budget);
     old_forget(cluster, NODE_FAULTY, now.ns, &budget);
-    old_forget(cluster, NODE_KNOWN, now.ns, &budget);
+    old_forget(cluster, NODE_REGISTERED, now.ns, &budget);
     services_forget_step(&cluster->services, now.ns, SWEEP_SERVICES);
     return budget == 0;
 }

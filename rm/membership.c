@@ -73,12 +73,12 @@ int membership_put(struct cluster *cluster, struct cluster_time now, const struc
         cluster->free_head = cluster->nodes[slot].links[NODE_LIST_STATE].next;
     cluster->nodes[slot] = (struct node){
         .address = *address,
-        .state = NODE_KNOWN,
+        .state = NODE_REGISTERED,
         .metadata_dirty = true,
         .expired_ns = now.ns,
         .dispatcher_position = NODE_NONE,
     };
-    node_list_append(&cluster->states[NODE_KNOWN], cluster->nodes, slot, NODE_LIST_STATE);
+    node_list_append(&cluster->states[NODE_REGISTERED], cluster->nodes, slot, NODE_LIST_STATE);
     cluster->node_count++;
     *ret_slot = slot;
     return 0;

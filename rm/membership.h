@@ -4,7 +4,7 @@
 
 #include "rm/cluster.h"
 
-/* The node's slot; a new node is NODE_KNOWN. -ENOSPC: CLUSTER_NODES_MAX. -ENOMEM. */
+/* The node's slot; a new node is NODE_REGISTERED. -ENOSPC: CLUSTER_NODES_MAX. -ENOMEM. */
 NODISCARD int membership_put(struct cluster *cluster, struct cluster_time now, const struct address *address, uint32_t *ret_slot);
 
 /* Frees a slot whose node is not listed. */

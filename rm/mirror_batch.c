@@ -16,11 +16,11 @@ static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, uint6
         if (node->fault_mirrored)
             commands |= 1u << MIRROR_FAULTS_REMOVE;
         node->fault_mirrored = false;
-    } else if (node->state != NODE_KNOWN) {
+    } else if (node->state != NODE_REGISTERED) {
         commands |= 1u << MIRROR_LOADS_REMOVE | 1u << MIRROR_FAULTS_ADD;
         node->fault_mirrored = true;
     }
-    if (metadata && node->state != NODE_KNOWN) {
+    if (metadata && node->state != NODE_REGISTERED) {
         commands |= 1u << MIRROR_NODES_SET;
         node->metadata_dirty = false;
         node->mirrored_ns = now_ns;

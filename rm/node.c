@@ -5,7 +5,7 @@
 const char *node_state_name(enum node_state state)
 {
     static const char *const names[NODE_STATES] = {
-        [NODE_KNOWN] = "known",
+        [NODE_REGISTERED] = "registered",
         [NODE_FRESH] = "fresh",
         [NODE_LAST] = "last",
         [NODE_FAULTY] = "faulty",

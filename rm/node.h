@@ -16,7 +16,7 @@
 #define NODE_REASON_BYTES_MAX 120
 
 enum node_state {
-    NODE_KNOWN, /* registered, or under an operator's word, but it has not heartbeaten: not listed */
+    NODE_REGISTERED, /* registered, or under an operator's word, but it has not heartbeaten: not listed */
     NODE_FRESH, /* its heartbeat is within the valid time: the examined set */
     NODE_LAST, /* expired, and still listed, after all others */
     NODE_FAULTY, /* expired and not listed: the fault list */
@@ -78,9 +78,9 @@ struct node {
     struct node_boot boot;
     uint64_t registered_boot; /* the boot whose REGISTER rm has taken; 0: none */
     uint64_t collided_boot; /* the boot whose REGISTER had a colliding name; 0: none */
-    uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock */
+    uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock; 0: none yet */
     uint64_t trusted_ns; /* restored ones count as alive as if they had heartbeaten then */
-    uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_KNOWN: since when */
+    uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_REGISTERED: since when */
     uint64_t mirrored_ns; /* when its metadata was last handed to the mirror */
     uint64_t timestamp_ms; /* the node's own, for diagnosis */
     int64_t clock_offset_ms; /* the node's clock minus rm's, delay of the network included */
@@ -118,7 +118,7 @@ static inline uint8_t node_listed_flags(const struct node *node)
     return (uint8_t)(node->flags | last | drained);
 }
 
-/* In one word for operators: as dispatchers say it of what they list, "faulty" or "known" of the others. */
+/* In one word for operators: as dispatchers say it of what they list, "faulty" or "registered" of the others. */
 const char *node_word(const struct node *node);
 
 /* How long ago it last heartbeat. */

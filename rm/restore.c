@@ -9,7 +9,7 @@
 
 static bool heard_here(const struct node *node)
 {
-    return node->state != NODE_KNOWN || (node->boot.boot_id != 0 && !node->restored);
+    return node->state != NODE_REGISTERED || (node->boot.boot_id != 0 && !node->restored);
 }
 
 int cluster_restore(struct cluster *cluster, struct cluster_time now, const struct cluster_restored *restored)
@@ -48,7 +48,7 @@ void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const
 void cluster_restore_load(struct cluster *cluster, const struct address *address, float load_index)
 {
     uint32_t slot = cluster_find(cluster, address);
-    if (slot != NODE_NONE && cluster->nodes[slot].restored && cluster->nodes[slot].state == NODE_KNOWN)
+    if (slot != NODE_NONE && cluster->nodes[slot].restored && cluster->nodes[slot].state == NODE_REGISTERED)
         cluster->nodes[slot].load_index = load_index;
 }
 
@@ -68,7 +68,7 @@ void cluster_restore_commit(struct cluster *cluster, struct cluster_time now)
     /* After a valid time of our own whoever lives has been heard. */
     if (now.ns - cluster->started_ns > cluster->config.valid_ns)
         return;
-    for (uint32_t slot = cluster->states[NODE_KNOWN].head; slot != NODE_NONE; slot = next) {
+    for (uint32_t slot = cluster->states[NODE_REGISTERED].head; slot != NODE_NONE; slot = next) {
         struct node *node = &cluster->nodes[slot];
         next = node->links[NODE_LIST_STATE].next;
         if (!node->restored || node->arrival_ns == 0)

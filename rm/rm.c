@@ -154,6 +154,14 @@ static int open_sockets(struct rm *rm, struct conf_error *ret_error)
     return 0;
 }
 
+static bool names_own_region(const struct rm *rm, const struct region_table *table)
+{
+    for (uint32_t i = 0; i < table->dispatcher_count; i++)
+        if (table->dispatchers[i].region == rm->options->own.region)
+            return true;
+    return false;
+}
+
 /* Takes the file's table into use; on failure the old one stays. */
 static int take_regions(struct rm *rm, struct conf_error *ret_error)
 {
@@ -171,6 +179,9 @@ static int take_regions(struct rm *rm, struct conf_error *ret_error)
     rm->regions = table;
     LOG(MESSAGE_RM_REGIONS_READ, LOG_TEXT("file", rm->options->own.regions), LOG_NUMBER("version", table->version),
         LOG_NUMBER("ranges", table->range_count), LOG_NUMBER("dispatchers", table->dispatcher_count));
+    if (!names_own_region(rm, table))
+        LOG(MESSAGE_RM_REGIONS_WITHOUT_US, LOG_TEXT("file", rm->options->own.regions),
+            LOG_NUMBER("region", rm->options->own.region));
     return 0;
 }
 

@@ -79,7 +79,7 @@ Test(cluster, colliding_name_is_refused_and_told_once)
     cr_assert_eq(fixture->events[CLUSTER_NAME_COLLISION], 1);
     struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 2, 1);
     cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_COLLISION);
-    cr_assert_eq(fixture_state(fixture, 2), NODE_KNOWN);
+    cr_assert_eq(fixture_state(fixture, 2), NODE_REGISTERED);
 }
 
 Test(cluster, admin_word_for_an_unknown_node_is_refused)
@@ -139,7 +139,7 @@ Test(cluster, register_alone_does_not_list_a_node)
     uint32_t slot;
     struct wire_register registration = registration_of(1, "echo");
     cr_assert_eq(cluster_register(fixture->cluster, fixture->now, &registration, &slot), CLUSTER_ACCEPTED);
-    cr_assert_eq(fixture_state(fixture, 1), NODE_KNOWN);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_REGISTERED);
 }
 
 Test(cluster, register_keeps_a_node_alive_that_hears_no_answers)

@@ -79,7 +79,7 @@ Test(restore, late_restore_lists_nobody)
     fixture_pass(fixture, FIXTURE_VALID_NS + NS_PER_S);
     restore(1, NS_PER_S);
     cluster_restore_commit(fixture->cluster, fixture->now);
-    cr_assert_eq(fixture_state(fixture, 1), NODE_KNOWN);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_REGISTERED);
 }
 
 Test(restore, nobody_is_taken_off_the_list_during_the_grace)
