@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from cluster import BIN, PATIENCE_S, Cluster, address_new, check, main, usher  # noqa: E402
+from cluster import BIN, PATIENCE_S, Cluster, address_new, check, main, usher, wait_until  # noqa: E402
 
 FAILED, USAGE, UNREACHABLE, NO_NODE = 1, 2, 3, 4
 NOBODY = "127.0.0.1:9"  # nobody listens there
@@ -255,6 +255,45 @@ def configurations_are_tried_without_starting(cluster):
         wrong(cluster, program, ["-t", *words, "--listen", "x"], FAILED, "--listen")
 
 
+def what_operators_get_wrong(cluster):
+    def ctl(name, *words, code=USAGE, remedy):
+        wrong(cluster, "usherctl", ["-s", cluster.socket(name), *words], code, remedy)
+    ctl("worker", "set", "sleep-factor", "-1", remedy="write a number of 0..")
+    for name in "rm", "dispatcher":
+        ctl(name, "nodes", "no-such-service", code=NO_NODE, remedy="is its name right?")
+        check(cluster.ctl(name, "nodes", "echo")["nodes"], f"{name}: nobody offers echo")
+    for path in "/etc/passwd", cluster.folder:
+        wrong(cluster, "usherctl", ["-s", path, "status"], USAGE, "is no socket", "-s")
+    drained = cluster.ctl("rm", "drain", cluster.worker_at)
+    check(drained["drained"] and drained["state"] == "drained" and drained["now"] == "dispatchers do not hand it out", f"drain: {drained}")
+    ready = cluster.ctl("rm", "ready", cluster.worker_at)
+    check(not ready["drained"] and ready["state"] == "ready" and ready["now"] == "dispatchers hand it out", f"ready: {ready}")
+
+
+def state_in_odd_places(cluster):
+    """A relative folder means the same to rm and to its Redis; that of a port that nobody chose goes with the process."""
+    def started(*words, folder):
+        process = subprocess.Popen([BIN / "usher-rm", *words, "--admin", cluster.socket("odd")], cwd=folder, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until("Redis is up", lambda: cluster.socket("odd").exists() and cluster.ctl("odd", "status")["redis"]["up"])
+            return cluster.ctl("odd", "status")
+        finally:
+            process.terminate()
+            check(process.wait(PATIENCE_S) == 0, f"usher-rm {words}: exit {process.returncode}: {process.stderr.read()}")
+            process.stderr.close()
+    folder = cluster.folder / "odd"
+    folder.mkdir()
+    listen = address_new()
+    status = started("--listen", listen, "--state-dir", "here", folder=folder)
+    check(status["state_dir"] == str(folder / "here" / f"usher-rm-{listen.split(':')[1]}"), f"relative: {status}")
+    check((folder / "here").is_dir(), "the folder of a chosen port must stay")
+    status = started("--listen", "127.0.0.1:0", "--state-dir", "there", folder=folder)
+    check(f"usher-rm-pid{status['pid']}" in status["state_dir"], f"port 0: {status}")
+    check(not list((folder / "there").iterdir()), f"port 0 leaves {list((folder / 'there').iterdir())}")
+    wrong(cluster, "usher-rm", ["--listen", "127.0.0.1:0", "--state-dir", folder / "there", "--http", cluster.dispatcher_at], FAILED, "--http", "in use")
+    check(not list((folder / "there").iterdir()), f"a failed start leaves {list((folder / 'there').iterdir())}")
+
+
 def output_that_cannot_be_written(cluster):
     """A full disk or a closed stream ends with 1 and one line, whatever was printed."""
     to = ["--dispatchers", cluster.dispatcher_at]
@@ -284,4 +323,4 @@ def killed_daemons_leave_room_for_the_next(cluster):
 main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
      what_is_not_built_yet, services_that_are_none, files_that_are_wrong, values_that_are_wrong, values_that_clients_get_wrong,
      nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,
-     output_that_cannot_be_written, killed_daemons_leave_room_for_the_next, stage=a_folder)
+     what_operators_get_wrong, state_in_odd_places, output_that_cannot_be_written, killed_daemons_leave_room_for_the_next, stage=a_folder)

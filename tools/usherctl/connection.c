@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -44,6 +45,11 @@ bool connection_is_alive(const char *path)
 
 static int fail_connect(const char *path, int error, struct conf_error *ret_error)
 {
+    struct stat status;
+    if (error == -ECONNREFUSED && stat(path, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+        conf_error_set(ret_error, "%s is no socket: give a daemon's admin socket with -s", path);
+        return EXIT_CODE_USAGE;
+    }
     switch (error) {
     case -ENOENT:
         conf_error_set(ret_error, "no admin socket at %s: is the daemon running, with this --admin or --state-dir?", path);

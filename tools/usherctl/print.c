@@ -109,6 +109,16 @@ struct column {
     bool number;
 };
 
+/* Left out of tables, which they would make wider than a screen; --json has them. */
+static bool is_for_machines(const char *name)
+{
+    static const char *const names[] = {"boot_id", "metadata", "restored"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static size_t find_columns(const json_t *rows, struct column columns[static COLUMNS_MAX])
 {
     size_t count = 0, i;
@@ -120,6 +130,8 @@ static size_t find_columns(const json_t *rows, struct column columns[static COLU
         json_object_foreach(row, name, value)
         {
             size_t c = 0;
+            if (is_for_machines(name))
+                continue;
             while (c < count && strcmp(columns[c].name, name) != 0)
                 c++;
             if (c == COLUMNS_MAX)

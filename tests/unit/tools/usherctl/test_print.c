@@ -46,6 +46,13 @@ Test(print, list_of_objects_is_a_table_with_numbers_to_the_right)
         "node  load  s\na:1      1  -\nbb:2    10  x,y\n");
 }
 
+Test(print, table_leaves_out_what_makes_it_wider_than_a_screen)
+{
+    cr_expect_str_eq(printed("{\"nodes\":[{\"a\":1,\"boot_id\":\"00ff\",\"metadata\":{\"cpu\":1},\"restored\":false}]}"),
+                     "a\n1\n");
+    cr_expect_str_eq(printed("{\"boot_id\":\"00ff\"}"), "boot_id  00ff\n");
+}
+
 Test(print, table_beside_other_members_has_a_title)
 {
     cr_expect_str_eq(printed("{\"ok\":true,\"v\":1,\"rm\":[{\"a\":1}]}"), "v  1\n\nrm:\na\n1\n");
