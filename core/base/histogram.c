@@ -9,8 +9,7 @@ static uint32_t histogram_index(uint64_t value)
     return shift * HISTOGRAM_HALF + (uint32_t)(value >> shift);
 }
 
-/* The middle of what falls into a bucket. */
-static uint64_t histogram_value(uint32_t index)
+uint64_t histogram_bucket_value(uint32_t index)
 {
     if (index < 2 * HISTOGRAM_HALF)
         return index;
@@ -46,7 +45,7 @@ uint64_t histogram_quantile(const struct histogram *histogram, double fraction)
         seen += histogram->bucket[i];
         if (seen < wanted)
             continue;
-        uint64_t value = histogram_value(i);
+        uint64_t value = histogram_bucket_value(i);
         return value < histogram->min ? histogram->min : value > histogram->max ? histogram->max : value;
     }
     return histogram->max;

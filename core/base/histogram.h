@@ -28,3 +28,6 @@ uint64_t histogram_quantile(const struct histogram *histogram, double fraction);
 
 /* 0 when there are none. */
 double histogram_mean(const struct histogram *histogram);
+
+/* The value that stands for those of a bucket: its middle. index < HISTOGRAM_BUCKETS. */
+uint64_t histogram_bucket_value(uint32_t index);
