@@ -1,0 +1,66 @@
+#include "bench/load/tally.h"
+
+#include <string.h>
+
+#include "core/base/macros.h"
+
+void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_ns)
+{
+    memset(tally, 0, sizeof(*tally));
+    tally->measure_from_ns = measure_from_ns;
+    tally->timeout_ns = timeout_ns;
+}
+
+static uint64_t tally_elapsed_ns(uint64_t from_ns, uint64_t now_ns)
+{
+    return now_ns > from_ns ? now_ns - from_ns : 0;
+}
+
+void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns)
+{
+    if (!tally_measures(tally, planned_ns))
+        return;
+    uint64_t late_ns = tally_elapsed_ns(planned_ns, now_ns);
+    tally->sent++;
+    tally->late += late_ns >= TALLY_LATE_NS;
+    if (late_ns > tally->late_max_ns)
+        tally->late_max_ns = late_ns;
+}
+
+void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns)
+{
+    if (!tally_measures(tally, planned_ns))
+        return;
+    tally->received++;
+    tally->answered++;
+    histogram_add(&tally->latency_ns, tally_elapsed_ns(planned_ns, now_ns));
+}
+
+void tally_error(struct tally *tally, const char *error_name)
+{
+    uint32_t i = 0;
+    tally->errors++;
+    while (i < tally->error_kinds && strcmp(tally->error[i].name, error_name) != 0)
+        i++;
+    if (i == TALLY_ERRORS_MAX)
+        return; /* still in the sum */
+    if (i == tally->error_kinds)
+        tally->error[tally->error_kinds++] = (struct tally_error){.name = error_name};
+    tally->error[i].count++;
+}
+
+void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name)
+{
+    if (!tally_measures(tally, planned_ns))
+        return;
+    tally->received++;
+    tally_error(tally, error_name);
+}
+
+void tally_lost(struct tally *tally, uint64_t planned_ns)
+{
+    if (!tally_measures(tally, planned_ns))
+        return;
+    tally->lost++;
+    histogram_add(&tally->latency_ns, tally->timeout_ns);
+}

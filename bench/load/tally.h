@@ -1,0 +1,57 @@
+/* tally - what became of the requests of a run: the accounting, and the latencies.
+ *
+ * Only requests planned within the measured part of the run count; those of the warm-up are sent and forgotten. A latency runs from
+ * the planned time, not from the sending, so that a server that stands still is charged for everybody who would have come
+ * meanwhile. A lost request counts in the latencies as one that took the whole timeout.
+ * Invariant: once all requests have ended, sent = received + lost, and latency_ns.total = answered + lost.
+ * Thread: one owner. Pure: the time is handed in. Memory: in place. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/histogram.h"
+
+/* More kinds than there are: the protocol's errors and those of a socket. */
+#define TALLY_ERRORS_MAX 32
+
+/* A send later than this after its planned time is the generator's fault. */
+#define TALLY_LATE_NS UINT64_C(1000000)
+
+struct tally_error {
+    const char *name; /* of error_name: static */
+    uint64_t count;
+};
+
+struct tally {
+    uint64_t measure_from_ns; /* planned times from here on count */
+    uint64_t timeout_ns;
+    uint64_t sent;
+    uint64_t received; /* replies of any kind */
+    uint64_t answered; /* of these, the sound ADDRESSes */
+    uint64_t lost;
+    uint64_t late; /* of the sent ones, those that left TALLY_LATE_NS or more after their time */
+    uint64_t late_max_ns;
+    uint64_t unexpected; /* replies that nobody waited for: twice, or after the timeout; of the whole run */
+    uint64_t errors;
+    uint32_t error_kinds;
+    struct tally_error error[TALLY_ERRORS_MAX];
+    struct histogram latency_ns;
+};
+
+void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_ns);
+
+static inline bool tally_measures(const struct tally *tally, uint64_t planned_ns)
+{
+    return planned_ns >= tally->measure_from_ns;
+}
+
+void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns);
+void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns);
+
+/* A reply that is no address: counts as received, and as an error, but has no place in the latencies. */
+void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name);
+void tally_lost(struct tally *tally, uint64_t planned_ns);
+
+/* An error that belongs to no request, of the warm-up too. */
+void tally_error(struct tally *tally, const char *error_name);

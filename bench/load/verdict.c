@@ -1,0 +1,26 @@
+#include "bench/load/verdict.h"
+
+enum verdict verdict_of(const struct verdict_evidence *evidence)
+{
+    if (evidence->sent == 0)
+        return VERDICT_NOTHING_SENT;
+    if (evidence->open_loop && (evidence->unsent > 0 || (double)evidence->late > (double)evidence->sent * VERDICT_LATE_SHARE_MAX))
+        return VERDICT_FELL_BEHIND;
+    if (evidence->client_cpu < VERDICT_CPU_FULL || evidence->server_thread_cpu >= VERDICT_CPU_FULL)
+        return VERDICT_VALID;
+    return evidence->server_thread_cpu < 0 ? VERDICT_BOTTLENECK_PERHAPS : VERDICT_BOTTLENECK;
+}
+
+const char *verdict_text(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_VALID: return "the generator was not the limit";
+    case VERDICT_NOTHING_SENT: return "nothing was sent in the time that is measured";
+    case VERDICT_FELL_BEHIND:
+        return "the generator fell behind its own schedule: give a lower --rate, or give it a core of its own";
+    case VERDICT_BOTTLENECK: return "the generator used up its core and the server did not: this is the generator's limit";
+    case VERDICT_BOTTLENECK_PERHAPS:
+        return "the generator used up its core, and whether the server did is unknown: give --server-pid";
+    }
+    return "";
+}
