@@ -147,6 +147,10 @@ static int ask_load(const struct load_ask_options *options)
     struct random_state random;
     if (load_ask_configure(options, &config, &why) < 0)
         return load_report_failure(options->json, "EINVAL", &why, EXIT_CODE_USAGE);
+    if (config.server_pid > 0 && kill(config.server_pid, 0) < 0 && errno == ESRCH) {
+        conf_error_set(&why, "--server-pid %d: there is no such process", (int)config.server_pid);
+        return load_report_failure(options->json, "EINVAL", &why, EXIT_CODE_USAGE);
+    }
     struct engine_result *result = calloc(1, sizeof(*result));
     if (!result) {
         conf_error_set(&why, "out of memory");

@@ -260,6 +260,7 @@ static bool engine_is_over(const struct engine *engine)
 static void engine_stop(struct engine *engine)
 {
     engine->stopped = true;
+    engine->disconnected = engine->connections_alive == 0;
     engine->stopped_ns = engine->now_ns < engine->end_ns ? engine->now_ns : engine->end_ns;
     if (!engine->measuring)
         return;
@@ -327,6 +328,7 @@ static void engine_conclude(struct engine *engine, struct engine_result *result)
         tally_lost(engine->tally, entry.planned_ns);
     result->unsent = engine_unsent(engine);
     result->interrupted = *engine->interrupts > 0;
+    result->disconnected = engine->disconnected;
     result->measured_ns = engine->stopped_ns > engine->measure_from_ns ? engine->stopped_ns - engine->measure_from_ns : 0;
     result->server_cpu = result->server_thread_cpu = -1;
     double took_ns = (double)engine->used_for_ns;

@@ -46,6 +46,7 @@ struct engine_result {
     double server_cpu; /* of all its threads together; < 0: unknown */
     double server_thread_cpu; /* of its busiest thread; < 0: unknown */
     bool interrupted;
+    bool disconnected; /* no connection was left before the end */
 };
 
 /* Runs until the time is over, or *interrupts is no longer 0 (what is outstanding is waited for; not when it reaches 2).

@@ -35,6 +35,7 @@ struct engine {
     uint32_t turn; /* of the connections, in the open loop */
     bool refused; /* the kernel took less than it was given: come again soon */
     bool stopped; /* nothing more is sent */
+    bool disconnected; /* that is why */
     uint64_t now_ns;
     uint64_t measure_from_ns;
     uint64_t end_ns; /* nothing is planned from here on */

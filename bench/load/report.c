@@ -37,6 +37,7 @@ enum verdict load_report_verdict(const struct engine_config *config, const struc
 {
     struct verdict_evidence evidence = {
         .open_loop = config->rate > 0,
+        .disconnected = result->disconnected,
         .sent = result->tally.sent,
         .late = result->tally.late,
         .unsent = result->unsent,

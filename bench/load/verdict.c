@@ -4,6 +4,8 @@ enum verdict verdict_of(const struct verdict_evidence *evidence)
 {
     if (evidence->sent == 0)
         return VERDICT_NOTHING_SENT;
+    if (evidence->disconnected)
+        return VERDICT_DISCONNECTED;
     if (evidence->open_loop && (evidence->unsent > 0 || (double)evidence->late > (double)evidence->sent * VERDICT_LATE_SHARE_MAX))
         return VERDICT_FELL_BEHIND;
     if (evidence->client_cpu < VERDICT_CPU_FULL || evidence->server_thread_cpu >= VERDICT_CPU_FULL)
@@ -16,6 +18,7 @@ const char *verdict_text(enum verdict verdict)
     switch (verdict) {
     case VERDICT_VALID: return "the generator was not the limit";
     case VERDICT_NOTHING_SENT: return "nothing was sent in the time that is measured";
+    case VERDICT_DISCONNECTED: return "every connection was lost before the end: what was planned after that is missing";
     case VERDICT_FELL_BEHIND:
         return "the generator fell behind its own schedule: give a lower --rate, or give it a core of its own";
     case VERDICT_BOTTLENECK: return "the generator used up its core and the server did not: this is the generator's limit";

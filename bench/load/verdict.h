@@ -15,6 +15,7 @@
 
 struct verdict_evidence {
     bool open_loop;
+    bool disconnected; /* no connection was left before the end */
     uint64_t sent;
     uint64_t late; /* of these */
     uint64_t unsent; /* planned and never sent */
@@ -25,6 +26,7 @@ struct verdict_evidence {
 enum verdict {
     VERDICT_VALID,
     VERDICT_NOTHING_SENT,
+    VERDICT_DISCONNECTED,
     VERDICT_FELL_BEHIND,
     VERDICT_BOTTLENECK,
     VERDICT_BOTTLENECK_PERHAPS, /* the server's CPU is not known */

@@ -185,6 +185,15 @@ def interrupt_still_reports(cluster):
     check_sums(report)
 
 
+def dispatcher_that_ends_leaves_a_void_run(cluster):
+    rm, victim = cluster.processes["rm"].arguments[2], address_new()
+    process = cluster.dispatcher(victim, rm, "--no-jobs", name="victim")
+    wait_until("the victim knows the workers", lambda: len(cluster.nodes("victim")) >= 2)
+    threading.Timer(0.5, process.kill).start()
+    report = load(cluster, "--proto", "tcp", "--rate", "500", "--warmup", "0", "--duration", "30s", dispatcher=victim)
+    check(not report["valid"] and report["errors"] > 0 and report["duration_s"] < 30, f"not VOID: {report}")
+
+
 def report_for_people(cluster):
     code, out, err = run("usher-load", "ask", "--dispatcher", cluster.address, "--warmup", "0", "--duration", "200ms")
     check(code == 0 and not err, f"exit {code}: {err}")
@@ -206,6 +215,7 @@ def mistakes_get_one_clear_line(cluster):
         (("--dispatcher", cluster.address, "--pack", "8", "--depth", "4"), "--depth is less than --pack"),
         (("--dispatcher", cluster.address, "--pack", "28", "--count", "3"), "do not fit"),
         (("--dispatcher", cluster.address, "--service", "not a name"), "--service"),
+        (("--dispatcher", cluster.address, "--server-pid", "4194304"), "no such process"),
     ):
         code, out, err = run("usher-load", "ask", *options)
         check(code == 2 and text in err and err.count("\n") == 1 and not out, f"{options}: exit {code}: {out} {err}")
@@ -213,4 +223,4 @@ def mistakes_get_one_clear_line(cluster):
 
 main(counts_agree_with_the_dispatcher, open_loop_offers_its_rate, requests_end_the_run, packed_datagrams_and_ipv6, many_source_sockets,
      cpu_of_both_sides_is_known, stalled_dispatcher_shows_in_p99, lost_requests_count_as_timeouts, garbage_is_no_answer,
-     errors_are_told_apart, interrupt_still_reports, report_for_people, mistakes_get_one_clear_line, stage=stage)
+     errors_are_told_apart, interrupt_still_reports, dispatcher_that_ends_leaves_a_void_run, report_for_people, mistakes_get_one_clear_line, stage=stage)

@@ -11,6 +11,13 @@ Test(verdict, run_in_which_nothing_was_sent_is_void)
     cr_assert_eq(verdict_of(&evidence), VERDICT_NOTHING_SENT);
 }
 
+Test(verdict, run_that_lost_all_its_connections_is_void)
+{
+    struct verdict_evidence evidence = sound;
+    evidence.disconnected = true;
+    cr_assert_eq(verdict_of(&evidence), VERDICT_DISCONNECTED);
+}
+
 Test(verdict, more_than_one_late_send_in_a_hundred_is_void)
 {
     struct verdict_evidence evidence = sound;
