@@ -239,8 +239,13 @@ void inquiry_describe(const struct inquiry *inquiry, char message[static USHER_M
         return;
     }
     if (exchange_is_local_error(ask->error)) {
+        const char *advice = "";
+        if (ask->error == -EADDRNOTAVAIL)
+            advice = ": this machine does not have the address to come from; give one of its own (--bind), or none";
+        else if (ask->error == -EMFILE)
+            advice = "; allow more (ulimit -n)";
         snprintf(message, USHER_MESSAGE_BYTES, "cannot ask %s: %s%s", address_format(&ask->choice.address, address),
-                 error_text(ask->error), ask->error == -EADDRNOTAVAIL ? "; is the IP to bind to one of this machine?" : "");
+                 error_text(ask->error), advice);
         return;
     }
     const char *text = inquiry->refusal.text_length > 0 ? inquiry->refusal.text : error_text(ask->error);

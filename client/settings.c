@@ -77,6 +77,21 @@ static int settings_parse_dispatchers(const char *text, struct settings *setting
     return 0;
 }
 
+/* Who comes from an IPv6 address reaches no IPv4 dispatcher. One of the same family is enough: it knows the others. */
+static int settings_check_bind(const struct settings *settings, const char *bind_ip, char *message)
+{
+    if (settings->bind.family == ADDRESS_NONE)
+        return 0;
+    for (uint32_t i = 0; i < settings->dispatcher_count; i++)
+        if (settings->dispatchers[i].address.family == settings->bind.family)
+            return 0;
+    bool is_ipv6 = settings->bind.family == ADDRESS_IPV6;
+    return settings_fail(message,
+                         "no dispatcher can be reached from %.60s (--bind), which is IPv%c: give an IPv%c address to come from, "
+                         "or an IPv%c dispatcher",
+                         bind_ip, is_ipv6 ? '6' : '4', is_ipv6 ? '4' : '6', is_ipv6 ? '6' : '4');
+}
+
 int settings_parse(const struct usher_config *config, struct settings *ret_settings, char *message)
 {
     *ret_settings = (struct settings){
@@ -92,7 +107,8 @@ int settings_parse(const struct usher_config *config, struct settings *ret_setti
                              SETTINGS_REPLY_TIMEOUT_US_MIN);
     if (config->bind_ip && address_parse_ip(config->bind_ip, &ret_settings->bind) < 0)
         return settings_fail(message, "'%.80s' is not an IP address to bind to", config->bind_ip);
-    return settings_parse_dispatchers(config->dispatchers, ret_settings, message);
+    int error = settings_parse_dispatchers(config->dispatchers, ret_settings, message);
+    return error == 0 ? settings_check_bind(ret_settings, config->bind_ip, message) : error;
 }
 
 static int settings_parse_service(const char *service, uint64_t *ret_service_id, char *message)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -59,9 +60,9 @@ static int plan_print(const struct plan_options *options, const struct plan_rate
 {
     char shortest[DURATION_TEXT_BYTES], longest[DURATION_TEXT_BYTES];
     char low[RATE_TEXT_BYTES], high[RATE_TEXT_BYTES], all_low[RATE_TEXT_BYTES], all_high[RATE_TEXT_BYTES];
-    printf("%" PRIu64 " clients that ask every %s..%s over %u dispatchers:\n", options->clients,
-           duration_format(options->every.min_ns, shortest), duration_format(options->every.max_ns, longest),
-           options->dispatchers);
+    printf("%" PRIu64 " client%s every %s..%s over %u dispatcher%s:\n", options->clients,
+           options->clients == 1 ? " that asks" : "s that ask", duration_format(options->every.min_ns, shortest),
+           duration_format(options->every.max_ns, longest), options->dispatchers, options->dispatchers == 1 ? "" : "s");
     printf("  %s to %s requests per second and dispatcher, %s to %s in all\n", rate_format(rates->rate_min, low),
            rate_format(rates->rate_max, high), rate_format(rates->rate_min * options->dispatchers, all_low),
            rate_format(rates->rate_max * options->dispatchers, all_high));
@@ -81,6 +82,12 @@ int plan_command(int argc, char *const *argv)
     int exit_code;
     if (!command_parse(&plan_program, argc, argv, &options, &exit_code))
         return exit_code;
+    if (options.per_core > 0 && options.per_core < 1) {
+        exit_code = command_fail(&plan_program, options.json, -EINVAL,
+                                 "--per-core: give at least 1 request per second, or 0 when it is not known");
+        conf_done(&plan_program, &options);
+        return exit_code;
+    }
     struct plan_rates rates = plan_rates_of(options.clients, options.every, options.dispatchers, options.per_core);
     exit_code = options.json ? command_print_json(&plan_program, plan_to_json(&options, &rates)) : plan_print(&options, &rates);
     conf_done(&plan_program, &options);

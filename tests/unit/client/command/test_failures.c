@@ -28,6 +28,8 @@ static const struct failing failings[] = {
     {ask_command, "17 nodes are too many", {"ask", "--json", "--dispatchers", "127.0.0.1:9", "--exclude", nodes_17}},
     {where_command, "--proto", {"where", "--proto", "smoke", "--json"}},
     {plan_command, "--clients", {"plan", "--json"}},
+    {ask_command, "--bind", {"ask", "--service", "echo", "--json", "--dispatchers", "127.0.0.1:9", "--bind", "::1"}},
+    {plan_command, "--per-core", {"plan", "--clients", "5", "--per-core", "1e-300", "--json"}},
 };
 
 /* What the command printed on stdout. */
@@ -73,3 +75,5 @@ FAILING(bad_dispatcher_is_an_object, 4)
 FAILING(too_many_excludes_are_an_object, 5)
 FAILING(unknown_choice_is_an_object, 6)
 FAILING(plan_without_clients_is_an_object, 7)
+FAILING(bind_of_the_wrong_family_is_an_object, 8)
+FAILING(plan_for_less_than_a_request_is_an_object, 9)
