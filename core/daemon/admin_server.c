@@ -156,6 +156,7 @@ int admin_server_new(const struct admin_config *config, struct admin_server **re
     listening.unix_path = config->path;
     listening.unix_mode = 0660;
     listening.retry_bind = true;
+    listening.keeps_reserve = true; /* whoever has to look into it must get in when the descriptors have run out */
     listening.connections_max = ADMIN_CONNECTIONS_MAX;
     listening.limits.carry_bytes_max = ADMIN_LINE_BYTES_MAX * 16; /* further lines, while a client does not read its answers */
     listening.limits.high_bytes = ADMIN_PENDING_BYTES_MAX;

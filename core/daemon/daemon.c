@@ -138,6 +138,7 @@ static int open_everything(struct daemon *daemon, struct conf_error *ret_error)
 
 static void close_everything(struct daemon *daemon)
 {
+    timer_stop(&daemon->accepts_timer);
     http_server_free(daemon->http);
     admin_server_free(daemon->admin);
     if (daemon->state)
@@ -160,6 +161,7 @@ static int live(struct daemon *daemon)
     } else {
         started = true;
         log_started(daemon);
+        daemon_watch_accepts(daemon);
         int error = loop_run(daemon->loop);
         if (error < 0) {
             LOG(MESSAGE_LOOP_FAILED, LOG_TEXT("reason", error_text(error)));

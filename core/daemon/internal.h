@@ -25,6 +25,9 @@ struct daemon {
     struct http_server *http;
     struct poll_watch signals;
     struct timer drain_timer;
+    struct timer accepts_timer;
+    uint64_t accepts_failed; /* as of the last look */
+    uint64_t accepts_told_ns; /* when the log last said so; 0: never */
     int signal_fd;
     bool draining;
     bool ending; /* after DRAIN_ABANDON */
@@ -64,4 +67,5 @@ NODISCARD int daemon_set_option(struct daemon *daemon, const char *name, const c
 /* watch.c: what others may see. */
 void daemon_measure(struct daemon *daemon, struct measures *ret_measures);
 bool daemon_healthy(const struct daemon *daemon, char ret_reason[static DAEMON_REASON_BYTES]);
+void daemon_watch_accepts(struct daemon *daemon); /* begins to */
 NODISCARD int daemon_open_http(struct daemon *daemon, struct conf_error *ret_error);

@@ -3,9 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/version.h"
 #include "core/daemon/internal.h"
 #include "core/daemon/metrics.h"
+
+#define ACCEPTS_LOOK_NS (5 * NS_PER_S)
+#define ACCEPTS_TELL_NS (60 * NS_PER_S)
 
 bool daemon_healthy(const struct daemon *daemon, char ret_reason[static DAEMON_REASON_BYTES])
 {
@@ -31,6 +36,30 @@ void daemon_measure(struct daemon *daemon, struct measures *ret_measures)
     gauge_set_labelled(gauges, GAUGE_BUILD, 1, (const char *const[]){USHER_VERSION});
     if (daemon->program->measure)
         daemon->program->measure(daemon->state, ret_measures);
+}
+
+/* Loops only count what they could not accept; the log is told here. */
+static void on_accepts_time(void *ctx, struct timer *timer)
+{
+    struct daemon *daemon = ctx;
+    struct measures measures;
+    uint64_t now_ns = loop_now_ns(daemon->loop);
+    daemon_measure(daemon, &measures);
+    uint64_t failed = measures.loops[LOOP_STAT_accept_errors] + measures.loops[LOOP_STAT_accepts_refused];
+    measures_done(&measures);
+    if (failed > daemon->accepts_failed &&
+        (daemon->accepts_told_ns == 0 || now_ns - daemon->accepts_told_ns >= ACCEPTS_TELL_NS)) {
+        LOG(MESSAGE_ACCEPTS_FAILED, LOG_NUMBER("times", failed - daemon->accepts_failed));
+        daemon->accepts_failed = failed;
+        daemon->accepts_told_ns = now_ns;
+    }
+    timer_start(daemon->loop, timer, now_ns + ACCEPTS_LOOK_NS);
+}
+
+void daemon_watch_accepts(struct daemon *daemon)
+{
+    timer_init(&daemon->accepts_timer, on_accepts_time, daemon);
+    timer_start(daemon->loop, &daemon->accepts_timer, loop_now_ns(daemon->loop) + ACCEPTS_LOOK_NS);
 }
 
 static int answer_metrics(struct daemon *daemon, struct http_answer *answer)

@@ -131,7 +131,11 @@ struct listener {
     uint32_t stream_count;
     struct timer rearm_timer;
     char *unix_path;
+    int reserve_fd; /* of keeps_reserve; −1: none, or a connection has it */
 };
+
+/* A connection of its has been closed: it has left its lists. */
+void listener_on_stream_gone(struct listener *listener);
 
 struct watch {
     struct handle handle;

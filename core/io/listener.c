@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/io/backend.h"
+#include "core/io/socket.h"
 
 /* How long a listener rests after an accept that failed for want of descriptors or memory (promised: ≤ 100 ms). */
 #define LISTENER_REARM_MS UINT64_C(50)
@@ -58,6 +59,7 @@ int listener_open(struct loop *loop, const struct listener_config *config, struc
         return error;
     }
     listener->config.unix_path = listener->unix_path;
+    listener->reserve_fd = config->keeps_reserve ? socket_reserve() : -1;
     loop->backend->listener_arm(loop, listener);
     *ret_listener = listener;
     return 0;
@@ -85,6 +87,8 @@ void listener_finish(struct listener *listener)
 {
     struct loop *loop = listener->handle.loop;
     loop->backend->release(loop, &listener->handle);
+    if (listener->reserve_fd >= 0)
+        (void)close(listener->reserve_fd);
     handle_done(&listener->handle);
     free(listener->unix_path);
     free(listener);
@@ -161,6 +165,28 @@ void listener_event_accept(struct listener *listener, int fd)
     stream_update_receiving(stream);
 }
 
+/* At once, before somebody else has the descriptor that the connection had. */
+void listener_on_stream_gone(struct listener *listener)
+{
+    listener->stream_count--;
+    if (listener->config.keeps_reserve && listener->reserve_fd < 0)
+        listener->reserve_fd = socket_reserve();
+}
+
+/* The descriptors have run out. Returns how long to rest. */
+static uint64_t listener_make_room(struct listener *listener)
+{
+    struct loop *loop = listener->handle.loop;
+    int fd = socket_accept_on_reserve(listener->handle.fd, &listener->reserve_fd);
+    if (fd >= 0)
+        listener_event_accept(listener, fd);
+    else if (listener_evict(listener))
+        return LISTENER_REARM_EVICTED_MS;
+    else if (!listener->config.keeps_reserve && loop->backend->listener_shed(loop, listener))
+        LOOP_COUNT(loop, accepts_refused, 1);
+    return LISTENER_REARM_MS;
+}
+
 void listener_event_error(struct listener *listener, int error)
 {
     struct loop *loop = listener->handle.loop;
@@ -172,11 +198,9 @@ void listener_event_error(struct listener *listener, int error)
         return;
     }
     uint64_t rest_ms = LISTENER_REARM_MS;
-    if (error == -EMFILE || error == -ENFILE) {
-        if (listener_evict(listener))
-            rest_ms = LISTENER_REARM_EVICTED_MS;
-        else if (loop->backend->listener_shed(loop, listener))
-            LOOP_COUNT(loop, accepts_refused, 1);
-    }
+    if (error == -EMFILE || error == -ENFILE)
+        rest_ms = listener_make_room(listener);
+    if (listener->handle.ending) /* on_accept has closed it */
+        return;
     timer_start(loop, &listener->rearm_timer, loop->now_ns + rest_ms * NS_PER_MS);
 }

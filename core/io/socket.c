@@ -319,6 +319,19 @@ bool socket_shed(int listener_fd, int *reserve_fd)
     return shed;
 }
 
+int socket_accept_on_reserve(int listener_fd, int *reserve_fd)
+{
+    struct pollfd ready = {.fd = listener_fd, .events = POLLIN};
+    if (*reserve_fd < 0 || poll(&ready, 1, 0) != 1)
+        return -1;
+    (void)close(*reserve_fd);
+    *reserve_fd = -1;
+    int fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        *reserve_fd = socket_reserve();
+    return fd;
+}
+
 int socket_reserve(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -40,6 +40,10 @@ void socket_prepare_stream(struct stream *stream, bool nonblocking);
 /* Takes one connection out of a listener's queue and closes it, at the price of giving up *reserve_fd for a moment. */
 bool socket_shed(int listener_fd, int *reserve_fd);
 
+/* Takes one connection out of a listener's queue in exchange for *reserve_fd, which is −1 then. −1: there is none, or somebody else was
+ * quicker to take the descriptor. */
+int socket_accept_on_reserve(int listener_fd, int *reserve_fd);
+
 /* A descriptor to give up later; −1. */
 int socket_reserve(void);
 

@@ -390,7 +390,7 @@ static void stream_free(struct stream *stream)
     list_remove(&stream->dirty_link);
     list_remove(&stream->listener_link);
     if (stream->listener != NULL)
-        stream->listener->stream_count--;
+        listener_on_stream_gone(stream->listener);
     handle_done(&stream->handle);
     buffer_done(&stream->carry);
     buffer_done(&stream->sending);

@@ -123,6 +123,7 @@ struct listener_config {
     struct address address; /* port 0: the kernel picks, see listener_local_address */
     const char *unix_path; /* NULL, or a path: a dead socket there is replaced, and it is unlinked on close */
     mode_t unix_mode; /* default 0660 */
+    bool keeps_reserve; /* holds a descriptor back, so that one connection gets in though all others are taken */
     bool reuseport;
     bool retry_bind; /* as in udp.h; for a unix path: wait until a killed process's ring has stopped answering there */
     uint32_t backlog; /* default 1024 */

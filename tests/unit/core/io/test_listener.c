@@ -262,6 +262,28 @@ TEST_BOTH(listener, running_out_of_descriptors_without_idle_ones_sheds)
     loop_free(loop);
 }
 
+TEST_BOTH(listener, reserve_lets_one_at_a_time_in_though_descriptors_have_run_out)
+{
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    listener_config_init(&config);
+    config.keeps_reserve = true;
+    struct listener *listener = server_listen(loop, &config);
+    int first = fixture_stream_client(listener_local_address(listener));
+    int second = fixture_stream_client(listener_local_address(listener));
+    descriptors_limit(0);
+    fixture_run_until(loop, &server.accepted, 1);
+    cr_assert_eq(send(first, "x", 1, 0), 1);
+    fixture_run_until(loop, &server.shown, 1);
+    /* What the first one had is kept for the next. */
+    stream_close(server.stream[0]);
+    fixture_run_until(loop, &server.accepted, 2);
+    cr_assert_lt(dup(0), 0);
+    cr_assert_eq(send(second, "x", 1, 0), 1);
+    fixture_run_until(loop, &server.shown, 2);
+    loop_free(loop);
+}
+
 TEST_BOTH(listener, closing_leaves_its_streams_open)
 {
     struct loop *loop = fixture_loop(kind);
