@@ -78,6 +78,11 @@ static void *executor_main(void *ctx)
 {
     struct executor *executor = ctx;
     void *job;
+    /* No signal of the process's comes here, and a program that does not read its parameters raises none. Not by the thread's
+     * attributes: AddressSanitizer of gcc 14 gives a new thread its maker's mask. */
+    sigset_t all;
+    sigfillset(&all);
+    CHECK(pthread_sigmask(SIG_SETMASK, &all, NULL) == 0);
     while (job_queue_pop(executor->executors->queue, JOB_QUEUE_WAIT_FOREVER, &job) == 0)
         job_take(executor, job);
     return NULL;
@@ -93,12 +98,7 @@ static int executor_start(struct executors *executors)
     pthread_attr_t attributes;
     int r = -pthread_attr_init(&attributes);
     if (r == 0) {
-        /* No signal of the process's comes here, and a program that does not read its parameters raises none. */
-        sigset_t all;
-        sigfillset(&all);
-        r = -pthread_attr_setsigmask_np(&attributes, &all);
-        if (r == 0)
-            r = -pthread_attr_setstacksize(&attributes, STACK_BYTES);
+        r = -pthread_attr_setstacksize(&attributes, STACK_BYTES);
         if (r == 0)
             r = -pthread_create(&executor->thread, &attributes, executor_main, executor);
         pthread_attr_destroy(&attributes);

@@ -37,7 +37,7 @@ static void announces(struct fixture *fixture)
 {
     fixture_start(fixture);
     fixture_until(fixture, has_beaten, "heartbeats");
-    cr_expect_eq(fixture->registers, 1);
+    cr_expect_geq(fixture->registers, 1); /* sent again where the machine is slow to acknowledge */
     cr_expect(address_equal(&fixture->last_register.node, &fixture->config.address));
     cr_expect_eq(fixture->last_register.kind, WIRE_NODE_WORKER);
     cr_expect_eq(fixture->last_register.slots, 1);
