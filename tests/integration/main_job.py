@@ -197,15 +197,22 @@ def every_policy_gives_different_nodes_and_runs_jobs(cluster):
         check(summary["ok"] == 30, f"{policy}: {summary}")
 
 
+def jobs_by_kind(cluster, count):
+    """Jobs for each dispatcher and for each worker, on average."""
+    nodes = usher("run", *cluster.ask, "--service", "sleep", "--data", "50ms", "--service-time", "30s", "--wait", "60s", "--repeat", count,
+                  "--parallel", 24)["summary"]["nodes"]
+    jobs = [nodes.get(address, 0) for address in cluster.nodes_at]
+    return sum(jobs[:2]) / 2, sum(jobs[2:]) / 4
+
+
 def dispatchers_get_less_work_than_workers(cluster):
     for policy in POLICIES:
         policy_set(cluster, policy)
-        summary = usher("run", *cluster.ask, "--service", "sleep", "--data", "50ms", "--service-time", "30s", "--wait", "60s",
-                        "--repeat", 1000, "--parallel", 24)["summary"]
-        jobs = [summary["nodes"].get(a, 0) for a in cluster.nodes_at]
-        dispatcher, worker = sum(jobs[:2]) / 2, sum(jobs[2:]) / 4
+        dispatcher, worker = jobs_by_kind(cluster, 1000)
+        if dispatcher >= 0.9 * worker:  # below-average goes by heartbeats alone and varies most: look twice as long again
+            dispatcher, worker = (a + b for a, b in zip((dispatcher, worker), jobs_by_kind(cluster, 2000)))
         print(f"     {policy}: {dispatcher:.0f} jobs for each dispatcher, {worker:.0f} for each worker")
-        check(dispatcher < worker, f"{policy}: dispatchers get as much as workers: {summary['nodes']}")
+        check(dispatcher < worker, f"{policy}: dispatchers get as much as workers")
 
 
 def below_average_leaves_out_the_loaded(cluster):
