@@ -90,7 +90,7 @@ def addresses_that_are_none(cluster):
         wrong(cluster, "usher", [*command, "--dispatchers", NOBODY, "--bind", "home"], USAGE, "--bind", "home")
         wrong(cluster, "usher", command, USAGE, "--dispatchers", "USHER_DISPATCHERS",
               environment={k: v for k, v in os.environ.items() if k != "USHER_DISPATCHERS"})
-        wrong(cluster, "usher", [*command, "--dispatchers", cluster.dispatcher_at, "--bind", "192.0.2.1"], FAILED, "is the IP to bind to one of this machine?")
+        wrong(cluster, "usher", [*command, "--dispatchers", cluster.dispatcher_at, "--bind", "192.0.2.1"], FAILED, "give one of its own (--bind)")
 
 
 def listening_where_everybody_can_hear(cluster):
