@@ -36,17 +36,13 @@ static int make_folders(const char *path, bool *ret_made)
 static int path_make_absolute(char path[static PATH_MAX])
 {
     char here[PATH_MAX];
+    char given[PATH_MAX];
     if (path[0] == '/')
         return 0;
     if (!getcwd(here, sizeof(here)))
         return -errno;
-    size_t here_length = strlen(here), length = strlen(path);
-    if (here_length + 1 + length >= PATH_MAX)
-        return -ENAMETOOLONG;
-    memmove(path + here_length + 1, path, length + 1);
-    memcpy(path, here, here_length);
-    path[here_length] = '/';
-    return 0;
+    snprintf(given, sizeof(given), "%s", path);
+    return snprintf(path, PATH_MAX, "%s/%s", here, given) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
 /* The folder that daemons share. */
