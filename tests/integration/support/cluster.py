@@ -46,8 +46,12 @@ def wait_until(what, condition, limit_s=PATIENCE_S):
         time.sleep(0.05)
 
 
+PORTS_GIVEN = set()
+
+
 def port_free(ip="127.0.0.1"):
-    """A port that is free for TCP and UDP on the IP ("[::1]" for IPv6) right now."""
+    """A port that is free for TCP and UDP on the IP ("[::1]" for IPv6) right now, and that nobody was given before: who got it may
+    not listen yet."""
     ip = ip.strip("[]")
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     while True:
@@ -56,9 +60,11 @@ def port_free(ip="127.0.0.1"):
             port = tcp.getsockname()[1]
             try:
                 udp.bind((ip, port))
-                return port
             except OSError:
                 continue
+        if port not in PORTS_GIVEN:
+            PORTS_GIVEN.add(port)
+            return port
 
 
 def address_new(ip="127.0.0.1"):
