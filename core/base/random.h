@@ -34,16 +34,31 @@ static inline uint64_t random_next(struct random_state *state)
     return result;
 }
 
-/* Uniform in 0 … limit-1, limit ≥ 1, without a division in the usual case (Lemire 2019). */
-static inline uint32_t random_below(struct random_state *state, uint32_t limit)
+/* 32 uniform bits made uniform in 0 … limit-1, without a division in the usual case (Lemire 2019). */
+static inline uint32_t random_reduce(struct random_state *state, uint32_t bits, uint32_t limit)
 {
-    uint64_t product = (random_next(state) >> 32) * limit;
+    uint64_t product = (uint64_t)bits * limit;
     if (__builtin_expect((uint32_t)product < limit, 0)) {
         uint32_t threshold = (uint32_t)(-limit) % limit;
         while ((uint32_t)product < threshold)
             product = (random_next(state) >> 32) * limit;
     }
     return (uint32_t)(product >> 32);
+}
+
+/* Uniform in 0 … limit-1, limit ≥ 1. */
+static inline uint32_t random_below(struct random_state *state, uint32_t limit)
+{
+    return random_reduce(state, (uint32_t)(random_next(state) >> 32), limit);
+}
+
+/* Two, independent of each other, for the price of one. */
+static inline void random_below_two(struct random_state *state, uint32_t first_limit, uint32_t second_limit, uint32_t *ret_first,
+                                    uint32_t *ret_second)
+{
+    uint64_t bits = random_next(state);
+    *ret_first = random_reduce(state, (uint32_t)(bits >> 32), first_limit);
+    *ret_second = random_reduce(state, (uint32_t)bits, second_limit);
 }
 
 /* Uniform in [0, 1). */

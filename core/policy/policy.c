@@ -1,13 +1,8 @@
 #include "core/policy/policy.h"
 
-#include <errno.h>
-
 #include "core/base/check.h"
 #include "core/base/errors.h"
-#include "core/base/hash.h"
-
-/* Random draws before the pass over all members: with one member in eight acceptable, one call in 70 takes that pass. */
-#define POLICY_TRIES 32u
+#include "core/policy/policy_methods.h"
 
 const struct policy_row policy_rows[POLICIES] = {
 #define POLICY(symbol, name, built, help) {name, built, help},
@@ -15,26 +10,12 @@ const struct policy_row policy_rows[POLICIES] = {
 #undef POLICY
 };
 
-/* What is demanded of a node gives way step by step when too few qualify, so that an answer is never empty without need. */
-enum demand {
-    DEMAND_POLICY, /* all that the policy wants */
-    DEMAND_FRESH, /* any fresh node */
-    DEMAND_ANY, /* expired ones too */
-    DEMANDS,
-};
-
-/* One call's working state. */
-struct pick {
-    enum policy policy;
-    enum demand demand;
-    struct pick_state *state;
-    const struct snapshot *snapshot;
-    struct node_values *values;
-    const struct pick_query *query;
-    const struct snapshot_member *members;
-    uint32_t member_count;
-    uint32_t *slots;
-    uint32_t slot_count;
+/* NULL: not built; configuration refuses these. */
+static const struct policy_methods *const methods_of[POLICIES] = {
+    [POLICY_TWO_CHOICES] = &two_choices_methods,
+    [POLICY_BELOW_AVERAGE] = &below_average_methods,
+    [POLICY_RANDOM] = &random_methods,
+    [POLICY_ROUND_ROBIN] = &round_robin_methods,
 };
 
 void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor)
@@ -47,132 +28,14 @@ void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor
         state->cursor[i] = (uint32_t)random_next(&state->random);
 }
 
-static bool slot_taken(const struct pick *pick, uint32_t slot)
-{
-    for (uint32_t i = 0; i < pick->slot_count; i++)
-        if (pick->slots[i] == slot)
-            return true;
-    for (uint32_t i = 0; i < pick->query->exclude_count; i++)
-        if (address_equal(&pick->query->excludes[i], &pick->snapshot->nodes[slot].address))
-            return true;
-    return false;
-}
-
-static bool member_acceptable(const struct pick *pick, const struct snapshot_member *member)
-{
-    const struct node_values *values = &pick->values[member->slot];
-    uint32_t flags = atomic_load_explicit(&values->flags, memory_order_relaxed);
-    if (flags & NODE_VALUE_DRAIN)
-        return false;
-    if ((flags & NODE_VALUE_LAST) && pick->demand != DEMAND_ANY)
-        return false;
-    if (pick->policy == POLICY_BELOW_AVERAGE && pick->demand == DEMAND_POLICY) {
-        uint32_t below = atomic_load_explicit(&values->below_mask, memory_order_relaxed);
-        if (!(below >> member->service_ordinal & 1))
-            return false;
-    }
-    return !slot_taken(pick, member->slot);
-}
-
-/* D10 for the policies that do not look at load. */
-static float member_share(const struct pick *pick, const struct snapshot_member *member)
-{
-    bool even = pick->policy != POLICY_RANDOM || !(member->flags & SNAPSHOT_NODE_DISPATCHER);
-    return even ? 1 : pick->state->dispatcher_share;
-}
-
-/* One pass over all members, each acceptable one as likely as its share: reservoir sampling (Chao 1982). */
-static const struct snapshot_member *choose_by_pass(struct pick *pick)
-{
-    const struct snapshot_member *chosen = NULL;
-    double total = 0;
-    for (uint32_t i = 0; i < pick->member_count; i++) {
-        const struct snapshot_member *member = &pick->members[i];
-        if (!member_acceptable(pick, member))
-            continue;
-        double share = (double)member_share(pick, member);
-        total += share;
-        if (random_unit(&pick->state->random) * total < share)
-            chosen = member;
-    }
-    return chosen;
-}
-
-/* Rejection sampling: exactly uniform among the acceptable ones, whatever their number. */
-static const struct snapshot_member *choose_uniform(struct pick *pick)
-{
-    for (uint32_t i = 0; i < POLICY_TRIES; i++) {
-        const struct snapshot_member *member = &pick->members[random_below(&pick->state->random, pick->member_count)];
-        float share = member_share(pick, member);
-        if (share < 1 && random_unit(&pick->state->random) >= (double)share)
-            continue;
-        if (member_acceptable(pick, member))
-            return member;
-    }
-    return choose_by_pass(pick);
-}
-
-static const struct snapshot_member *choose_two_choices(struct pick *pick)
-{
-    const struct snapshot_member *first = choose_uniform(pick);
-    if (!first)
-        return NULL;
-    /* The second must be another one: for this draw the first counts as taken. */
-    pick->slots[pick->slot_count++] = first->slot;
-    const struct snapshot_member *second = choose_uniform(pick);
-    pick->slot_count--;
-    if (!second)
-        return first;
-    float first_load = node_values_expected_load(&pick->values[first->slot]);
-    float second_load = node_values_expected_load(&pick->values[second->slot]);
-    return second_load < first_load ? second : first;
-}
-
-/* Whether a dispatcher takes its turn in this lap: the whole part of lap × share grows in just that share of the laps. */
-static bool lap_counts(const struct pick *pick, const struct snapshot_member *member, uint32_t lap)
-{
-    if (!(member->flags & SNAPSHOT_NODE_DISPATCHER))
-        return true;
-    double share = (double)pick->state->dispatcher_share;
-    return (uint64_t)((lap + 1.0) * share) > (uint64_t)((double)lap * share);
-}
-
-static const struct snapshot_member *choose_round_robin(struct pick *pick)
-{
-    uint32_t *cursor = &pick->state->cursor[hash_mix(pick->query->service_id) % POLICY_CURSORS];
-    /* With a share of at least a half, two laps give every member a turn; with a smaller one the pass below decides. */
-    for (uint64_t i = 0; i < 2 * (uint64_t)pick->member_count; i++) {
-        uint32_t position = (*cursor)++;
-        const struct snapshot_member *member = &pick->members[position % pick->member_count];
-        if (lap_counts(pick, member, position / pick->member_count) && member_acceptable(pick, member))
-            return member;
-    }
-    return choose_by_pass(pick);
-}
-
-static const struct snapshot_member *pick_choose(struct pick *pick)
-{
-    switch (pick->policy) {
-    case POLICY_TWO_CHOICES: return choose_two_choices(pick);
-    case POLICY_ROUND_ROBIN: return choose_round_robin(pick);
-    case POLICY_BELOW_AVERAGE:
-    case POLICY_RANDOM: return choose_uniform(pick);
-    case POLICY_FINISH_TIME:
-    case POLICY_WEIGHTED:
-    case POLICIES: break;
-    }
-    CHECK(policy_rows[pick->policy].built); /* configuration refuses the others */
-    return NULL;
-}
-
 static void pick_next(struct pick *pick)
 {
     for (; pick->demand < DEMANDS; pick->demand++) {
-        const struct snapshot_member *member = pick_choose(pick);
+        const struct snapshot_member *member = pick->methods->choose(pick);
         if (!member)
             continue;
         pick->slots[pick->slot_count++] = member->slot;
-        atomic_fetch_add_explicit(&pick->values[member->slot].picks, 1, memory_order_relaxed);
+        pick_count(&pick->values[member->slot]);
         return;
     }
 }
@@ -187,7 +50,7 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
     if (service->member_count == 0)
         return USHER_ENONODE;
     struct pick pick = {
-        .policy = policy,
+        .methods = methods_of[policy],
         .state = state,
         .snapshot = snapshot,
         .values = values,
@@ -196,7 +59,64 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
         .member_count = service->member_count,
         .slots = ret_slots,
     };
+    CHECK(pick.methods);
     while (pick.slot_count < query->count && pick.demand < DEMANDS)
         pick_next(&pick);
     return pick.slot_count ? (int)pick.slot_count : USHER_ENONODE;
+}
+
+/* What the candidates' positions say, into the items; and their values on their way into the cache. */
+static void candidates_fetch(const struct pick_batch *batch, uint32_t candidate_count)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        for (uint32_t k = 0; k < candidate_count; k++) {
+            item->candidate[k] = item->members[item->position[k]];
+            __builtin_prefetch(&batch->values[item->candidate[k].slot], 1);
+        }
+    }
+}
+
+static __attribute__((noinline, cold)) int pick_general(enum policy policy, struct pick_batch *batch,
+                                                        const struct snapshot *snapshot, uint64_t service_id)
+{
+    uint32_t slots[PICKS_MAX];
+    struct pick_query query = {.service_id = service_id, .count = 1};
+    int count = policy_pick(policy, batch->state, snapshot, batch->values, &query, slots);
+    return count < 0 ? count : (int)slots[0];
+}
+
+/* Items whose services have members. */
+static void batch_run(enum policy policy, struct pick_batch *batch, const struct snapshot *snapshot)
+{
+    const struct policy_methods *methods = methods_of[policy];
+    CHECK(methods);
+    methods->draw(batch);
+    candidates_fetch(batch, methods->candidate_count);
+    methods->choose_batch(batch);
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        if (UNLIKELY(batch->items[i].result == PICK_UNSURE))
+            batch->items[i].result = pick_general(policy, batch, snapshot, batch->items[i].service_id);
+}
+
+void policy_pick_batch(enum policy policy, struct pick_state *state, const struct snapshot *snapshot, struct node_values *values,
+                       struct pick_item items[], uint32_t item_count)
+{
+    DEBUG_CHECK(item_count <= PICK_BATCH_MAX);
+    struct pick_batch batch = {.state = state, .values = values, .items = items};
+    for (uint32_t i = 0; i < item_count; i++) {
+        const struct snapshot_service *service = snapshot_service_find(snapshot, items[i].service_id);
+        if (LIKELY(service && service->member_count)) {
+            items[i].members = snapshot->members + service->first_member;
+            items[i].member_count = service->member_count;
+            batch.item_count++;
+            continue;
+        }
+        /* What came before it goes first; the rest is a batch of its own. */
+        batch_run(policy, &batch, snapshot);
+        items[i].result = service ? USHER_ENONODE : USHER_ENOSERVICE;
+        batch.items = &items[i + 1];
+        batch.item_count = 0;
+    }
+    batch_run(policy, &batch, snapshot);
 }

@@ -2,8 +2,12 @@
  *
  * Whatever the policy: drained nodes are never handed out; expired ones (LAST) only when nothing else is left; a node's own answer
  * names each node once; a dispatcher gets less than a worker (requirement D10).
- * Cost: O(1) expected for each address. Where fewer than about 1 in POLICY_TRIES members qualify, one pass over the service's members.
- * Thread: a context belongs to one core. Nothing blocks or allocates. */
+ * Cost: O(1) expected for each address. Where fewer than about 1 in PICK_TRIES members qualify, one pass over the service's members.
+ * Thread: a context belongs to one core. Nothing blocks or allocates.
+ *
+ * Nearly every request wants one node and excludes none. Those are picked in batches, in steps that each go over the whole batch: draw
+ * candidates, read which nodes they are and ask for their values, choose. So the memory of many requests is waited for at once, and
+ * not of one after the other. How each policy does its steps stands in its own file, behind policy_methods.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -53,3 +57,22 @@ struct pick_query {
  * USHER_ENOSERVICE (never offered) or USHER_ENONODE (nobody offers it now). (D4 to D7, D10.) */
 NODISCARD int policy_pick(enum policy policy, struct pick_state *state, const struct snapshot *snapshot,
                           struct node_values *values, const struct pick_query *query, uint32_t ret_slots[static PICKS_MAX]);
+
+#define PICK_BATCH_MAX 64u /* its items and their candidates' lines stay in the first-level cache */
+#define PICK_CANDIDATES_MAX 4u
+
+/* One request of a batch. */
+struct pick_item {
+    uint64_t service_id;
+    int result; /* set: the node's slot, or USHER_ENOSERVICE, USHER_ENONODE */
+
+    /* Between the steps. */
+    uint32_t member_count;
+    const struct snapshot_member *members; /* of the service */
+    uint32_t position[PICK_CANDIDATES_MAX]; /* among them */
+    struct snapshot_member candidate[PICK_CANDIDATES_MAX];
+};
+
+/* The same as policy_pick with count 1 and no excludes for each of up to PICK_BATCH_MAX requests, of which the service_id is set. */
+void policy_pick_batch(enum policy policy, struct pick_state *state, const struct snapshot *snapshot, struct node_values *values,
+                       struct pick_item items[], uint32_t item_count);

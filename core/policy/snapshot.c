@@ -76,9 +76,9 @@ static void snapshot_add(struct snapshot *snapshot, const struct snapshot_offer 
     if (offer->slot == UINT32_MAX)
         return;
     snapshot->members[snapshot->member_count++] = (struct snapshot_member){
-        .slot = offer->slot,
-        .service_ordinal = offer->service_ordinal,
-        .flags = snapshot->nodes[offer->slot].flags,
+        .slot = offer->slot & (SNAPSHOT_SLOTS_MAX - 1),
+        .service_ordinal = offer->service_ordinal & 31u,
+        .flags = snapshot->nodes[offer->slot].flags & 127u,
     };
     service->member_count++;
 }

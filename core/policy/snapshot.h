@@ -25,13 +25,16 @@ struct snapshot_node {
     uint8_t zero[3];
 };
 
-/* That a node offers a service. */
+#define SNAPSHOT_SLOT_BITS 20
+_Static_assert(SNAPSHOT_SLOTS_MAX == 1u << SNAPSHOT_SLOT_BITS, "a member has room for every slot");
+
+/* That a node offers a service. Small, since picks at random hit as many cache lines as there are. */
 struct snapshot_member {
-    uint32_t slot;
-    uint8_t service_ordinal; /* the service is the node's k-th: its bit in below_mask */
-    uint8_t flags; /* the node's, repeated here to save a cache miss */
-    uint8_t zero[2];
+    uint32_t slot : SNAPSHOT_SLOT_BITS;
+    uint32_t service_ordinal : 5; /* the service is the node's k-th: its bit in below_mask */
+    uint32_t flags : 7; /* the node's, repeated here to save a cache miss */
 };
+_Static_assert(sizeof(struct snapshot_member) == 4, "sixteen members a cache line");
 
 struct snapshot_service {
     uint64_t service_id; /* meaningless where first_member is UINT32_MAX: an empty cell */

@@ -163,10 +163,10 @@ Test(policy, random_is_uniform_among_workers, .init = workers_only, .fini = dire
     expect_uniform(seen, 0, NODES - 1);
 }
 
-static void expect_dispatchers_get_two_thirds(enum policy policy)
+static void expect_dispatchers_get_two_thirds(void (*count)(enum policy, uint32_t[static NODES]), enum policy policy)
 {
     uint32_t seen[NODES];
-    picks_count(policy, seen);
+    count(policy, seen);
     double dispatchers = (seen[0] + seen[1]) / 2.0;
     double workers = ((double)PICKS - (double)seen[0] - (double)seen[1]) / (NODES - 2);
     cr_expect(dispatchers / workers > 0.62 && dispatchers / workers < 0.72, "%s: %g", policy_rows[policy].name,
@@ -175,8 +175,8 @@ static void expect_dispatchers_get_two_thirds(enum policy policy)
 
 Test(policy, dispatchers_get_less_without_looking_at_load, .init = two_dispatchers, .fini = directory_free_all)
 {
-    expect_dispatchers_get_two_thirds(POLICY_RANDOM);
-    expect_dispatchers_get_two_thirds(POLICY_ROUND_ROBIN);
+    expect_dispatchers_get_two_thirds(picks_count, POLICY_RANDOM);
+    expect_dispatchers_get_two_thirds(picks_count, POLICY_ROUND_ROBIN);
 }
 
 Test(policy, round_robin_gives_each_worker_its_turn, .init = workers_only, .fini = directory_free_all)
@@ -199,6 +199,154 @@ Test(policy, two_choices_prefers_the_less_loaded_and_counts_its_own_picks, .init
     cr_expect_eq(seen[0], 0);
     for (uint32_t i = 1; i < NODES; i++)
         cr_expect(seen[i] > PICKS / (NODES - 1) * 0.98 && seen[i] < PICKS / (NODES - 1) * 1.02, "%u: %u", i, seen[i]);
+}
+
+static void batch_pick(enum policy policy, const uint64_t service_ids[], int results[], uint32_t count)
+{
+    struct pick_item items[PICK_BATCH_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        items[i].service_id = service_ids[i];
+    policy_pick_batch(policy, &state, snapshot, values, items, count);
+    for (uint32_t i = 0; i < count; i++)
+        results[i] = items[i].result;
+}
+
+static void batches_count(enum policy policy, uint32_t seen[static NODES])
+{
+    enum { BATCH = 60 };
+    uint64_t service_ids[BATCH];
+    int results[BATCH];
+    for (int i = 0; i < BATCH; i++)
+        service_ids[i] = SERVICE;
+    memset(seen, 0, sizeof(*seen) * NODES);
+    for (int i = 0; i < PICKS / BATCH; i++) {
+        batch_pick(policy, service_ids, results, BATCH);
+        for (int k = 0; k < BATCH; k++) {
+            cr_assert(results[k] >= 0 && results[k] < NODES, "%s: %d", policy_rows[policy].name, results[k]);
+            seen[results[k]]++;
+        }
+    }
+}
+
+Test(policy_batch, of_nothing_does_nothing, .init = workers_only, .fini = directory_free_all)
+{
+    policy_pick_batch(POLICY_TWO_CHOICES, &state, snapshot, values, NULL, 0);
+}
+
+Test(policy_batch, tells_apart_services_without_nodes_wherever_they_stand, .init = workers_only, .fini = directory_free_all)
+{
+    uint64_t service_ids[] = {SERVICE + 1, SERVICE, SERVICE + 2, SERVICE + 2, SERVICE, SERVICE, SERVICE + 1};
+    int results[7];
+    for (enum policy policy = 0; policy < POLICIES; policy++) {
+        if (!policy_rows[policy].built)
+            continue;
+        batch_pick(policy, service_ids, results, 7);
+        for (int i = 0; i < 7; i++) {
+            if (service_ids[i] == SERVICE)
+                cr_expect(results[i] >= 0 && results[i] < NODES, "%d", results[i]);
+            else
+                cr_expect_eq(results[i], service_ids[i] == SERVICE + 1 ? USHER_ENONODE : USHER_ENOSERVICE);
+        }
+    }
+}
+
+Test(policy_batch, never_hands_out_a_drained_node, .init = workers_only, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    for (uint32_t i = 1; i < NODES; i++)
+        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
+    for (enum policy policy = 0; policy < POLICIES; policy++) {
+        if (!policy_rows[policy].built)
+            continue;
+        batches_count(policy, seen);
+        cr_expect_eq(seen[0], PICKS, "%s", policy_rows[policy].name);
+    }
+}
+
+Test(policy_batch, hands_out_an_expired_node_only_when_nothing_else_is_left, .init = workers_only, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    for (uint32_t i = 0; i < NODES; i++)
+        atomic_store(&values[i].flags, NODE_VALUE_LAST);
+    batches_count(POLICY_TWO_CHOICES, seen);
+    atomic_store(&values[7].flags, 0);
+    batches_count(POLICY_TWO_CHOICES, seen);
+    cr_expect_eq(seen[7], PICKS);
+}
+
+Test(policy_batch, counts_each_pick_once, .init = two_dispatchers, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    for (enum policy policy = 0; policy < POLICIES; policy++) {
+        if (!policy_rows[policy].built)
+            continue;
+        for (uint32_t i = 0; i < NODES; i++)
+            atomic_store(&values[i].picks, 0);
+        batches_count(policy, seen);
+        for (uint32_t i = 0; i < NODES; i++)
+            cr_expect_eq(atomic_load(&values[i].picks), seen[i], "%s", policy_rows[policy].name);
+    }
+}
+
+Test(policy_batch, of_one_node_gives_that_one, .init = workers_only, .fini = directory_free_all)
+{
+    struct snapshot_offer offer = {.service_id = SERVICE, .slot = 6};
+    uint32_t seen[NODES];
+    snapshot_free(snapshot);
+    cr_assert_eq(snapshot_new(nodes, NODES, &offer, 1, &snapshot), 0);
+    for (enum policy policy = 0; policy < POLICIES; policy++) {
+        if (!policy_rows[policy].built)
+            continue;
+        batches_count(policy, seen);
+        cr_expect_eq(seen[6], PICKS, "%s", policy_rows[policy].name);
+    }
+}
+
+Test(policy_batch, random_is_uniform_among_the_fresh, .init = workers_only, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    atomic_store(&values[0].flags, NODE_VALUE_DRAIN);
+    atomic_store(&values[NODES - 1].flags, NODE_VALUE_LAST);
+    batches_count(POLICY_RANDOM, seen);
+    expect_uniform(seen, 1, NODES - 2);
+}
+
+Test(policy_batch, below_average_is_uniform_among_the_marked, .init = workers_only, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    for (uint32_t i = 0; i < 6; i++)
+        atomic_store(&values[i].below_mask, ~(1u << 3));
+    batches_count(POLICY_BELOW_AVERAGE, seen);
+    expect_uniform(seen, 6, NODES - 1);
+}
+
+Test(policy_batch, two_choices_draws_each_pair_as_often, .init = workers_only, .fini = directory_free_all)
+{
+    /* Without load the first of the pair is taken, and with a load of its own rank the lower: 9, 8 … 0 of the 45 pairs. */
+    uint32_t seen[NODES];
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct node_report report = {.load_index = (float)i};
+        node_values_apply(&values[i], &report);
+    }
+    batches_count(POLICY_TWO_CHOICES, seen);
+    for (uint32_t i = 0; i < NODES; i++) {
+        double expected = PICKS * (NODES - 1.0 - i) / 45;
+        cr_expect(seen[i] > expected * 0.95 - 1 && seen[i] < expected * 1.05 + 1, "%u: %u", i, seen[i]);
+    }
+}
+
+Test(policy_batch, round_robin_gives_each_worker_its_turn, .init = workers_only, .fini = directory_free_all)
+{
+    uint32_t seen[NODES];
+    batches_count(POLICY_ROUND_ROBIN, seen);
+    for (uint32_t i = 0; i < NODES; i++)
+        cr_expect(seen[i] >= PICKS / NODES - 1 && seen[i] <= PICKS / NODES + 1, "%u: %u", i, seen[i]);
+}
+
+Test(policy_batch, dispatchers_get_less_without_looking_at_load, .init = two_dispatchers, .fini = directory_free_all)
+{
+    expect_dispatchers_get_two_thirds(batches_count, POLICY_RANDOM);
+    expect_dispatchers_get_two_thirds(batches_count, POLICY_ROUND_ROBIN);
 }
 
 Test(snapshot, refuses_offers_of_slots_that_are_not_there)

@@ -1,0 +1,85 @@
+/* policy_methods - what a policy is made of, and what the policies' files share. For core/policy alone.
+ *
+ * A batch's draw and choose must give what the general choose gives: same distribution, same demands. A choose that is not sure (its
+ * candidates are drained, expired, not to the policy's taste) leaves the item to the general one, which draws anew, independently of
+ * what was refused; so if either is uniform among the acceptable nodes, all of them together are.
+ * Thread: as in policy.h. */
+#pragma once
+
+#include "core/policy/policy.h"
+
+/* What is demanded of a node gives way step by step when too few qualify, so that an answer is never empty without need. */
+enum demand {
+    DEMAND_POLICY, /* all that the policy wants */
+    DEMAND_FRESH, /* any fresh node */
+    DEMAND_ANY, /* expired ones too */
+    DEMANDS,
+};
+
+/* One call's working state in the general case: excludes, several nodes, few that qualify. */
+struct pick {
+    const struct policy_methods *methods;
+    enum demand demand;
+    struct pick_state *state;
+    const struct snapshot *snapshot;
+    struct node_values *values;
+    const struct pick_query *query;
+    const struct snapshot_member *members;
+    uint32_t member_count;
+    uint32_t *slots; /* chosen so far */
+    uint32_t slot_count;
+};
+
+/* A batch's working state. */
+struct pick_batch {
+    struct pick_state *state;
+    struct node_values *values;
+    struct pick_item *items; /* of services that have members */
+    uint32_t item_count;
+};
+
+#define PICK_UNSURE (-1) /* as an item's result: the general case decides */
+
+struct policy_methods {
+    /* The general case: one more node, or NULL when none qualifies under pick->demand. */
+    const struct snapshot_member *(*choose)(struct pick *pick);
+    /* Whether a fresh node is to the policy's taste; asked under DEMAND_POLICY only. NULL: every one is. */
+    bool (*accept)(const struct node_values *values, struct snapshot_member member);
+    /* The part of its turns that a member gets, 0 … 1. NULL: all. */
+    double (*share)(const struct pick_state *state, struct snapshot_member member);
+
+    /* A batch: sets candidate_count positions of each item, all below its member_count; members may come twice. */
+    uint32_t candidate_count;
+    void (*draw)(struct pick_batch *batch);
+    /* Sets each item's result to the slot of one of its candidates, which it counts, or to PICK_UNSURE. */
+    void (*choose_batch)(struct pick_batch *batch);
+};
+
+extern const struct policy_methods two_choices_methods;
+extern const struct policy_methods below_average_methods;
+extern const struct policy_methods random_methods;
+extern const struct policy_methods round_robin_methods;
+
+/* Fresh, to the policy's taste, neither chosen before nor excluded: what pick->demand says. */
+bool pick_accepts(const struct pick *pick, struct snapshot_member member);
+
+/* Each acceptable member as likely as its share; NULL: there is none. Rejection sampling: O(1) expected, whatever their number. */
+const struct snapshot_member *pick_at_random(struct pick *pick);
+
+/* The same in one pass over all members: reservoir sampling (Chao 1982). */
+const struct snapshot_member *pick_by_pass(struct pick *pick);
+
+/* Positions at random, one for each of the items' candidates. */
+void draw_at_random(struct pick_batch *batch);
+
+/* Neither drained nor expired. */
+static inline bool node_is_fresh(const struct node_values *values)
+{
+    uint32_t flags = atomic_load_explicit(&values->flags, memory_order_relaxed);
+    return (flags & (NODE_VALUE_LAST | NODE_VALUE_DRAIN)) == 0;
+}
+
+static inline void pick_count(struct node_values *values)
+{
+    atomic_fetch_add_explicit(&values->picks, 1, memory_order_relaxed);
+}

@@ -1,0 +1,38 @@
+/* random: a uniformly random node; a dispatcher is taken less often (D10). */
+#include "core/policy/policy_methods.h"
+
+static double random_share(const struct pick_state *state, struct snapshot_member member)
+{
+    return member.flags & SNAPSHOT_NODE_DISPATCHER ? (double)state->dispatcher_share : 1;
+}
+
+static void random_draw(struct pick_batch *batch)
+{
+    struct random_state *random = &batch->state->random;
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        batch->items[i].position[0] = random_below(random, batch->items[i].member_count);
+}
+
+static void random_choose_batch(struct pick_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct snapshot_member member = batch->items[i].candidate[0];
+        struct node_values *values = &batch->values[member.slot];
+        batch->items[i].result = PICK_UNSURE;
+        if (UNLIKELY(!node_is_fresh(values)))
+            continue;
+        if ((member.flags & SNAPSHOT_NODE_DISPATCHER) &&
+            random_unit(&batch->state->random) >= (double)batch->state->dispatcher_share)
+            continue;
+        pick_count(values);
+        batch->items[i].result = (int)member.slot;
+    }
+}
+
+const struct policy_methods random_methods = {
+    .choose = pick_at_random,
+    .share = random_share,
+    .candidate_count = 1,
+    .draw = random_draw,
+    .choose_batch = random_choose_batch,
+};

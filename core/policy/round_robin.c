@@ -1,0 +1,62 @@
+/* round-robin: each node in turn, per core; a dispatcher leaves out some of its turns (D10). */
+#include "core/base/hash.h"
+#include "core/policy/policy_methods.h"
+
+/* Whether a dispatcher takes its turn in this lap: the whole part of lap × share grows in just that share of the laps. */
+static bool lap_counts(const struct pick_state *state, struct snapshot_member member, uint32_t lap)
+{
+    if (!(member.flags & SNAPSHOT_NODE_DISPATCHER))
+        return true;
+    double share = (double)state->dispatcher_share;
+    return (uint64_t)((lap + 1.0) * share) > (uint64_t)((double)lap * share);
+}
+
+static uint32_t *cursor_of(struct pick_state *state, uint64_t service_id)
+{
+    return &state->cursor[hash_mix(service_id) % POLICY_CURSORS];
+}
+
+static const struct snapshot_member *round_robin_choose(struct pick *pick)
+{
+    uint32_t *cursor = cursor_of(pick->state, pick->query->service_id);
+    /* With a share of at least a half, two laps give every member a turn; with a smaller one the pass below decides. */
+    for (uint64_t i = 0; i < 2 * (uint64_t)pick->member_count; i++) {
+        uint32_t turn = (*cursor)++;
+        const struct snapshot_member *member = &pick->members[turn % pick->member_count];
+        if (lap_counts(pick->state, *member, turn / pick->member_count) && pick_accepts(pick, *member))
+            return member;
+    }
+    return pick_by_pass(pick);
+}
+
+/* A turn whose member does not take it is left out; the general case then goes on behind the batch's last turn. */
+static void round_robin_draw(struct pick_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        uint32_t turn = (*cursor_of(batch->state, item->service_id))++;
+        item->position[0] = turn % item->member_count;
+        item->position[1] = turn / item->member_count; /* not a member's: the lap, for the choice */
+    }
+}
+
+static void round_robin_choose_batch(struct pick_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        struct snapshot_member member = item->candidate[0];
+        struct node_values *values = &batch->values[member.slot];
+        item->result = PICK_UNSURE;
+        if (UNLIKELY(!node_is_fresh(values)) || !lap_counts(batch->state, member, item->position[1]))
+            continue;
+        pick_count(values);
+        item->result = (int)member.slot;
+    }
+}
+
+const struct policy_methods round_robin_methods = {
+    .choose = round_robin_choose,
+    .candidate_count = 1,
+    .draw = round_robin_draw,
+    .choose_batch = round_robin_choose_batch,
+};
