@@ -20,6 +20,7 @@
 #include "core/conf/conf.h"
 #include "core/daemon/admin.h"
 #include "core/daemon/measures.h"
+#include "core/http/server.h"
 #include "core/io/loop.h"
 
 struct daemon;
@@ -93,6 +94,12 @@ struct daemon_program {
     /* False: unfit for its work, for the reason given, such as "no directory yet"; /healthz answers 503. True with a reason: does
      * its work, but something is wrong that an operator should know. ret_reason is "" before. Draining is known without it. */
     bool (*healthy)(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
+
+    /* Answers what is asked on --http beside /metrics and /healthz. NULL: nothing else is there. As http_on_request in
+     * core/http/server.h, with the limits beside it. */
+    int (*http)(void *state, const struct http_request *request, struct http_answer *answer);
+    uint32_t http_body_bytes_max;
+    uint32_t http_connections_max;
 };
 
 /* The whole life; returns the exit code for main. */

@@ -81,19 +81,35 @@ static int answer_health(struct daemon *daemon, struct http_answer *answer)
     return buffer_print(&answer->body, "%s\n", reason);
 }
 
+/* What the daemon has for HTTP itself comes before. */
 static int on_request(void *context, const struct http_request *request, struct http_answer *answer)
 {
-    if (strcmp(request->path, "/metrics") == 0)
-        return answer_metrics(context, answer);
-    if (strcmp(request->path, "/healthz") == 0)
-        return answer_health(context, answer);
-    answer->status = 404;
-    return buffer_print(&answer->body, "nothing here; there are /metrics and /healthz\n");
+    struct daemon *daemon = context;
+    bool watch = strcmp(request->path, "/metrics") == 0 || strcmp(request->path, "/healthz") == 0;
+    if (!watch && daemon->program->http)
+        return daemon->program->http(daemon->state, request, answer);
+    if (!watch) {
+        answer->status = 404;
+        return buffer_print(&answer->body, "nothing here; there are /metrics and /healthz\n");
+    }
+    if (request->verb != HTTP_VERB_GET) {
+        answer->status = 405;
+        answer->allow = "GET, HEAD";
+        return buffer_print(&answer->body, "%s is only there to be read: use GET\n", request->path);
+    }
+    return strcmp(request->path, "/metrics") == 0 ? answer_metrics(daemon, answer) : answer_health(daemon, answer);
 }
 
 int daemon_open_http(struct daemon *daemon, struct conf_error *ret_error)
 {
-    struct http_config config = {daemon->loop, daemon->own->http, on_request, daemon};
+    struct http_config config = {
+        .loop = daemon->loop,
+        .address = daemon->own->http,
+        .body_bytes_max = daemon->program->http ? daemon->program->http_body_bytes_max : 0,
+        .connections_max = daemon->program->http ? daemon->program->http_connections_max : HTTP_CONNECTIONS_MAX,
+        .on_request = on_request,
+        .context = daemon,
+    };
     if (daemon->own->http.family == ADDRESS_NONE)
         return 0;
     int error = http_server_new(&config, &daemon->http);

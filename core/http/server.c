@@ -34,6 +34,7 @@ static void connection_free(struct http_connection *connection)
 {
     timer_stop(&connection->timer);
     list_remove(&connection->link);
+    http_reader_done(&connection->reader);
     free(connection);
 }
 
@@ -48,9 +49,10 @@ static void connection_close(struct http_connection *connection)
 static void connection_send(struct http_connection *connection, const struct http_answer *answer, bool keep_alive, bool with_body)
 {
     struct buffer bytes = {0};
-    int error = buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s\r\n", answer->status,
+    int error = buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n", answer->status,
                              http_status_text(answer->status), answer->content_type, answer->body.length,
-                             answer->status == 405 ? "Allow: GET, HEAD\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
+                             answer->allow ? "Allow: " : "", answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "",
+                             keep_alive ? "" : "Connection: close\r\n");
     if (error == 0 && with_body)
         error = buffer_append(&bytes, answer->body.bytes, answer->body.length);
     if (error == 0)
@@ -63,6 +65,8 @@ static void connection_send(struct http_connection *connection, const struct htt
 static void connection_refuse(struct http_connection *connection, int status)
 {
     struct http_answer answer = {.status = status, .content_type = "text/plain; charset=utf-8"};
+    if (status == 405)
+        answer.allow = connection->server->config.body_bytes_max > 0 ? "GET, HEAD, POST, PUT, DELETE" : "GET, HEAD";
     if (buffer_print(&answer.body, "%d %s\n", status, http_status_text(status)) == 0)
         connection_send(connection, &answer, false, true);
     else
@@ -70,12 +74,28 @@ static void connection_refuse(struct http_connection *connection, int status)
     buffer_done(&answer.body);
 }
 
+static enum http_verb reader_verb(const struct http_reader *reader)
+{
+    switch (reader->parser.method) {
+    case HTTP_POST: return HTTP_VERB_POST;
+    case HTTP_PUT: return HTTP_VERB_PUT;
+    case HTTP_DELETE: return HTTP_VERB_DELETE;
+    default: return HTTP_VERB_GET;
+    }
+}
+
 static void connection_answer(struct http_connection *connection)
 {
     struct http_reader *reader = &connection->reader;
     struct http_answer answer = {.status = 200, .content_type = "text/plain; charset=utf-8"};
     char *question = strchr(reader->target, '?');
-    struct http_request request = {.path = reader->target, .query = question ? question + 1 : ""};
+    struct http_request request = {
+        .verb = reader_verb(reader),
+        .path = reader->target,
+        .query = question ? question + 1 : "",
+        .body = reader->body.bytes,
+        .body_length = reader->body.length,
+    };
     if (question)
         *question = '\0';
     int error = connection->server->config.on_request(connection->server->config.context, &request, &answer);
@@ -115,6 +135,9 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
             connection_answer(connection);
         }
     }
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (http_reader_take_continue(&connection->reader) && stream_send(stream, go_on, sizeof(go_on) - 1) < 0)
+        connection_close(connection);
     connection_set_timer(connection, within);
     return connection->closing ? length : done;
 }
@@ -153,7 +176,7 @@ static void server_on_accept(void *ctx, struct listener *listener, struct stream
     connection->stream = stream;
     list_init(&connection->link);
     list_append(&server->connections, &connection->link);
-    http_reader_init(&connection->reader);
+    http_reader_init(&connection->reader, server->config.body_bytes_max);
     timer_init(&connection->timer, connection_on_timer, connection);
     stream_set_handlers(stream, &connection_handlers, connection);
     connection_set_timer(connection, false);
@@ -170,8 +193,9 @@ int http_server_new(const struct http_config *config, struct http_server **ret_s
     listener_config_init(&listening);
     listening.address = config->address;
     listening.retry_bind = true;
-    listening.connections_max = HTTP_CONNECTIONS_MAX;
-    listening.limits.carry_bytes_max = HTTP_HEAD_BYTES_MAX * 8; /* pipelined requests whose answers are not read yet */
+    listening.connections_max = config->connections_max;
+    /* Pipelined requests whose answers are not read yet. */
+    listening.limits.carry_bytes_max = HTTP_HEAD_BYTES_MAX * 8 + config->body_bytes_max;
     listening.limits.high_bytes = HTTP_PENDING_BYTES_MAX;
     listening.on_accept = server_on_accept;
     listening.ctx = server;

@@ -1,8 +1,8 @@
-/* http - a small HTTP/1.1 server for machines that watch the daemons: GET and HEAD, keep-alive, pipelining; requests with a
- * body are refused with 413. Answers are whole texts, made at once.
+/* http - a small HTTP/1.1 server for machines that watch the daemons, and for those that speak to rm in HTTP: GET and HEAD, and,
+ * where a body may be sent, POST, PUT and DELETE; keep-alive, pipelining. Answers are whole texts, made at once.
  *
  * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between
- * requests, 64 connections (the longest idle one gives way).
+ * requests, connections_max connections (the longest idle one gives way).
  * Thread: the loop's. Memory: the server's own. Nothing blocks. */
 #pragma once
 
@@ -10,28 +10,41 @@
 #include "core/base/buffer.h"
 #include "core/base/macros.h"
 
-#define HTTP_CONNECTIONS_MAX 64
+#define HTTP_CONNECTIONS_MAX 64 /* for those who only watch */
 
 struct loop;
 struct http_server;
 
+enum http_verb {
+    HTTP_VERB_GET, /* and HEAD, whose body the server leaves out */
+    HTTP_VERB_POST,
+    HTTP_VERB_PUT,
+    HTTP_VERB_DELETE,
+};
+
 struct http_request {
+    enum http_verb verb;
     const char *path; /* "/metrics", as sent: not decoded */
     const char *query; /* what followed the ?, or "" */
+    const uint8_t *body;
+    size_t body_length;
 };
 
 struct http_answer {
     int status; /* 200 unless the handler says otherwise */
     const char *content_type; /* static; "text/plain; charset=utf-8" unless the handler says otherwise */
+    const char *allow; /* static; with 405: the verbs there are */
     struct buffer body; /* the handler appends; the server frees */
 };
 
-/* Only GET (and HEAD, whose body the server leaves out) get here. Negative: 500. */
+/* Negative: 500. The request is valid during the call. */
 typedef int http_on_request(void *context, const struct http_request *request, struct http_answer *answer);
 
 struct http_config {
     struct loop *loop;
     struct address address;
+    uint32_t body_bytes_max; /* of a request; 0: GET and HEAD only, without a body */
+    uint32_t connections_max;
     http_on_request *on_request;
     void *context;
 };

@@ -26,7 +26,7 @@ static int outcome(const char *bytes, size_t step)
 {
     struct http_reader reader;
     size_t done = 0;
-    http_reader_init(&reader);
+    http_reader_init(&reader, 0);
     return feed(&reader, bytes, strlen(bytes), step, &done);
 }
 
@@ -87,7 +87,7 @@ Test(reader, incomplete_request_waits_for_more)
 {
     struct http_reader reader;
     size_t done = 0;
-    http_reader_init(&reader);
+    http_reader_init(&reader, 0);
     cr_expect_not(http_reader_is_within(&reader));
     cr_expect_eq(feed(&reader, "GET / HTTP/1.1\r\n", 16, 16, &done), HTTP_READER_MORE);
     cr_expect(http_reader_is_within(&reader));
@@ -99,7 +99,7 @@ Test(reader, pipelined_requests_come_one_by_one)
     for (size_t step = 1; step <= sizeof(bytes); step++) {
         struct http_reader reader;
         size_t first = 0, second = 0;
-        http_reader_init(&reader);
+        http_reader_init(&reader, 0);
         cr_assert_eq(feed(&reader, bytes, sizeof(bytes) - 1, step, &first), HTTP_READER_REQUEST);
         cr_expect_eq(first, 32);
         cr_expect_str_eq(reader.target, "/a?x=1");
@@ -118,7 +118,88 @@ Test(reader, connection_close_is_heard)
     struct http_reader reader;
     size_t done = 0;
     static const char bytes[] = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
-    http_reader_init(&reader);
+    http_reader_init(&reader, 0);
     cr_assert_eq(feed(&reader, bytes, sizeof(bytes) - 1, sizeof(bytes), &done), HTTP_READER_REQUEST);
     cr_expect_not(http_reader_keeps_alive(&reader));
+}
+
+#define BODY_MAX 64
+
+Test(reader, wrong_bodies_are_refused_whatever_the_chunks)
+{
+    static const struct {
+        const char *bytes;
+        int status;
+    } wrong[] = {
+        {"POST / HTTP/1.1\r\nContent-Length: 65\r\n\r\n", 413},
+        {"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+         413},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
+        {"PATCH / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", 405},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        for (size_t step = 1; step <= 256; step *= 4) {
+            struct http_reader reader;
+            size_t done = 0;
+            http_reader_init(&reader, BODY_MAX);
+            int status = feed(&reader, wrong[i].bytes, strlen(wrong[i].bytes), step, &done);
+            cr_expect_eq(status, wrong[i].status, "%s in steps of %zu: %d", wrong[i].bytes, step, status);
+            http_reader_done(&reader);
+        }
+    }
+}
+
+Test(reader, tiny_chunks_without_end_are_413)
+{
+    struct http_reader reader;
+    static char bytes[HTTP_HEAD_BYTES_MAX * 4] = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    size_t length = strlen(bytes), done = 0;
+    /* Chunk extensions are no part of the body, and nobody wants them. */
+    memcpy(bytes + length, "1;", 2);
+    memset(bytes + length + 2, 'x', sizeof(bytes) - length - 2);
+    http_reader_init(&reader, BODY_MAX);
+    cr_expect_eq(feed(&reader, bytes, sizeof(bytes), 1000, &done), 413);
+    http_reader_done(&reader);
+}
+
+Test(reader, bodies_come_whole_and_the_next_request_after_them)
+{
+    static const char bytes[] = "POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"
+                                "PUT /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"
+                                "DELETE /c HTTP/1.1\r\n\r\n";
+    static const struct {
+        const char *target;
+        const char *body;
+    } wanted[] = {{"/a", "hello"}, {"/b", "abcde"}, {"/c", ""}};
+    for (size_t step = 1; step <= sizeof(bytes); step++) {
+        struct http_reader reader;
+        size_t begun = 0;
+        http_reader_init(&reader, BODY_MAX);
+        for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
+            size_t done = 0;
+            cr_assert_eq(feed(&reader, bytes + begun, sizeof(bytes) - 1 - begun, step, &done), HTTP_READER_REQUEST);
+            cr_expect_str_eq(reader.target, wanted[i].target);
+            cr_expect_eq(reader.body.length, strlen(wanted[i].body));
+            cr_expect_eq(memcmp(reader.body.length ? (const char *)reader.body.bytes : "", wanted[i].body, reader.body.length), 0);
+            begun += done;
+        }
+        cr_expect_eq(begun, sizeof(bytes) - 1);
+        http_reader_done(&reader);
+    }
+}
+
+Test(reader, expectation_of_a_body_is_told_once)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nX-Expect: no\r\neXpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    struct http_reader reader;
+    size_t done = 0;
+    http_reader_init(&reader, BODY_MAX);
+    cr_assert_eq(feed(&reader, head, sizeof(head) - 1, 7, &done), HTTP_READER_MORE);
+    cr_expect(http_reader_take_continue(&reader));
+    cr_expect_not(http_reader_take_continue(&reader));
+    cr_assert_eq(feed(&reader, "{}", 2, 1, &done), HTTP_READER_REQUEST);
+    cr_expect_not(http_reader_take_continue(&reader));
+    http_reader_done(&reader);
 }

@@ -29,19 +29,31 @@ static int on_request(void *context, const struct http_request *request, struct 
     }
     if (strcmp(request->path, "/none") == 0)
         ret_answer->status = 404;
+    if (request->body_length)
+        return buffer_print(&ret_answer->body, "verb %d body %.*s", request->verb, (int)request->body_length,
+                            (const char *)request->body);
     return buffer_print(&ret_answer->body, "path %s query %s", request->path, request->query);
+}
+
+static void serve(uint32_t body_bytes_max)
+{
+    struct http_config http = {
+        .loop = loop,
+        .body_bytes_max = body_bytes_max,
+        .connections_max = HTTP_CONNECTIONS_MAX,
+        .on_request = on_request,
+    };
+    cr_assert_eq(address_parse("127.0.0.1:0", &http.address), 0);
+    cr_assert_eq(http_server_new(&http, &server), 0);
 }
 
 static void setup(void)
 {
     struct loop_config config;
-    struct http_config http = {.on_request = on_request};
     loop_config_init(&config);
     config.kind = LOOP_EPOLL;
     cr_assert_eq(loop_new(&config, &loop), 0);
-    http.loop = loop;
-    cr_assert_eq(address_parse("127.0.0.1:0", &http.address), 0);
-    cr_assert_eq(http_server_new(&http, &server), 0);
+    serve(0);
 }
 
 static void teardown(void)
@@ -139,6 +151,36 @@ Test(server, body_is_refused_and_what_follows_is_not_taken_for_a_request)
     cr_expect_not_null(strstr(answer, " 413 "));
     cr_expect(closed);
     cr_expect_eq(handled, 0);
+    close(fd);
+}
+
+Test(server, body_too_long_is_413_and_the_end)
+{
+    bool closed;
+    http_server_free(server);
+    serve(16);
+    int fd = client();
+    say(fd, "POST /a HTTP/1.1\r\nContent-Length: 17\r\n\r\n");
+    cr_expect_not_null(strstr(hear(fd, &closed), "HTTP/1.1 413 "));
+    cr_expect(closed);
+    cr_expect_eq(handled, 0);
+    close(fd);
+}
+
+Test(server, bodies_are_handed_over_also_to_who_asks_first)
+{
+    bool closed;
+    http_server_free(server);
+    serve(16);
+    int fd = client();
+    say(fd, "PUT /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "\r\n\r\nverb 2 body {}"), "%s", text);
+    cr_expect_not_null(strstr(text, "HTTP/1.1 100 Continue\r\n\r\n"), "%s", text);
+    say(fd, "[1]");
+    text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "\r\n\r\nverb 1 body [1]"), "%s", text);
+    cr_expect_not(closed);
     close(fd);
 }
 
