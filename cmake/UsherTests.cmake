@@ -5,6 +5,7 @@
 #   tests/fuzz/*.c                a libFuzzer target each (preset fuzz); in every other build it replays the files of
 #                                 tests/fuzz/corpus/<target>/                           label fuzz-corpus, fuzz
 #   tests/integration/*.sh|*.py   scripts that start real processes from $USHER_BIN     label integration
+#   tests/support/preload/*.c     shared objects for LD_PRELOAD, one each
 #   tools/check*                  house style, its own tests, clang-tidy                label check
 # tests/support/*.c is linked to all of these. ThreadSanitizer runs no Criterion: libcriterion crashes under it.
 enable_testing()
@@ -108,6 +109,16 @@ function(usher_integration_tests)
     endforeach()
 endfunction()
 
+# What integration tests put before libc. A sanitizer's runtime wants to stand there itself.
+function(usher_preloads)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/preload/*.c)
+    foreach(source IN LISTS sources)
+        get_filename_component(name ${source} NAME_WE)
+        add_library(${name} MODULE ${source})
+        set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    endforeach()
+endfunction()
+
 file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
 if(support)
     add_library(tests_support STATIC ${support})
@@ -124,6 +135,9 @@ if(NOT USHER_SANITIZE STREQUAL "fuzz")
     usher_plain_tests(stress 300)
     usher_plain_tests(sim 300)
     usher_integration_tests()
+endif()
+if(NOT USHER_SANITIZE)
+    usher_preloads()
 endif()
 
 # The checks look at the sources, so one build that runs them is enough; clang-tidy needs clang's own command lines.

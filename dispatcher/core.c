@@ -1,6 +1,7 @@
 #include "dispatcher/core.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/check.h"
@@ -128,6 +129,9 @@ int core_new(const struct core_config *config, struct core **ret_core)
 static void *core_run(void *argument)
 {
     struct core *core = argument;
+    char name[16]; /* what the kernel keeps */
+    (void)snprintf(name, sizeof(name), "core-%u", core->config.index);
+    (void)pthread_setname_np(pthread_self(), name); /* for top -H and perf; it works without */
     int error = loop_run(core->loop);
     CHECK(error == 0); /* a thread that cannot answer any more must not look alive */
     return NULL;

@@ -73,8 +73,9 @@ def address_new(ip="127.0.0.1"):
 
 
 class Process:
-    def __init__(self, cluster, name, arguments):
+    def __init__(self, cluster, name, arguments, environment=None):
         self.name = name
+        self.environment = {**os.environ, **(environment or {})}
         self.arguments = [str(a) for a in arguments]
         self.log_path = cluster.folder / f"{name}.log"
         self.popen = None
@@ -82,7 +83,7 @@ class Process:
 
     def start(self):
         with open(self.log_path, "a") as log:
-            self.popen = subprocess.Popen(self.arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.popen = subprocess.Popen(self.arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment)
 
     def signal(self, number):
         self.popen.send_signal(number)
@@ -150,14 +151,14 @@ class Cluster:
             print(f"--- {process.name}: {' '.join(process.arguments)}", file=sys.stderr)
             print("".join(process.log().splitlines(keepends=True)[-15:]), file=sys.stderr)
 
-    def add(self, name, *arguments):
-        self.processes[name] = Process(self, name, arguments)
+    def add(self, name, *arguments, environment=None):
+        self.processes[name] = Process(self, name, arguments, environment)
         return self.processes[name]
 
-    def daemon(self, program, name, listen, *options):
+    def daemon(self, program, name, listen, *options, environment=None):
         state = self.folder / name
         return self.add(name, BIN / f"usher-{program}", "--listen", listen, "--state-dir", state,
-                        "--admin", self.socket(name), *options)
+                        "--admin", self.socket(name), *options, environment=environment)
 
     def rm(self, listen, *options, name="rm"):
         return self.daemon("rm", name, listen, *options)
