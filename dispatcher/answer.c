@@ -1,5 +1,7 @@
 #include "dispatcher/answer.h"
 
+#include <limits.h>
+
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/wire/address_path.h"
@@ -31,16 +33,14 @@ static __attribute__((noinline, cold)) uint32_t answer_failed(struct answer_cont
                         empty ? "this dispatcher knows no nodes yet; is rm reachable?" : NULL, bytes);
 }
 
-static uint8_t address_state(const struct snapshot_node *node, const struct node_values *values)
+static uint8_t address_state(const struct node_values *values)
 {
-    uint8_t state = 0;
-    if (node->flags & SNAPSHOT_NODE_DISPATCHER)
-        state |= WIRE_ADDRESS_DISPATCHER;
-    if (node->flags & SNAPSHOT_NODE_NO_ECHO)
-        state |= WIRE_ADDRESS_NO_ECHO;
-    if (atomic_load_explicit(&values->flags, memory_order_relaxed) & NODE_VALUE_LAST)
-        state |= WIRE_ADDRESS_LAST;
-    return state;
+    uint32_t flags = atomic_load_explicit(&values->flags, memory_order_relaxed);
+    uint32_t state = 0;
+    state |= flags & NODE_VALUE_DISPATCHER ? WIRE_ADDRESS_DISPATCHER : 0;
+    state |= flags & NODE_VALUE_NO_ECHO ? WIRE_ADDRESS_NO_ECHO : 0;
+    state |= flags & NODE_VALUE_LAST ? WIRE_ADDRESS_LAST : 0;
+    return (uint8_t)state;
 }
 
 /* Those that did not fit into the answer were not sent anybody. */
@@ -51,20 +51,19 @@ static __attribute__((noinline, cold)) void picks_take_back(struct answer_contex
         atomic_fetch_sub_explicit(&context->values[slots[i]].picks, 1, memory_order_relaxed);
 }
 
-static uint32_t answer_address(struct answer_context *context, const struct request *request, const struct address excludes[],
-                               uint8_t *bytes)
+/* Of several nodes, or with excludes. */
+static uint32_t answer_addresses(struct answer_context *context, const struct request *request, uint8_t *bytes)
 {
     uint32_t slots[PICKS_MAX];
     struct wire_address reply;
     uint8_t fitted;
     struct pick_query query = {
         .service_id = request->service_id,
-        .excludes = excludes,
+        .excludes = request->exclude_count ? request_excludes(context->queue, request) : NULL,
         .exclude_count = request->exclude_count,
         .count = request->count,
     };
-    const struct snapshot *snapshot = context->view->snapshot;
-    int count = policy_pick(context->policy, context->picks, snapshot, context->values, &query, slots);
+    int count = policy_pick(context->policy, context->picks, context->view->snapshot, context->values, &query, slots);
     if (UNLIKELY(count < 0))
         return answer_failed(context, request, count, bytes);
     reply.boot_id = context->boot_id;
@@ -72,9 +71,9 @@ static uint32_t answer_address(struct answer_context *context, const struct requ
     reply.region = context->region;
     reply.count = (uint8_t)count;
     for (int i = 0; i < count; i++) {
-        const struct snapshot_node *node = &snapshot->nodes[slots[i]];
-        reply.entries[i].address = node->address;
-        reply.entries[i].state = address_state(node, &context->values[slots[i]]);
+        const struct node_values *values = &context->values[slots[i]];
+        reply.entries[i].address = values->address;
+        reply.entries[i].state = address_state(values);
     }
     int length = wire_address_encode(&reply, request->request_id, bytes, request->limit, &fitted);
     if (UNLIKELY(length < 0)) {
@@ -101,14 +100,71 @@ static uint32_t answer_location(struct answer_context *context, const struct req
     return length < 0 ? answer_error(request, WIRE_ERROR_TOO_LARGE, true, NULL, bytes) : (uint32_t)length;
 }
 
-uint32_t answer_encode(struct answer_context *context, const struct request *request, const struct address excludes[],
-                       uint64_t now_ns, uint8_t *bytes)
+/* What answer_prepare says of a request for which it has not picked; policy_pick_batch has no such results. */
+#define ANSWER_NONE INT_MIN /* its wait is over */
+#define ANSWER_APART (INT_MIN + 1) /* not a usual one: answer_encode does all */
+
+static __attribute__((noinline)) uint32_t answer_apart(struct answer_context *context, const struct request *request, int picked,
+                                                       uint8_t *bytes)
 {
-    if (UNLIKELY(request->wait_ms != 0 && now_ns - request->arrived_ns > request->wait_ms * NS_PER_MS)) {
-        counter_add(context->counters, COUNTER_REQUESTS_EXPIRED, 1);
+    if (picked == ANSWER_NONE)
         return 0;
-    }
-    if (LIKELY(request->kind == REQUEST_ADDRESS))
-        return answer_address(context, request, excludes, bytes);
+    if (picked != ANSWER_APART)
+        return answer_failed(context, request, picked, bytes);
+    if (request->kind == REQUEST_ADDRESS)
+        return answer_addresses(context, request, bytes);
     return request->kind == REQUEST_LOCATION ? answer_location(context, request, bytes) : answer_refused(request, bytes);
+}
+
+/* Not even one address fits: answer_addresses says so. */
+static __attribute__((noinline, cold)) uint32_t answer_too_long(struct answer_context *context, const struct request *request,
+                                                                int picked, uint8_t *bytes)
+{
+    uint32_t slot = (uint32_t)picked;
+    picks_take_back(context, &slot, 0, 1);
+    return answer_addresses(context, request, bytes);
+}
+
+void answer_begin(struct answer_context *context, enum policy policy, const struct view *view)
+{
+    context->policy = policy;
+    context->view = view;
+    wire_usual_reply_init(&context->reply, context->boot_id, context->region, view->location->version);
+}
+
+void answer_prepare(struct answer_context *context, const struct request requests[], uint32_t count, uint64_t now_ns)
+{
+    uint8_t request_of[PICK_BATCH_MAX]; /* by item */
+    uint32_t item_count = 0;
+    context->first = requests;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct request *request = &requests[i];
+        if (UNLIKELY(request->wait_ms != 0 && now_ns - request->arrived_ns > request->wait_ms * NS_PER_MS)) {
+            counter_add(context->counters, COUNTER_REQUESTS_EXPIRED, 1);
+            context->picked[i] = ANSWER_NONE;
+            continue;
+        }
+        context->picked[i] = ANSWER_APART;
+        if (UNLIKELY(request->kind != REQUEST_ADDRESS || request->count != 1 || request->exclude_count != 0))
+            continue;
+        context->items[item_count].service_id = request->service_id;
+        request_of[item_count++] = (uint8_t)i;
+    }
+    policy_pick_batch(context->policy, context->picks, context->view->snapshot, context->values, context->items, item_count);
+    for (uint32_t i = 0; i < item_count; i++)
+        context->picked[request_of[i]] = context->items[i].result;
+}
+
+uint32_t answer_encode(struct answer_context *context, const struct request *request, uint8_t *bytes)
+{
+    int picked = context->picked[request - context->first];
+    if (UNLIKELY(picked < 0))
+        return answer_apart(context, request, picked, bytes);
+    const struct node_values *values = &context->values[picked];
+    uint32_t length = wire_usual_reply_encode(&context->reply, request->request_id, &values->address, address_state(values),
+                                              bytes, request->limit);
+    if (UNLIKELY(length == 0))
+        return answer_too_long(context, request, picked, bytes);
+    counter_add(context->counters, COUNTER_PICKS_OK, 1);
+    return length;
 }

@@ -91,11 +91,10 @@ static int core_open_sockets(struct core *core)
 
 static int core_allocate(struct core *core)
 {
-    core->excludes = calloc(core->config.queue_capacity, EXCLUDES_MAX * sizeof(*core->excludes));
     core->stream_bytes = malloc(ANSWER_BYTES_MAX);
-    if (!core->excludes || !core->stream_bytes)
+    if (!core->stream_bytes)
         return -ENOMEM;
-    int error = spsc_queue_init(&core->queue, core->config.queue_capacity, sizeof(struct request));
+    int error = request_queue_init(&core->queue, core->config.queue_capacity);
     return error < 0 ? error : connections_init(&core->connections, CORE_CONNECTIONS_MAX);
 }
 
@@ -109,6 +108,14 @@ int core_new(const struct core_config *config, struct core **ret_core)
     core->shared = config->shared;
     random_init_from_kernel(&seed);
     pick_state_init(&core->picks, random_next(&seed), config->shared->queue_factor);
+    core->answers = (struct answer_context){
+        .picks = &core->picks,
+        .values = config->shared->values,
+        .queue = &core->queue,
+        .counters = &core->counters,
+        .boot_id = config->shared->boot_id,
+        .region = config->shared->region,
+    };
     timer_init(&core->again, core_on_again, NULL);
     timer_init(&core->look, core_on_look, core);
     int error = core_allocate(core);
@@ -178,9 +185,8 @@ void core_free(struct core *core)
     if (!core)
         return;
     loop_free(core->loop);
-    spsc_queue_done(&core->queue);
+    request_queue_done(&core->queue);
     connections_done(&core->connections);
-    free(core->excludes);
     free(core->stream_bytes);
     free(core);
 }
@@ -202,7 +208,7 @@ const struct loop *core_loop(const struct core *core)
 
 uint32_t core_queue_length(const struct core *core)
 {
-    return (uint32_t)spsc_queue_length(&core->queue);
+    return (uint32_t)spsc_queue_length(&core->queue.items);
 }
 
 uint32_t core_connections(const struct core *core)

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 
-#include "core/base/spsc_queue.h"
 #include "core/io/timer.h"
 #include "core/io/udp.h"
 #include "dispatcher/answer.h"
@@ -27,10 +26,10 @@ struct core {
     struct udp *udp;
     struct listener *listener;
     struct address address; /* with the port that the kernel picked */
-    struct spsc_queue queue; /* of struct request */
-    struct address *excludes; /* EXCLUDES_MAX for each slot of the queue */
+    struct request_queue queue;
     struct connections connections;
     struct pick_state picks;
+    struct answer_context answers;
     struct outgoing outgoing;
     struct timer again; /* the queue was not emptied: come back at once */
     uint32_t datagram_count;
@@ -49,6 +48,10 @@ struct core {
 
 /* REFUSAL_NONE: nothing to count. */
 void core_count_refusal(struct core *core, enum refusal refusal);
+
+/* The usual requests with which `bytes` begin, as request_queue_take does it. */
+uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, const struct request *from,
+                            uint32_t requests_max, uint32_t *ret_count);
 
 /* A frame from the sender that `from` describes. 1: in the queue; 0: passed over; USHER_EPROTOCOL with the refusal, to be counted;
  * USHER_EQUEUEFULL; USHER_ENOTACCEPTED: not for a dispatcher. */

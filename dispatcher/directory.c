@@ -13,7 +13,7 @@ int directory_new(uint16_t own_region, uint32_t core_count, struct directory **r
     struct location *location = NULL;
     if (!directory)
         return -ENOMEM;
-    if (snapshot_new(NULL, 0, NULL, 0, &snapshot) < 0 || location_new(own_region, NULL, NULL, 0, &location) < 0 ||
+    if (snapshot_new(0, NULL, 0, &snapshot) < 0 || location_new(own_region, NULL, NULL, 0, &location) < 0 ||
         view_new(snapshot, location, &directory->view) < 0)
         goto failed;
     publication_init(&directory->publication, core_count, directory->view);

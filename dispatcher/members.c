@@ -103,7 +103,7 @@ static int services_learn(struct members *members, const struct wire_node *node)
 /* Whether the view must be built anew: not for what lives in the values, except that clients are told of dispatchers that serve. */
 static bool membership_differs(const struct wire_node *before, const struct wire_node *after)
 {
-    uint8_t lasting = WIRE_NODE_NO_ECHO | WIRE_NODE_NO_JOBS;
+    uint8_t lasting = WIRE_NODE_NO_JOBS;
     if (after->kind == WIRE_NODE_DISPATCHER)
         lasting |= MEMBER_FLAGS_OUT_OF_SERVICE;
     if (before->kind != after->kind || ((before->flags ^ after->flags) & lasting) ||
@@ -122,6 +122,10 @@ static uint32_t value_flags(const struct wire_node *node)
         flags |= NODE_VALUE_LAST;
     if (node->flags & MEMBER_FLAGS_DRAINED)
         flags |= NODE_VALUE_DRAIN;
+    if (node->kind == WIRE_NODE_DISPATCHER)
+        flags |= NODE_VALUE_DISPATCHER;
+    if (node->flags & WIRE_NODE_NO_ECHO)
+        flags |= NODE_VALUE_NO_ECHO;
     return flags;
 }
 
@@ -172,6 +176,7 @@ static int member_insert(struct members *members, const struct wire_node *node, 
     member->reported_ns = 0;
     member->node = (struct wire_node){.address = node->address};
     memset(&members->values[slot], 0, sizeof(members->values[slot]));
+    members->values[slot].address = node->address;
     members->present_count++;
     *ret_slot = slot;
     return 0;
@@ -255,36 +260,21 @@ static void offers_of_member(const struct member *member, uint32_t slot, struct 
         };
 }
 
-static struct snapshot_node snapshot_node_of(const struct member *member)
-{
-    struct snapshot_node node = {.address = member->node.address};
-    if (member->node.kind == WIRE_NODE_DISPATCHER)
-        node.flags |= SNAPSHOT_NODE_DISPATCHER;
-    if (member->node.flags & WIRE_NODE_NO_ECHO)
-        node.flags |= SNAPSHOT_NODE_NO_ECHO;
-    return node;
-}
-
 int members_snapshot(const struct members *members, struct snapshot **ret_snapshot)
 {
     uint32_t offer_count = 0;
     size_t offers_max = members->services_known_count + (size_t)members->present_count * NODE_SERVICES_MAX;
-    struct snapshot_node *nodes = calloc(members->slot_count + 1u, sizeof(*nodes));
     struct snapshot_offer *offers = calloc(offers_max + 1, sizeof(*offers));
-    int error = -ENOMEM;
-    if (nodes && offers) {
-        for (uint32_t i = 0; i < members->services_known_count; i++)
-            offers[offer_count++] = (struct snapshot_offer){.service_id = members->services_known[i], .slot = UINT32_MAX};
-        for (uint32_t slot = 0; slot < members->slot_count; slot++) {
-            const struct member *member = members_at(members, slot);
-            if (!member)
-                continue;
-            nodes[slot] = snapshot_node_of(member);
+    if (!offers)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < members->services_known_count; i++)
+        offers[offer_count++] = (struct snapshot_offer){.service_id = members->services_known[i], .slot = UINT32_MAX};
+    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
+        const struct member *member = members_at(members, slot);
+        if (member)
             offers_of_member(member, slot, offers, &offer_count);
-        }
-        error = snapshot_new(nodes, members->slot_count, offers, offer_count, ret_snapshot);
     }
-    free(nodes);
+    int error = snapshot_new(members->slot_count, offers, offer_count, ret_snapshot);
     free(offers);
     return error;
 }

@@ -12,31 +12,35 @@ void core_count_refusal(struct core *core, enum refusal refusal)
         counter_add(&core->counters, refusal_counter(refusal), 1);
 }
 
-/* Room at the tail with the sender filled in, and with its excludes; NULL: the queue is full. */
-static struct request *request_reserve(struct core *core, uint64_t request_id, const struct request *from,
-                                       struct address **ret_excludes)
+/* Room at the tail with the sender filled in; NULL: the queue is full. */
+static struct request *request_reserve(struct core *core, uint64_t request_id, const struct request *from)
 {
     size_t count;
-    struct request *request = spsc_queue_reserve(&core->queue, &count);
+    struct request *request = spsc_queue_reserve(&core->queue.items, &count);
     if (UNLIKELY(count == 0)) {
         counter_add(&core->counters, COUNTER_REQUESTS_QUEUE_FULL, 1);
         return NULL;
     }
-    size_t slot = (size_t)(request - (struct request *)(void *)core->queue.slots);
-    *ret_excludes = core->excludes + slot * EXCLUDES_MAX;
     *request = *from;
     request->request_id = request_id;
     return request;
 }
 
+uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, const struct request *from,
+                            uint32_t requests_max, uint32_t *ret_count)
+{
+    uint32_t used = request_queue_take(&core->queue, from, bytes, length, requests_max, ret_count);
+    counter_add(&core->counters, from->transport == FRAME_UDP ? COUNTER_REQUESTS_UDP : COUNTER_REQUESTS_TCP, *ret_count);
+    return used;
+}
+
 static int address_enqueue(struct core *core, const struct frame *frame, const struct request *from, enum refusal *ret_refusal)
 {
     struct wire_address_request wire;
-    struct address *excludes;
     int error = wire_address_request_decode(frame, &wire, ret_refusal);
     if (UNLIKELY(error < 0))
         return error;
-    struct request *request = request_reserve(core, frame->request_id, from, &excludes);
+    struct request *request = request_reserve(core, frame->request_id, from);
     if (UNLIKELY(!request))
         return USHER_EQUEUEFULL;
     request->kind = REQUEST_ADDRESS;
@@ -44,24 +48,23 @@ static int address_enqueue(struct core *core, const struct frame *frame, const s
     request->wait_ms = wire.wait_ms;
     request->count = wire.count;
     request->exclude_count = wire.exclude_count;
-    if (UNLIKELY(wire.exclude_count))
-        memcpy(excludes, wire.excludes, wire.exclude_count * sizeof(*excludes));
-    spsc_queue_publish(&core->queue, 1);
+    if (wire.exclude_count)
+        memcpy(request_excludes(&core->queue, request), wire.excludes, wire.exclude_count * sizeof(wire.excludes[0]));
+    spsc_queue_publish(&core->queue.items, 1);
     return 1;
 }
 
 static int location_enqueue(struct core *core, const struct frame *frame, const struct request *from, enum refusal *ret_refusal)
 {
     struct wire_location_request wire;
-    struct address *excludes;
     int error = wire_location_request_decode(frame, &wire, ret_refusal);
     if (error < 0)
         return error;
-    struct request *request = request_reserve(core, frame->request_id, from, &excludes);
+    struct request *request = request_reserve(core, frame->request_id, from);
     if (!request)
         return USHER_EQUEUEFULL;
     request->kind = REQUEST_LOCATION;
-    spsc_queue_publish(&core->queue, 1);
+    spsc_queue_publish(&core->queue.items, 1);
     return 1;
 }
 
@@ -97,13 +100,12 @@ int core_enqueue(struct core *core, const struct frame *frame, const struct requ
 
 int core_enqueue_refusal(struct core *core, uint64_t request_id, const struct request *from, int error, enum refusal refusal)
 {
-    struct address *excludes;
-    struct request *request = request_reserve(core, request_id, from, &excludes);
+    struct request *request = request_reserve(core, request_id, from);
     if (!request)
         return USHER_EQUEUEFULL;
     request->kind = REQUEST_REFUSED;
     request->error_code = (uint8_t)wire_error_from_error(error);
     request->refusal = (uint8_t)refusal;
-    spsc_queue_publish(&core->queue, 1);
+    spsc_queue_publish(&core->queue.items, 1);
     return 0;
 }

@@ -158,6 +158,18 @@ static size_t connection_skip(struct connection *connection, size_t length)
     return skipped;
 }
 
+/* The usual requests with which the bytes begin, as many as the connection may have in the queue. */
+static size_t connection_take(struct connection *connection, const uint8_t *bytes, size_t length, struct request *from)
+{
+    size_t room = CONNECTION_HIGH_BYTES - stream_pending_bytes(connection->stream) - connection->owed_bytes;
+    uint32_t requests_max = (uint32_t)((room + CONNECTION_ANSWER_BYTES - 1) / CONNECTION_ANSWER_BYTES);
+    uint32_t count;
+    from->limit = CONNECTION_ANSWER_BYTES;
+    uint32_t used = core_enqueue_usual(connection->core, bytes, (uint32_t)length, from, requests_max, &count);
+    connection->owed_bytes += count * CONNECTION_ANSWER_BYTES;
+    return used;
+}
+
 static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct connection *connection = ctx;
@@ -180,6 +192,10 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
             connection_stall(connection);
             break;
         }
+        size_t taken = connection_take(connection, bytes + used, length - used, &from);
+        used += taken;
+        if (taken)
+            continue;
         int result = frame_decode_stream(bytes + used, length - used, &frame, &refusal);
         if (result == -EAGAIN) {
             connection->partial_ns = used == 0 && partial_ns ? partial_ns : from.arrived_ns;

@@ -46,6 +46,7 @@ void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, ui
     struct core *core = ctx;
     struct frame frame;
     enum refusal refusal = REFUSAL_NONE;
+    uint32_t usual_count;
     int queued = 0;
     (void)udp;
     struct request from = {
@@ -60,6 +61,10 @@ void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, ui
     }
     core->refused_length = 0;
     for (uint32_t used = 0; used < length; used += frame.length) {
+        used += core_enqueue_usual(core, bytes + used, length - used, &from, length, &usual_count);
+        queued += (int)usual_count;
+        if (LIKELY(used == length))
+            break;
         int result = frame_decode_datagram(bytes + used, length - used, &frame, &refusal);
         if (UNLIKELY(result < 0)) {
             queued += datagram_refuse_bytes(core, bytes + used, length - used, &from, result, refusal);

@@ -10,8 +10,7 @@ static void outgoing_flush(struct core *core)
 }
 
 /* Answers never exceed their requests, so those to one datagram's requests fit one datagram. */
-static void send_udp(struct core *core, struct answer_context *context, const struct request *request,
-                     const struct address excludes[], uint64_t now_ns)
+static void send_udp(struct core *core, const struct request *request)
 {
     struct outgoing *outgoing = &core->outgoing;
     if (!outgoing->open || outgoing->source != request->source) {
@@ -23,29 +22,29 @@ static void send_udp(struct core *core, struct answer_context *context, const st
         outgoing->peer = request->peer;
         outgoing->length = 0;
     }
-    outgoing->length += answer_encode(context, request, excludes, now_ns, outgoing->bytes + outgoing->length);
+    outgoing->length += answer_encode(&core->answers, request, outgoing->bytes + outgoing->length);
 }
 
-static void send_tcp(struct core *core, struct answer_context *context, const struct request *request,
-                     const struct address excludes[], uint64_t now_ns)
+static void send_tcp(struct core *core, const struct request *request)
 {
     struct connection *connection = connections_find(&core->connections, request->source, request->generation);
     if (!connection)
         return; /* its client has gone */
-    uint32_t length = answer_encode(context, request, excludes, now_ns, core->stream_bytes);
+    uint32_t length = answer_encode(&core->answers, request, core->stream_bytes);
     if (length && stream_send(connection->stream, core->stream_bytes, length) < 0)
         stream_abort(connection->stream); /* an answer may not be left out of a stream */
     connection_answered(connection, request->limit);
 }
 
-static void send_answer(struct core *core, struct answer_context *context, const struct request *request, uint64_t now_ns)
+static void send_answers(struct core *core, const struct request requests[], uint32_t count, uint64_t now_ns)
 {
-    size_t slot = (size_t)(request - (const struct request *)(const void *)core->queue.slots);
-    const struct address *excludes = core->excludes + slot * EXCLUDES_MAX;
-    if (LIKELY(request->transport == FRAME_UDP))
-        send_udp(core, context, request, excludes, now_ns);
-    else
-        send_tcp(core, context, request, excludes, now_ns);
+    answer_prepare(&core->answers, requests, count, now_ns);
+    for (uint32_t i = 0; i < count; i++) {
+        if (LIKELY(requests[i].transport == FRAME_UDP))
+            send_udp(core, &requests[i]);
+        else
+            send_tcp(core, &requests[i]);
+    }
 }
 
 void core_on_batch(void *ctx, struct loop *loop)
@@ -55,25 +54,17 @@ void core_on_batch(void *ctx, struct loop *loop)
     uint64_t now_ns = loop_now_ns(loop);
     uint32_t budget = ANSWERS_PER_BATCH;
     size_t count;
-    const struct request *requests = spsc_queue_peek(&core->queue, &count);
+    const struct request *requests = spsc_queue_peek(&core->queue.items, &count);
     if (count == 0)
         return;
-    struct answer_context context = {
-        .policy = (enum policy)atomic_load_explicit(&shared->policy, memory_order_relaxed),
-        .picks = &core->picks,
-        .view = publication_enter(shared->publication, core->config.index),
-        .values = shared->values,
-        .counters = &core->counters,
-        .boot_id = shared->boot_id,
-        .region = shared->region,
-    };
+    enum policy policy = (enum policy)atomic_load_explicit(&shared->policy, memory_order_relaxed);
+    answer_begin(&core->answers, policy, publication_enter(shared->publication, core->config.index));
     while (count && budget) {
-        size_t batch = count < budget ? count : budget;
-        for (size_t i = 0; i < batch; i++)
-            send_answer(core, &context, &requests[i], now_ns);
-        spsc_queue_release(&core->queue, batch);
-        budget -= (uint32_t)batch;
-        requests = spsc_queue_peek(&core->queue, &count);
+        uint32_t batch = count < ANSWER_BATCH_MAX ? (uint32_t)count : ANSWER_BATCH_MAX;
+        send_answers(core, requests, batch, now_ns);
+        spsc_queue_release(&core->queue.items, batch);
+        budget -= batch < budget ? batch : budget;
+        requests = spsc_queue_peek(&core->queue.items, &count);
     }
     outgoing_flush(core);
     publication_leave(shared->publication, core->config.index);

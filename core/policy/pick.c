@@ -10,7 +10,7 @@ static bool slot_is_taken(const struct pick *pick, uint32_t slot)
         if (pick->slots[i] == slot)
             return true;
     for (uint32_t i = 0; i < pick->query->exclude_count; i++)
-        if (address_equal(&pick->query->excludes[i], &pick->snapshot->nodes[slot].address))
+        if (address_equal(&pick->query->excludes[i], &pick->values[slot].address))
             return true;
     return false;
 }
@@ -30,7 +30,7 @@ bool pick_accepts(const struct pick *pick, struct snapshot_member member)
 
 static double member_share(const struct pick *pick, struct snapshot_member member)
 {
-    return pick->methods->share ? pick->methods->share(pick->state, member) : 1;
+    return pick->methods->share ? pick->methods->share(pick->state, &pick->values[member.slot]) : 1;
 }
 
 const struct snapshot_member *pick_by_pass(struct pick *pick)

@@ -52,7 +52,6 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
     struct pick pick = {
         .methods = methods_of[policy],
         .state = state,
-        .snapshot = snapshot,
         .values = values,
         .query = query,
         .members = snapshot->members + service->first_member,

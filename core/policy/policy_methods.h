@@ -21,7 +21,6 @@ struct pick {
     const struct policy_methods *methods;
     enum demand demand;
     struct pick_state *state;
-    const struct snapshot *snapshot;
     struct node_values *values;
     const struct pick_query *query;
     const struct snapshot_member *members;
@@ -46,7 +45,7 @@ struct policy_methods {
     /* Whether a fresh node is to the policy's taste; asked under DEMAND_POLICY only. NULL: every one is. */
     bool (*accept)(const struct node_values *values, struct snapshot_member member);
     /* The part of its turns that a member gets, 0 … 1. NULL: all. */
-    double (*share)(const struct pick_state *state, struct snapshot_member member);
+    double (*share)(const struct pick_state *state, const struct node_values *values);
 
     /* A batch: sets candidate_count positions of each item, all below its member_count; members may come twice. */
     uint32_t candidate_count;
@@ -77,6 +76,11 @@ static inline bool node_is_fresh(const struct node_values *values)
 {
     uint32_t flags = atomic_load_explicit(&values->flags, memory_order_relaxed);
     return (flags & (NODE_VALUE_LAST | NODE_VALUE_DRAIN)) == 0;
+}
+
+static inline bool node_is_dispatcher(const struct node_values *values)
+{
+    return (atomic_load_explicit(&values->flags, memory_order_relaxed) & NODE_VALUE_DISPATCHER) != 0;
 }
 
 static inline void pick_count(struct node_values *values)

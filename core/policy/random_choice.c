@@ -1,9 +1,9 @@
 /* random: a uniformly random node; a dispatcher is taken less often (D10). */
 #include "core/policy/policy_methods.h"
 
-static double random_share(const struct pick_state *state, struct snapshot_member member)
+static double random_share(const struct pick_state *state, const struct node_values *values)
 {
-    return member.flags & SNAPSHOT_NODE_DISPATCHER ? (double)state->dispatcher_share : 1;
+    return node_is_dispatcher(values) ? (double)state->dispatcher_share : 1;
 }
 
 static void random_draw(struct pick_batch *batch)
@@ -16,16 +16,15 @@ static void random_draw(struct pick_batch *batch)
 static void random_choose_batch(struct pick_batch *batch)
 {
     for (uint32_t i = 0; i < batch->item_count; i++) {
-        struct snapshot_member member = batch->items[i].candidate[0];
-        struct node_values *values = &batch->values[member.slot];
+        uint32_t slot = batch->items[i].candidate[0].slot;
+        struct node_values *values = &batch->values[slot];
         batch->items[i].result = PICK_UNSURE;
         if (UNLIKELY(!node_is_fresh(values)))
             continue;
-        if ((member.flags & SNAPSHOT_NODE_DISPATCHER) &&
-            random_unit(&batch->state->random) >= (double)batch->state->dispatcher_share)
+        if (node_is_dispatcher(values) && random_unit(&batch->state->random) >= (double)batch->state->dispatcher_share)
             continue;
         pick_count(values);
-        batch->items[i].result = (int)member.slot;
+        batch->items[i].result = (int)slot;
     }
 }
 

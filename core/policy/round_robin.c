@@ -3,9 +3,9 @@
 #include "core/policy/policy_methods.h"
 
 /* Whether a dispatcher takes its turn in this lap: the whole part of lap × share grows in just that share of the laps. */
-static bool lap_counts(const struct pick_state *state, struct snapshot_member member, uint32_t lap)
+static bool lap_counts(const struct pick_state *state, const struct node_values *values, uint32_t lap)
 {
-    if (!(member.flags & SNAPSHOT_NODE_DISPATCHER))
+    if (!node_is_dispatcher(values))
         return true;
     double share = (double)state->dispatcher_share;
     return (uint64_t)((lap + 1.0) * share) > (uint64_t)((double)lap * share);
@@ -23,7 +23,7 @@ static const struct snapshot_member *round_robin_choose(struct pick *pick)
     for (uint64_t i = 0; i < 2 * (uint64_t)pick->member_count; i++) {
         uint32_t turn = (*cursor)++;
         const struct snapshot_member *member = &pick->members[turn % pick->member_count];
-        if (lap_counts(pick->state, *member, turn / pick->member_count) && pick_accepts(pick, *member))
+        if (lap_counts(pick->state, &pick->values[member->slot], turn / pick->member_count) && pick_accepts(pick, *member))
             return member;
     }
     return pick_by_pass(pick);
@@ -44,13 +44,13 @@ static void round_robin_choose_batch(struct pick_batch *batch)
 {
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        struct snapshot_member member = item->candidate[0];
-        struct node_values *values = &batch->values[member.slot];
+        uint32_t slot = item->candidate[0].slot;
+        struct node_values *values = &batch->values[slot];
         item->result = PICK_UNSURE;
-        if (UNLIKELY(!node_is_fresh(values)) || !lap_counts(batch->state, member, item->position[1]))
+        if (UNLIKELY(!node_is_fresh(values)) || !lap_counts(batch->state, values, item->position[1]))
             continue;
         pick_count(values);
-        item->result = (int)member.slot;
+        item->result = (int)slot;
     }
 }
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
@@ -51,14 +50,12 @@ static struct snapshot *snapshot_allocate(uint32_t slot_count, uint32_t offer_co
     /* Parts in order of falling alignment. */
     size_t services_at = (sizeof(struct snapshot) + 7) & ~(size_t)7;
     size_t members_at = services_at + sizeof(struct snapshot_service) * cells;
-    size_t nodes_at = members_at + sizeof(struct snapshot_member) * offer_count;
-    char *memory = calloc(1, nodes_at + sizeof(struct snapshot_node) * slot_count);
+    char *memory = calloc(1, members_at + sizeof(struct snapshot_member) * offer_count);
     if (!memory)
         return NULL;
     struct snapshot *snapshot = (struct snapshot *)(void *)memory;
     snapshot->services = (struct snapshot_service *)(void *)(memory + services_at);
     snapshot->members = (struct snapshot_member *)(void *)(memory + members_at);
-    snapshot->nodes = (struct snapshot_node *)(void *)(memory + nodes_at);
     snapshot->slot_count = slot_count;
     snapshot->service_mask = cells - 1;
     for (uint32_t i = 0; i < cells; i++)
@@ -78,13 +75,11 @@ static void snapshot_add(struct snapshot *snapshot, const struct snapshot_offer 
     snapshot->members[snapshot->member_count++] = (struct snapshot_member){
         .slot = offer->slot & (SNAPSHOT_SLOTS_MAX - 1),
         .service_ordinal = offer->service_ordinal & 31u,
-        .flags = snapshot->nodes[offer->slot].flags & 127u,
     };
     service->member_count++;
 }
 
-int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count,
-                 struct snapshot **ret_snapshot)
+int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count, struct snapshot **ret_snapshot)
 {
     if (slot_count > SNAPSHOT_SLOTS_MAX)
         return -EINVAL;
@@ -96,8 +91,6 @@ int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_count, struct 
     struct snapshot *snapshot = snapshot_allocate(slot_count, offer_count, service_cells(services_count(offers, offer_count)));
     if (!snapshot)
         return -ENOMEM;
-    if (slot_count)
-        memcpy(snapshot->nodes, nodes, sizeof(*nodes) * slot_count);
     for (uint32_t i = 0; i < offer_count; i++)
         snapshot_add(snapshot, &offers[i]);
     *ret_snapshot = snapshot;

@@ -3,27 +3,15 @@
  * Invariant: every member names a slot below slot_count; a service's members stand together; a service that was once offered stays
  * known with no members, so that "unknown service" and "no node right now" are told apart.
  * Thread: built on the control thread, read by every core until its next batch; freed when all have moved on.
- * Memory: snapshot_new copies what it is given; one allocation. */
+ * Memory: snapshot_new copies what it is given; one allocation. What there is to know of the node in a slot stands in its values. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/base/address.h"
+#include "core/base/macros.h"
 
 #define SNAPSHOT_SLOTS_MAX (1u << 20)
-
-enum snapshot_node_flag {
-    SNAPSHOT_NODE_DISPATCHER = 1,
-    SNAPSHOT_NODE_NO_ECHO = 2,
-};
-
-/* By slot. 24 bytes: what an answer needs of a node. */
-struct snapshot_node {
-    struct address address; /* ADDRESS_NONE: the slot is not in use */
-    uint8_t flags; /* mask of enum snapshot_node_flag */
-    uint8_t zero[3];
-};
 
 #define SNAPSHOT_SLOT_BITS 20
 _Static_assert(SNAPSHOT_SLOTS_MAX == 1u << SNAPSHOT_SLOT_BITS, "a member has room for every slot");
@@ -32,7 +20,6 @@ _Static_assert(SNAPSHOT_SLOTS_MAX == 1u << SNAPSHOT_SLOT_BITS, "a member has roo
 struct snapshot_member {
     uint32_t slot : SNAPSHOT_SLOT_BITS;
     uint32_t service_ordinal : 5; /* the service is the node's k-th: its bit in below_mask */
-    uint32_t flags : 7; /* the node's, repeated here to save a cache miss */
 };
 _Static_assert(sizeof(struct snapshot_member) == 4, "sixteen members a cache line");
 
@@ -46,7 +33,6 @@ struct snapshot {
     uint32_t slot_count;
     uint32_t member_count;
     uint32_t service_mask; /* cells of the service table - 1 */
-    struct snapshot_node *nodes;
     struct snapshot_member *members;
     struct snapshot_service *services;
 };
@@ -58,9 +44,9 @@ struct snapshot_offer {
     uint8_t service_ordinal;
 };
 
-/* Offers are sorted in place. -EINVAL: a slot out of range, or more than SNAPSHOT_SLOTS_MAX. -ENOMEM. */
-NODISCARD int snapshot_new(const struct snapshot_node *nodes, uint32_t slot_count, struct snapshot_offer *offers,
-                           uint32_t offer_count, struct snapshot **ret_snapshot);
+/* Offers are sorted in place. -EINVAL: a slot that is not below slot_count, or that above SNAPSHOT_SLOTS_MAX. -ENOMEM. */
+NODISCARD int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count,
+                           struct snapshot **ret_snapshot);
 void snapshot_free(struct snapshot *snapshot); /* NULL is a no-op */
 
 /* No service is known. Looks at every cell while that is so: for cold paths. */

@@ -1,8 +1,9 @@
-/* values - what changes quickly about a node, apart from the membership: one cache line a node, updated in place.
+/* values - what a pick and its answer need of a node: one cache line, updated in place.
  *
  * Indexed by slot: a node keeps its slot as long as it is a member, and a slot is given to another node only after every reader has
  * left the snapshots that named the first one.
- * Invariant: each field is meaningful by itself; readers may see a mixture of two reports, never a torn field.
+ * Invariant: each field is meaningful by itself; readers may see a mixture of two reports, never a torn field. The address is
+ * written before a snapshot names the slot, and stays as long as one does.
  * Thread: written by the control thread (picks: by every core), read by all, relaxed atomics.
  * Memory: handed in by the directory's owner, so that one day it can be a map shared with the kernel. */
 #pragma once
@@ -11,11 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/address.h"
 #include "core/base/macros.h"
 
 enum node_value_flag {
     NODE_VALUE_LAST = 1, /* heartbeat expired, kept only so that the list is not empty: rank last */
     NODE_VALUE_DRAIN = 2, /* drained by an operator, or leaving: never hand out */
+    NODE_VALUE_DISPATCHER = 4, /* gets less than a worker (D10) */
+    NODE_VALUE_NO_ECHO = 8, /* an attached server: it does not count what it gets */
 };
 
 struct node_values {
@@ -25,6 +29,7 @@ struct node_values {
     _Atomic float load_per_job; /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
     _Atomic uint32_t picks; /* answers of this dispatcher that named the node; wraps */
     _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
+    struct address address;
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
 

@@ -4,9 +4,26 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/wire/address_usual.h"
 #include "tests/support/wire_any.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size);
+
+/* A request that the short way takes is one that the long way takes, and means the same. */
+static void usual_try(const uint8_t *bytes, size_t length)
+{
+    struct wire_usual_request usual;
+    struct wire_address_request request;
+    struct frame frame;
+    enum refusal refusal;
+    if (!wire_usual_request_decode(bytes, length, &usual))
+        return;
+    CHECK(frame_decode_datagram(bytes, length, &frame, &refusal) == (int)usual.length);
+    CHECK(frame.type == FRAME_TYPE_ADDRESS_REQUEST && frame.request_id == usual.request_id);
+    CHECK(wire_address_request_decode(&frame, &request, &refusal) == 0);
+    CHECK(request.exclude_count == 0 && !request.has_feedback);
+    CHECK(request.service_id == usual.service_id && request.wait_ms == usual.wait_ms && request.count == usual.count);
+}
 
 static void frame_try(const uint8_t *bytes, const struct frame *frame)
 {
@@ -30,11 +47,13 @@ static void frames_try(const uint8_t *bytes, size_t length,
     struct frame frame;
     enum refusal refusal;
     int used;
+    usual_try(bytes, length);
     while (length > 0 && (used = decode(bytes, length, &frame, &refusal)) > 0) {
         CHECK((size_t)used <= length);
         frame_try(bytes, &frame);
         bytes += used;
         length -= (size_t)used;
+        usual_try(bytes, length);
     }
 }
 

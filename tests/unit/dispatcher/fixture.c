@@ -27,19 +27,18 @@ static void on_hand_over(void *ctx, struct stream_handoff *handoff)
 
 static void view_make(struct bench *bench, uint32_t dispatcher_count)
 {
-    struct snapshot_node nodes[BENCH_NODES] = {{.flags = 0}};
     struct snapshot_offer offers[BENCH_NODES];
     struct address *alive = calloc(dispatcher_count + 1, sizeof(*alive));
     struct snapshot *snapshot;
     struct location *location;
     cr_assert_not_null(alive);
     for (uint32_t i = 0; i < BENCH_NODES; i++) {
-        nodes[i].address = bench_node(i);
+        bench->values[i].address = bench_node(i);
         offers[i] = (struct snapshot_offer){.service_id = BENCH_SERVICE, .slot = i};
     }
     for (uint32_t i = 0; i < dispatcher_count; i++)
         alive[i] = bench_node(1000 + i);
-    cr_assert_eq(snapshot_new(nodes, BENCH_NODES, offers, BENCH_NODES, &snapshot), 0);
+    cr_assert_eq(snapshot_new(BENCH_NODES, offers, BENCH_NODES, &snapshot), 0);
     cr_assert_eq(location_new(BENCH_REGION, NULL, alive, dispatcher_count, &location), 0);
     cr_assert_eq(view_new(snapshot, location, &bench->view), 0);
     free(alive);

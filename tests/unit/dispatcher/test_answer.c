@@ -10,7 +10,6 @@
 
 enum { SERVICE = 5, NODES = 4 };
 
-static struct snapshot_node nodes[NODES];
 static struct node_values values[NODES];
 static struct counters counters;
 static struct pick_state picks;
@@ -25,24 +24,23 @@ static void setup(void)
     struct snapshot *snapshot;
     struct location *location;
     for (uint32_t i = 0; i < NODES; i++) {
-        nodes[i].address = (struct address){.family = ADDRESS_IPV4, .port = (uint16_t)(7500 + i), .ip = {127, 0, 0, 1}};
+        values[i].address = (struct address){.family = ADDRESS_IPV4, .port = (uint16_t)(7500 + i), .ip = {127, 0, 0, 1}};
         offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i};
     }
     offers[NODES] = (struct snapshot_offer){.service_id = SERVICE + 1, .slot = UINT32_MAX};
-    cr_assert_eq(snapshot_new(nodes, NODES, offers, NODES + 1, &snapshot), 0);
+    cr_assert_eq(snapshot_new(NODES, offers, NODES + 1, &snapshot), 0);
     cr_assert_eq(location_new(3, NULL, NULL, 0, &location), 0);
     cr_assert_eq(view_new(snapshot, location, &view), 0);
     view->retires_snapshot = view->retires_location = true;
     pick_state_init(&picks, 1, 1.5f);
     context = (struct answer_context){
-        .policy = POLICY_RANDOM,
         .picks = &picks,
-        .view = view,
         .values = values,
         .counters = &counters,
         .boot_id = 77,
         .region = 3,
     };
+    answer_begin(&context, POLICY_RANDOM, view);
 }
 
 static void teardown(void)
@@ -66,7 +64,8 @@ static struct request request_for(uint64_t service_id, uint8_t count, uint16_t l
 static uint32_t answer(const struct request *request)
 {
     enum refusal refusal;
-    uint32_t length = answer_encode(&context, request, NULL, 2 * NS_PER_S, bytes);
+    answer_prepare(&context, request, 1, 2 * NS_PER_S);
+    uint32_t length = answer_encode(&context, request, bytes);
     if (length) {
         cr_assert_eq(frame_decode_stream(bytes, length, &frame, &refusal), (int)length);
         cr_expect_eq(frame.request_id, request->request_id);
@@ -110,7 +109,7 @@ Test(answer, before_the_first_directory_no_name_is_wrong, .init = setup, .fini =
     enum refusal refusal;
     struct snapshot *empty;
     struct snapshot *full = view->snapshot;
-    cr_assert_eq(snapshot_new(NULL, 0, NULL, 0, &empty), 0);
+    cr_assert_eq(snapshot_new(0, NULL, 0, &empty), 0);
     view->snapshot = empty;
     struct request request = request_for(SERVICE, 1, 200);
     cr_assert_gt(answer(&request), 0);

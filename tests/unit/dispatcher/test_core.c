@@ -355,7 +355,7 @@ TEST_BOTH(core_queue, drops_what_is_older_than_its_clients_wait)
     client_send(client, sent, 2 * REQUEST_BYTES);
     bench_fill(bench, 2);
     size_t count;
-    struct request *oldest = spsc_queue_peek(&bench->core->queue, &count);
+    struct request *oldest = spsc_queue_peek(&bench->core->queue.items, &count);
     oldest->arrived_ns -= 2 * NS_PER_MS;
     bench_hold(bench, false);
     cr_expect_eq(datagram_read(bench, client), REQUEST_BYTES);
@@ -368,7 +368,7 @@ TEST_BOTH(core_queue, is_answered_in_order_whatever_the_transport)
 {
     int udp = bench_client(bench, SOCK_DGRAM);
     int tcp = bench_client(bench, SOCK_STREAM);
-    struct spsc_queue *queue = &bench->core->queue;
+    struct spsc_queue *queue = &bench->core->queue.items;
     size_t count;
     bench_hold(bench, true);
     for (uint32_t i = 0; i < 20; i++) {

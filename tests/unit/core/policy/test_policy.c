@@ -8,7 +8,6 @@
 
 enum { NODES = 10, SERVICE = 77, PICKS = 60000 };
 
-static struct snapshot_node nodes[NODES];
 static struct node_values values[NODES];
 static struct snapshot *snapshot;
 static struct pick_state state;
@@ -18,15 +17,14 @@ static void directory_build(uint32_t dispatcher_count)
     struct snapshot_offer offers[NODES + 1];
     memset(values, 0, sizeof(values));
     for (uint32_t i = 0; i < NODES; i++) {
-        nodes[i] =
-            (struct snapshot_node){.address = {.family = ADDRESS_IPV4, .port = (uint16_t)(7500 + i), .ip = {127, 0, 0, 1}}};
+        values[i].address = (struct address){.family = ADDRESS_IPV4, .port = (uint16_t)(7500 + i), .ip = {127, 0, 0, 1}};
         if (i < dispatcher_count)
-            nodes[i].flags = SNAPSHOT_NODE_DISPATCHER;
+            atomic_store(&values[i].flags, NODE_VALUE_DISPATCHER);
         offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i, .service_ordinal = 3};
         atomic_store(&values[i].below_mask, 1u << 3);
     }
     offers[NODES] = (struct snapshot_offer){.service_id = SERVICE + 1, .slot = UINT32_MAX};
-    cr_assert_eq(snapshot_new(nodes, NODES, offers, NODES + 1, &snapshot), 0);
+    cr_assert_eq(snapshot_new(NODES, offers, NODES + 1, &snapshot), 0);
     pick_state_init(&state, 1, 1.5f);
 }
 
@@ -127,7 +125,7 @@ Test(policy, gives_distinct_nodes_up_to_what_there_is, .init = workers_only, .fi
 
 Test(policy, leaves_out_what_the_client_excludes, .init = workers_only, .fini = directory_free_all)
 {
-    struct address excludes[2] = {nodes[4].address, nodes[5].address};
+    struct address excludes[2] = {values[4].address, values[5].address};
     struct pick_query query = {.service_id = SERVICE, .count = PICKS_MAX, .excludes = excludes, .exclude_count = 2};
     uint32_t slots[PICKS_MAX];
     int count = policy_pick(POLICY_TWO_CHOICES, &state, snapshot, values, &query, slots);
@@ -293,7 +291,7 @@ Test(policy_batch, of_one_node_gives_that_one, .init = workers_only, .fini = dir
     struct snapshot_offer offer = {.service_id = SERVICE, .slot = 6};
     uint32_t seen[NODES];
     snapshot_free(snapshot);
-    cr_assert_eq(snapshot_new(nodes, NODES, &offer, 1, &snapshot), 0);
+    cr_assert_eq(snapshot_new(NODES, &offer, 1, &snapshot), 0);
     for (enum policy policy = 0; policy < POLICIES; policy++) {
         if (!policy_rows[policy].built)
             continue;
@@ -352,15 +350,14 @@ Test(policy_batch, dispatchers_get_less_without_looking_at_load, .init = two_dis
 Test(snapshot, refuses_offers_of_slots_that_are_not_there)
 {
     struct snapshot_offer offer = {.service_id = 1, .slot = 1};
-    struct snapshot_node node = {0};
     struct snapshot *built;
-    cr_expect_eq(snapshot_new(&node, 1, &offer, 1, &built), -EINVAL);
+    cr_expect_eq(snapshot_new(1, &offer, 1, &built), -EINVAL);
 }
 
 Test(snapshot, of_nothing_knows_no_service)
 {
     struct snapshot *built;
-    cr_assert_eq(snapshot_new(NULL, 0, NULL, 0, &built), 0);
+    cr_assert_eq(snapshot_new(0, NULL, 0, &built), 0);
     cr_expect_null(snapshot_service_find(built, SERVICE));
     snapshot_free(built);
 }
@@ -369,11 +366,10 @@ Test(snapshot, finds_each_of_many_services)
 {
     enum { MANY = 5000 };
     static struct snapshot_offer offers[MANY];
-    struct snapshot_node node = {0};
     struct snapshot *built;
     for (uint32_t i = 0; i < MANY; i++)
         offers[i] = (struct snapshot_offer){.service_id = UINT64_C(0x9e3779b97f4a7c15) * (MANY - i), .slot = 0};
-    cr_assert_eq(snapshot_new(&node, 1, offers, MANY, &built), 0);
+    cr_assert_eq(snapshot_new(1, offers, MANY, &built), 0);
     for (uint32_t i = 1; i <= MANY; i++) {
         const struct snapshot_service *service = snapshot_service_find(built, UINT64_C(0x9e3779b97f4a7c15) * i);
         cr_assert_not_null(service);
