@@ -11,6 +11,11 @@
 /* 4096 datagrams can wait for a busy core; a longest datagram is 1,232 bytes, longer ones are cut and refused. */
 #define RECEIVE_BUFFERS 4096u
 #define RECEIVE_BUFFER_BYTES 1536u
+
+/* Joined ones need room for 64 KiB each, or their last ones vanish. What finds no buffer waits in the socket's. */
+#define JOINED_BUFFERS 128u
+#define JOINED_BUFFER_BYTES 65536u
+
 #define SEND_PACKETS 1024u
 #define SEND_BYTES (SEND_PACKETS * DATAGRAM_BYTES_MAX)
 #define SOCKET_BYTES (4u << 20)
@@ -61,8 +66,9 @@ static int core_open_udp(struct core *core)
     config.address = core->address;
     config.reuseport = true;
     config.retry_bind = core->config.address.port != 0;
-    config.receive_buffers = RECEIVE_BUFFERS;
-    config.receive_buffer_bytes = RECEIVE_BUFFER_BYTES;
+    config.segmentation = core->config.joined_datagrams;
+    config.receive_buffers = config.segmentation ? JOINED_BUFFERS : RECEIVE_BUFFERS;
+    config.receive_buffer_bytes = config.segmentation ? JOINED_BUFFER_BYTES : RECEIVE_BUFFER_BYTES;
     config.send_packets = SEND_PACKETS;
     config.send_bytes = SEND_BYTES;
     config.socket_receive_bytes = SOCKET_BYTES;

@@ -44,6 +44,7 @@ struct core_config {
     uint32_t index; /* the core's reader number in the publication */
     enum loop_kind loop_kind;
     bool spin;
+    bool joined_datagrams; /* GRO in, GSO out */
     struct address address; /* port 0: the kernel picks one */
     uint32_t queue_capacity; /* a power of two */
 };

@@ -131,6 +131,7 @@ static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_erro
         .shared = &dispatcher->shared,
         .loop_kind = daemon_loop_kind(dispatcher->daemon),
         .spin = own->spin,
+        .joined_datagrams = own->gro != 0,
         .address = own->listen,
         .queue_capacity = power_of_two_from(own->request_queue),
     };

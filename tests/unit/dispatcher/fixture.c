@@ -48,7 +48,12 @@ static void view_make(struct bench *bench, uint32_t dispatcher_count)
 
 static void bench_open(struct bench *bench, const char *listen, uint32_t queue_capacity, uint32_t dispatcher_count)
 {
-    struct core_config config = {.shared = &bench->shared, .loop_kind = bench->kind, .queue_capacity = queue_capacity};
+    struct core_config config = {
+        .shared = &bench->shared,
+        .loop_kind = bench->kind,
+        .queue_capacity = queue_capacity,
+        .joined_datagrams = true,
+    };
     view_make(bench, dispatcher_count);
     bench->shared = (struct core_shared){
         .publication = &bench->publication,
