@@ -18,17 +18,38 @@ uint64_t histogram_bucket_value(uint32_t index)
     return low + ((UINT64_C(1) << shift) >> 1);
 }
 
-void histogram_add(struct histogram *histogram, uint64_t value)
+void histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t count)
 {
+    if (count == 0)
+        return;
     if (value > HISTOGRAM_VALUE_MAX)
         value = HISTOGRAM_VALUE_MAX;
-    histogram->bucket[histogram_index(value)]++;
-    histogram->sum += (double)value;
+    histogram->bucket[histogram_index(value)] += count;
+    histogram->sum += (double)value * (double)count;
     if (histogram->total == 0 || value < histogram->min)
         histogram->min = value;
     if (value > histogram->max)
         histogram->max = value;
-    histogram->total++;
+    histogram->total += count;
+}
+
+void histogram_add(struct histogram *histogram, uint64_t value)
+{
+    histogram_add_many(histogram, value, 1);
+}
+
+void histogram_merge(struct histogram *histogram, const struct histogram *other)
+{
+    if (other->total == 0)
+        return;
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        histogram->bucket[i] += other->bucket[i];
+    histogram->sum += other->sum;
+    if (histogram->total == 0 || other->min < histogram->min)
+        histogram->min = other->min;
+    if (other->max > histogram->max)
+        histogram->max = other->max;
+    histogram->total += other->total;
 }
 
 uint64_t histogram_quantile(const struct histogram *histogram, double fraction)

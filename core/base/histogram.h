@@ -23,6 +23,12 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t value);
 
+/* The same value `count` times. */
+void histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t count);
+
+/* Adds all that is in `other`: as if its values had been added here. */
+void histogram_merge(struct histogram *histogram, const struct histogram *other);
+
 /* The smallest value that at least this fraction (0 … 1) of the values does not exceed; 0 when there are none. */
 uint64_t histogram_quantile(const struct histogram *histogram, double fraction);
 
