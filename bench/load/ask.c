@@ -8,14 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/load/cpu.h"
 #include "bench/load/report.h"
+#include "bench/load/team.h"
 #include "core/base/errors.h"
 #include "core/base/exit_code.h"
 #include "core/wire/service.h"
 
 #define ASK_RATE_MAX 1e8
 #define ASK_OUTSTANDING_MAX 4000000u /* less than LEDGER_CAPACITY_MAX */
+#define ASK_DNS_OUTSTANDING_MAX 65536u
 
 static const struct conf_option ask_rows[] = {
 #define OPTION(...) CONF_ROW(struct load_ask_options, __VA_ARGS__)
@@ -82,53 +83,117 @@ static int ask_refuse(struct conf_error *ret_error, const char *text)
     return -EINVAL;
 }
 
-/* Options that do not go together. */
-static int ask_check(const struct load_ask_options *options, const struct engine_config *config, struct conf_error *ret_error)
+/* What only some kinds of servers understand. */
+static int ask_check_proto(const struct load_ask_options *options, const struct engine_config *config,
+                           struct conf_error *ret_error)
 {
+    bool usher = config->proto == ENGINE_UDP || config->proto == ENGINE_TCP;
     if (!options->service || !service_name_valid(options->service, strlen(options->service)))
         return ask_refuse(ret_error, "--service: give 1 to 63 letters, digits, dots, dashes or underscores");
-    if (config->tcp && config->pack > 1)
+    if (config->echo && !usher)
+        return ask_refuse(ret_error, "--echo is for --proto udp and tcp");
+    if (config->proto == ENGINE_DNS && !config->query)
+        return ask_refuse(ret_error, "--proto dns needs the name to ask for: give --query NAME");
+    if (config->proto != ENGINE_DNS && config->query)
+        return ask_refuse(ret_error, "--query is for --proto dns");
+    if (config->proto == ENGINE_RESP && !config->command)
+        return ask_refuse(ret_error, "--proto resp needs the command to send: give one such as --command 'GET key'");
+    if (config->proto != ENGINE_RESP && config->command)
+        return ask_refuse(ret_error, "--command is for --proto resp");
+    if (config->node_count > 0 && (!usher || config->echo))
+        return ask_refuse(ret_error, "--nodes is for dispatchers, over --proto udp or tcp");
+    if (config->gso && config->proto != ENGINE_UDP)
+        return ask_refuse(ret_error, "--gso is for --proto udp");
+    if (config->pack > 1 && config->proto != ENGINE_UDP)
         return ask_refuse(ret_error, "--pack is for --proto udp; over tcp --depth does the same");
-    if (config->rate > 0 && options->depth > 0)
+    return 0;
+}
+
+/* How the requests are sent. */
+static int ask_check_load(const struct load_ask_options *options, const struct engine_config *config,
+                          struct conf_error *ret_error)
+{
+    if (config->rate > 0 && options->depth > 0 && !config->gso)
         return ask_refuse(ret_error, "--depth is for --rate max: with a rate, requests leave when they are planned to");
     if (config->rate <= 0 && config->arrivals != SCHEDULE_CONSTANT)
         return ask_refuse(ret_error, "--arrivals needs a --rate: with --rate max a request leaves when an answer has come");
+    if (config->gso && config->depth > config->pack * ENGINE_SEGMENTS_MAX)
+        return ask_refuse(ret_error,
+                          "--gso: a super-datagram has at most 64 datagrams: give a --depth of at most 64 times --pack");
+    if (config->gso && config->depth % config->pack != 0)
+        return ask_refuse(ret_error, "--gso: --depth must be a multiple of --pack: datagrams are sent whole");
     if (config->rate <= 0 && config->depth < config->pack)
         return ask_refuse(ret_error, "--depth is less than --pack: not even one datagram could be outstanding");
-    if (config->requests_max % config->pack != 0)
-        return ask_refuse(ret_error, "--requests must be a multiple of --pack: datagrams are sent whole");
+    if (config->requests_max % config->group != 0)
+        return ask_refuse(ret_error, config->gso ? "--requests must be a multiple of --depth: super-datagrams are sent whole"
+                                                 : "--requests must be a multiple of --pack: datagrams are sent whole");
     if (config->rate <= 0 && (uint64_t)config->connections * config->depth > ASK_OUTSTANDING_MAX)
         return ask_refuse(ret_error, "--connections times --depth is more than 4000000 requests outstanding: give less");
-    if (engine_request_bytes(config) == 0)
+    if (config->rate <= 0 && config->proto == ENGINE_DNS &&
+        (uint64_t)config->connections * config->depth > (uint64_t)config->threads * ASK_DNS_OUTSTANDING_MAX)
         return ask_refuse(ret_error,
-                          "--pack requests of that --count do not fit into a datagram of 1232 bytes: give less of either");
+                          "--connections times --depth is more than 65536 queries outstanding per thread, all that DNS can "
+                          "tell apart: give less");
+    if (config->connections < config->threads)
+        return ask_refuse(ret_error, "--threads: each needs a connection: give more --connections");
+    if (config->connections < config->server_count)
+        return ask_refuse(ret_error, "--connections is less than there are dispatchers: give at least one for each");
+    return 0;
+}
+
+/* Names the servers, -EINVAL when there are none or too many. */
+static int ask_take_servers(const struct conf_addresses *servers, struct engine_config *config, struct conf_error *ret_error)
+{
+    if (servers->count == 0)
+        return ask_refuse(ret_error, "--dispatcher must be given");
+    if (servers->count > ENGINE_SERVERS_MAX)
+        return ask_refuse(ret_error, "--dispatcher: give 64 at most");
+    config->server_count = servers->count;
+    memcpy(config->servers, servers->item, servers->count * sizeof(*servers->item));
     return 0;
 }
 
 int load_ask_configure(const struct load_ask_options *options, struct engine_config *ret_config, struct conf_error *ret_error)
 {
     struct engine_config config = {
-        .dispatcher = options->dispatcher,
-        .tcp = options->proto == 1,
+        .proto = (enum engine_proto)options->proto,
+        .echo = options->echo,
+        .gso = options->gso,
+        .spin = options->spin,
+        .stream = options->proto == ENGINE_TCP || options->proto == ENGINE_RESP,
         .service_id = options->service ? service_id(options->service, strlen(options->service)) : 0,
         .count = (uint8_t)options->count,
+        .nodes = options->nodes.item,
+        .node_count = options->nodes.count,
+        .query = options->query,
+        .query_type = (enum engine_query)options->query_type,
+        .command = options->command,
         .arrivals = options->arrivals == 0 ? SCHEDULE_CONSTANT : SCHEDULE_POISSON,
         .seed = options->seed,
+        .threads = options->threads,
         .connections = options->connections,
-        .depth = options->depth > 0 ? options->depth : options->pack,
+        .depth = options->depth > 0 ? options->depth : options->pack * (options->gso ? ENGINE_SEGMENTS_MAX : 1),
         .pack = options->pack,
         .warmup_ns = options->warmup_ns,
         .duration_ns = options->duration_ns,
         .timeout_ns = options->reply_timeout_ns,
         .requests_max = options->requests,
-        .server_pid = (pid_t)options->server_pid,
     };
-    int error = ask_parse_rate(options->rate, &config.rate, ret_error);
+    config.segments = config.gso && config.depth > config.pack ? config.depth / config.pack : 1;
+    config.group = config.pack * config.segments;
+    int error = ask_take_servers(&options->dispatchers, &config, ret_error);
     if (error == 0)
-        error = ask_check(options, &config, ret_error);
+        error = ask_parse_rate(options->rate, &config.rate, ret_error);
     if (error == 0)
-        *ret_config = config;
-    return error;
+        error = ask_check_proto(options, &config, ret_error);
+    if (error == 0)
+        error = ask_check_load(options, &config, ret_error);
+    if (error == 0)
+        error = engine_request_bytes(&config, ret_error);
+    if (error < 0)
+        return -EINVAL;
+    *ret_config = config;
+    return 0;
 }
 
 /* For what fails before the options are read. */
@@ -140,18 +205,42 @@ static bool ask_wants_json(int argc, char *const *argv)
     return false;
 }
 
+static int ask_find_servers(const struct load_ask_options *options, const struct engine_config *config,
+                            struct team_servers *ret_servers, struct conf_error *ret_error)
+{
+    *ret_servers = (struct team_servers){0};
+    if (options->server_pid > 0) {
+        if (kill((pid_t)options->server_pid, 0) < 0 && errno == ESRCH) {
+            conf_error_set(ret_error, "--server-pid %u: there is no such process", options->server_pid);
+            return -EINVAL;
+        }
+        *ret_servers = (struct team_servers){.count = 1, .pid[0] = (pid_t)options->server_pid};
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->server_count; i++) {
+        pid_t pid = cpu_find_server(&config->servers[i], config->stream);
+        bool new = pid > 0;
+        for (uint32_t j = 0; j < ret_servers->count; j++)
+            new = new && ret_servers->pid[j] != pid;
+        if (new)
+            ret_servers->pid[ret_servers->count++] = pid;
+        if (pid == 0) { /* a part of the CPU would be taken for all of it */
+            ret_servers->count = 0;
+            return 0;
+        }
+    }
+    return 0;
+}
+
 static int ask_load(const struct load_ask_options *options)
 {
     struct engine_config config;
+    struct team_servers servers;
     struct conf_error why;
     struct random_state random;
-    if (load_ask_configure(options, &config, &why) < 0)
+    if (load_ask_configure(options, &config, &why) < 0 || ask_find_servers(options, &config, &servers, &why) < 0)
         return load_report_failure(options->json, "EINVAL", &why, EXIT_CODE_USAGE);
-    if (config.server_pid > 0 && kill(config.server_pid, 0) < 0 && errno == ESRCH) {
-        conf_error_set(&why, "--server-pid %d: there is no such process", (int)config.server_pid);
-        return load_report_failure(options->json, "EINVAL", &why, EXIT_CODE_USAGE);
-    }
-    struct engine_result *result = calloc(1, sizeof(*result));
+    struct team_result *result = calloc(1, sizeof(*result));
     if (!result) {
         conf_error_set(&why, "out of memory");
         return load_report_failure(options->json, "ENOMEM", &why, EXIT_CODE_FAILED);
@@ -159,11 +248,8 @@ static int ask_load(const struct load_ask_options *options)
     random_init_from_kernel(&random);
     while (config.seed == 0)
         config.seed = random_next(&random);
-    if (config.server_pid == 0)
-        config.server_pid = cpu_find_server(&config.dispatcher, config.tcp);
-    config.progress = isatty(STDERR_FILENO) == 1;
     ask_catch_signals();
-    int error = engine_run(&config, &ask_interrupts, result, &why);
+    int error = team_run(&config, &servers, isatty(STDERR_FILENO) == 1, &ask_interrupts, result, &why);
     bool unreachable = error == -ECONNREFUSED || error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH;
     int exit_code = error < 0 ? load_report_failure(options->json, error_name(error), &why,
                                                     unreachable ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED)

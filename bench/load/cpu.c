@@ -167,9 +167,9 @@ struct cpu_use cpu_use_between(const struct cpu_sample *begin, const struct cpu_
     return use;
 }
 
-uint64_t cpu_own_ns(void)
+uint64_t cpu_thread_ns(void)
 {
     struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
 }

@@ -37,5 +37,5 @@ void cpu_sample_take(pid_t pid, struct cpu_sample *ret_sample);
 /* What was used in between. A thread that is only in the second began in between. */
 struct cpu_use cpu_use_between(const struct cpu_sample *begin, const struct cpu_sample *end);
 
-/* CPU time of this process so far. */
-uint64_t cpu_own_ns(void);
+/* CPU time of the calling thread so far. */
+uint64_t cpu_thread_ns(void);

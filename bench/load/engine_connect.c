@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 
 #define CONNECT_LIMIT_NS (5 * NS_PER_S)
 #define CONNECT_DESCRIPTORS_BESIDE 32 /* standard streams, epoll, /proc, and what libraries have */
-#define CONNECT_BUFFER_BYTES (1 << 20)
+#define CONNECT_BUFFER_BYTES (4 << 20)
 #define CONNECT_BIG_BUFFERS_MAX 64 /* with more connections each has little to hold */
 
 static int connect_raise_limit(uint32_t connections, struct conf_error *ret_error)
@@ -31,37 +32,66 @@ static int connect_raise_limit(uint32_t connections, struct conf_error *ret_erro
     return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
+static const struct address *connect_server(const struct engine *engine, uint32_t index)
+{
+    const struct engine_config *config = engine->config;
+    return &config->servers[((uint64_t)index * config->threads + engine->thread_index) % config->server_count];
+}
+
 static int connect_failed(const struct engine *engine, uint32_t index, int error, struct conf_error *ret_error)
 {
     char text[ADDRESS_TEXT_BYTES];
     const char *advice = "";
     if (error == -ECONNREFUSED || error == -ETIMEDOUT)
-        advice = ": is a dispatcher running there?";
+        advice = ": is a server running there?";
     else if (error == -EADDRNOTAVAIL || error == -EAGAIN || error == -EMFILE || error == -ENFILE)
         advice = ": give fewer --connections";
-    conf_error_set(ret_error, "connection %u to %s failed (%s)%s", index + 1, address_format(&engine->config->dispatcher, text),
+    else if (error == -ENOPROTOOPT)
+        advice = ": this kernel has no super-datagrams, leave --gso out";
+    conf_error_set(ret_error, "connection %u to %s failed (%s)%s", index + 1, address_format(connect_server(engine, index), text),
                    error_text(error), advice);
     return error;
+}
+
+/* Big buffers save time; without them it works as well. Beyond the system's limit only for those who may. */
+static void connect_enlarge_buffers(int fd)
+{
+    int bytes = CONNECT_BUFFER_BYTES;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+static int connect_set_options(const struct engine *engine, int fd)
+{
+    const struct engine_config *config = engine->config;
+    int one = 1, segment = (int)(engine->request_bytes * config->pack);
+    if (config->stream)
+        return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ? -errno : 0;
+    if (config->connections <= CONNECT_BIG_BUFFERS_MAX)
+        connect_enlarge_buffers(fd);
+    if (config->gso && (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)) < 0 ||
+                        setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)) < 0))
+        return -errno;
+    return 0;
 }
 
 /* -EINPROGRESS is for the caller's epoll to end. */
 static int connect_open(struct engine *engine, uint32_t index)
 {
-    const struct engine_config *config = engine->config;
     struct connection *connection = &engine->connections[index];
-    struct epoll_event event = {.events = config->tcp ? EPOLLOUT : EPOLLIN, .data.u32 = index};
-    connection->writing = config->tcp;
+    bool stream = engine->config->stream;
+    struct epoll_event event = {.events = stream ? EPOLLOUT : EPOLLIN, .data.u32 = index};
+    connection->writing = stream;
     struct sockaddr_storage name;
-    socklen_t length = address_to_socket(&config->dispatcher, &name);
-    int one = 1, bytes = CONNECT_BUFFER_BYTES;
-    connection->fd = socket(name.ss_family, (config->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t length = address_to_socket(connect_server(engine, index), &name);
+    connection->fd = socket(name.ss_family, (stream ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (connection->fd < 0)
         return -errno;
-    /* These two save time; without them it works as well. */
-    if (config->tcp)
-        (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    else if (config->connections <= CONNECT_BIG_BUFFERS_MAX)
-        (void)setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    int error = connect_set_options(engine, connection->fd);
+    if (error < 0)
+        return error;
     if (connect(connection->fd, (const struct sockaddr *)&name, length) < 0 && errno != EINPROGRESS)
         return -errno;
     return epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) < 0 ? -errno : 0;
@@ -96,15 +126,15 @@ static int connect_wait(struct engine *engine, uint32_t opening, struct conf_err
             opening--;
         }
         if (opening > 0 && clock_monotonic_ns() > limit_ns)
-            return connect_failed(engine, engine->config->connections - opening, -ETIMEDOUT, ret_error);
+            return connect_failed(engine, engine->connection_count - opening, -ETIMEDOUT, ret_error);
     }
     return 0;
 }
 
 int engine_connect(struct engine *engine, struct conf_error *ret_error)
 {
-    uint32_t count = engine->config->connections;
-    int error = connect_raise_limit(count, ret_error);
+    uint32_t count = engine->connection_count;
+    int error = connect_raise_limit(engine->config->connections, ret_error);
     if (error < 0)
         return error;
     engine->connections = calloc(count, sizeof(*engine->connections));
@@ -112,19 +142,19 @@ int engine_connect(struct engine *engine, struct conf_error *ret_error)
     if (!engine->connections || engine->epoll_fd < 0)
         return connect_failed(engine, 0, engine->connections ? -errno : -ENOMEM, ret_error);
     for (uint32_t i = 0; i < count; i++)
-        engine->connections[i].fd = -1;
+        engine->connections[i] = (struct connection){.fd = -1, .first = ENGINE_NO_SLOT};
     for (uint32_t i = 0; i < count; i++) {
         error = connect_open(engine, i);
         if (error < 0)
             return connect_failed(engine, i, error, ret_error);
         engine->connections_alive++;
     }
-    return engine->config->tcp ? connect_wait(engine, count, ret_error) : 0;
+    return engine->config->stream ? connect_wait(engine, count, ret_error) : 0;
 }
 
 void engine_disconnect(struct engine *engine)
 {
-    for (uint32_t i = 0; engine->connections && i < engine->config->connections; i++) {
+    for (uint32_t i = 0; engine->connections && i < engine->connection_count; i++) {
         if (engine->connections[i].fd >= 0)
             close(engine->connections[i].fd);
         buffer_done(&engine->connections[i].out);

@@ -1,26 +1,37 @@
 /* Datagrams: each connection is a connected socket of its own, so that the kernel tells what ICMP says. */
 #include <errno.h>
-#include <string.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 
 #include "bench/load/engine_internal.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 
-#define UDP_RECEIVES_MAX 8 /* batches from one socket until the others have their turn */
+#define UDP_RECEIVES_MAX 8 /* from one socket until the others have their turn */
 
-static void udp_write_batch(struct engine *engine, uint32_t connection, const uint64_t *planned_ns, uint32_t count)
+void engine_udp_prepare(struct engine *engine)
 {
-    uint32_t pack = engine->config->pack, datagram_bytes = engine->request_bytes * pack;
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t *bytes = engine->scratch + (size_t)i * datagram_bytes;
-        for (uint32_t j = 0; j < pack; j++)
-            request_write(engine, connection, planned_ns[i], bytes + (size_t)j * engine->request_bytes);
-        engine->vectors[i] = (struct iovec){.iov_base = bytes, .iov_len = datagram_bytes};
-        engine->messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->vectors[i], .msg_iovlen = 1}};
+    for (uint32_t i = 0; i < engine->units_batch; i++) {
+        engine->out_bytes[i] =
+            (struct iovec){.iov_base = engine->requests + (size_t)i * engine->unit_bytes, .iov_len = engine->unit_bytes};
+        engine->out[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->out_bytes[i], .msg_iovlen = 1}};
+    }
+    for (uint32_t i = 0; i < ENGINE_BATCH; i++) {
+        engine->in_bytes[i] =
+            (struct iovec){.iov_base = engine->received + (size_t)i * ENGINE_DATAGRAM_BYTES, .iov_len = ENGINE_DATAGRAM_BYTES};
+        engine->in[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->in_bytes[i], .msg_iovlen = 1}};
     }
 }
 
-/* sendmmsg until the kernel has no room. An error that belongs to an earlier datagram is reported by the send after it, which must
+/* A single one has a cheaper call. */
+static int udp_send_some(struct engine *engine, int fd, uint32_t first, uint32_t count)
+{
+    if (count == 1)
+        return send(fd, engine->out_bytes[first].iov_base, engine->unit_bytes, MSG_DONTWAIT) < 0 ? -1 : 1;
+    return sendmmsg(fd, engine->out + first, count, MSG_DONTWAIT);
+}
+
+/* Until the kernel has no room. An error that belongs to an earlier datagram is reported by the send after it, which must
  * then be repeated: once, for a closed port answers each. */
 static uint32_t udp_send_batch(struct engine *engine, uint32_t connection, uint32_t count)
 {
@@ -28,7 +39,7 @@ static uint32_t udp_send_batch(struct engine *engine, uint32_t connection, uint3
     uint32_t sent = 0;
     bool repeated = false;
     while (sent < count) {
-        int result = sendmmsg(fd, engine->messages + sent, count - sent, MSG_DONTWAIT);
+        int result = udp_send_some(engine, fd, sent, count - sent);
         if (result > 0) {
             sent += (uint32_t)result;
             continue;
@@ -36,7 +47,7 @@ static uint32_t udp_send_batch(struct engine *engine, uint32_t connection, uint3
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != ENOBUFS) {
-            tally_error(engine->tally, error_name(-errno));
+            tally_error(&engine->tally, error_name(-errno));
             if (!repeated) {
                 repeated = true;
                 continue;
@@ -50,54 +61,86 @@ static uint32_t udp_send_batch(struct engine *engine, uint32_t connection, uint3
 
 uint32_t engine_udp_send(struct engine *engine, uint32_t connection, const uint64_t *planned_ns, uint32_t count)
 {
-    uint32_t pack = engine->config->pack;
-    udp_write_batch(engine, connection, planned_ns, count);
-    uint32_t sent = udp_send_batch(engine, connection, count);
+    uint32_t group = engine->unit_requests;
     for (uint32_t i = 0; i < count; i++)
-        for (uint32_t j = 0; j < pack; j++) {
-            if (i < sent)
-                tally_sent(engine->tally, planned_ns[i], engine->now_ns);
-            else
-                request_revoke(engine, engine->scratch + ((size_t)i * pack + j) * engine->request_bytes);
-        }
+        requests_open(engine, connection, planned_ns[i], i * group, group);
+    uint32_t sent = udp_send_batch(engine, connection, count);
+    for (uint32_t i = 0; i < sent; i++)
+        tally_sent(&engine->tally, planned_ns[i], engine->now_ns, group);
+    if (UNLIKELY(sent < count))
+        requests_revoke(engine, connection, sent * group, (count - sent) * group);
     return sent;
 }
 
-static void udp_take_datagram(struct engine *engine, uint32_t connection, const uint8_t *bytes, uint32_t length)
+/* Of the datagrams that the kernel has put together; 0: it is one. */
+static size_t udp_segment_bytes(const struct msghdr *message)
 {
-    struct frame frame;
-    enum refusal refusal;
-    for (uint32_t used = 0; used < length; used += frame.length) {
-        int result = frame_decode_datagram(bytes + used, length - used, &frame, &refusal);
-        if (UNLIKELY(result < 0)) {
-            tally_error(engine->tally, error_name(result));
-            return;
-        }
-        reply_take(engine, connection, &frame);
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
+         control = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, control)) {
+        int bytes;
+        if (control->cmsg_level != IPPROTO_UDP || control->cmsg_type != UDP_GRO)
+            continue;
+        memcpy(&bytes, CMSG_DATA(control), sizeof(bytes));
+        return bytes > 0 ? (size_t)bytes : 0;
     }
+    return 0;
 }
 
-void engine_udp_receive(struct engine *engine, uint32_t connection)
+static int udp_receive_super(struct engine *engine, uint32_t connection)
 {
-    int fd = engine->connections[connection].fd;
+    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
+    struct iovec bytes = {.iov_base = engine->received, .iov_len = sizeof(engine->received)};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    ssize_t got = recvmsg(engine->connections[connection].fd, &message, MSG_DONTWAIT);
+    engine->now_ns = clock_monotonic_ns();
+    if (got < 0)
+        return -1;
+    size_t length = (size_t)got, segment = udp_segment_bytes(&message);
+    if (segment == 0)
+        segment = length;
+    for (size_t at = 0; at < length; at += segment)
+        engine->protocol->take_datagram(engine, connection, engine->received + at, length - at < segment ? length - at : segment);
+    return (int)ENGINE_BATCH; /* there may be more */
+}
+
+static int udp_receive_batch(struct engine *engine, uint32_t connection)
+{
+    int got = recvmmsg(engine->connections[connection].fd, engine->in, ENGINE_BATCH, MSG_DONTWAIT, NULL);
+    engine->now_ns = clock_monotonic_ns();
+    for (int i = 0; i < got; i++)
+        engine->protocol->take_datagram(engine, connection, engine->in_bytes[i].iov_base, engine->in[i].msg_len);
+    return got;
+}
+
+static int udp_receive_one(struct engine *engine, uint32_t connection)
+{
+    ssize_t got = recv(engine->connections[connection].fd, engine->received, ENGINE_DATAGRAM_BYTES, MSG_DONTWAIT);
+    engine->now_ns = clock_monotonic_ns();
+    if (got < 0)
+        return -1;
+    engine->protocol->take_datagram(engine, connection, engine->received, (size_t)got);
+    return 1;
+}
+
+bool engine_udp_receive(struct engine *engine, uint32_t index)
+{
+    struct connection *connection = &engine->connections[index];
+    bool any = false;
     for (int i = 0; i < UDP_RECEIVES_MAX; i++) {
-        for (uint32_t j = 0; j < ENGINE_BATCH; j++) {
-            engine->vectors[j] = (struct iovec){.iov_base = engine->scratch + (size_t)j * 2 * DATAGRAM_BYTES_MAX,
-                                                .iov_len = 2 * DATAGRAM_BYTES_MAX};
-            engine->messages[j] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->vectors[j], .msg_iovlen = 1}};
-        }
-        int got = recvmmsg(fd, engine->messages, ENGINE_BATCH, MSG_DONTWAIT, NULL);
-        engine->now_ns = clock_monotonic_ns();
+        bool single = connection->outstanding <= engine->config->pack && !engine->config->gso;
+        int got = engine->config->gso ? udp_receive_super(engine, index)
+                  : single            ? udp_receive_one(engine, index)
+                                      : udp_receive_batch(engine, index);
         if (got < 0) {
             if (errno == EAGAIN || errno == EINTR)
-                return;
-            tally_error(engine->tally, error_name(-errno)); /* what ICMP said; it ends with this call */
+                return any;
+            tally_error(&engine->tally, error_name(-errno)); /* what ICMP said; it ends with this call */
             continue;
         }
-        for (int j = 0; j < got; j++)
-            udp_take_datagram(engine, connection, engine->scratch + (size_t)j * 2 * DATAGRAM_BYTES_MAX,
-                              engine->messages[j].msg_len);
-        if (got < ENGINE_BATCH)
-            return;
+        any = true;
+        replies_finish(engine, index);
+        if (got < (int)ENGINE_BATCH || connection->outstanding == 0)
+            return true;
     }
+    return any;
 }

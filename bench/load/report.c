@@ -28,12 +28,12 @@ static double report_quantile_us(const struct tally *tally, double fraction)
     return (double)histogram_quantile(&tally->latency_ns, fraction) / (double)NS_PER_US;
 }
 
-static double report_per_second(const struct engine_result *result, uint64_t count)
+static double report_per_second(const struct team_result *result, uint64_t count)
 {
     return result->measured_ns ? (double)count * (double)NS_PER_S / (double)result->measured_ns : 0;
 }
 
-enum verdict load_report_verdict(const struct engine_config *config, const struct engine_result *result)
+enum verdict load_report_verdict(const struct engine_config *config, const struct team_result *result)
 {
     struct verdict_evidence evidence = {
         .open_loop = config->rate > 0,
@@ -41,7 +41,7 @@ enum verdict load_report_verdict(const struct engine_config *config, const struc
         .sent = result->tally.sent,
         .late = result->tally.late,
         .unsent = result->unsent,
-        .client_cpu = result->client_cpu,
+        .client_cpu = result->client_busy,
         .server_thread_cpu = result->server_thread_cpu < 0 ? VERDICT_CPU_UNKNOWN : result->server_thread_cpu,
     };
     return verdict_of(&evidence);
@@ -75,40 +75,48 @@ static json_t *report_share_json(double share)
     return share < 0 ? json_null() : json_real(share);
 }
 
+static const char *const report_protos[] = {"udp", "tcp", "dns", "resp"};
+
 static json_t *report_settings_json(const struct engine_config *config)
 {
     char address[ADDRESS_TEXT_BYTES];
-    json_t *settings =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f}", "dispatcher", address_format(&config->dispatcher, address), "proto",
-                  config->tcp ? "tcp" : "udp", "loop", config->rate > 0 ? "open" : "closed", "connections",
-                  (json_int_t)config->connections, "pack", (json_int_t)config->pack, "count", (json_int_t)config->count,
-                  "reply_timeout_s", (double)config->timeout_ns / (double)NS_PER_S);
+    json_t *dispatchers = json_array();
+    for (uint32_t i = 0; i < config->server_count; i++)
+        json_array_append_new(dispatchers, json_string(address_format(&config->servers[i], address)));
+    json_t *settings = json_pack("{s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:b, s:b, s:I, s:f}", "dispatchers", dispatchers, "proto",
+                                 report_protos[config->proto], "echo", config->echo, "loop", config->rate > 0 ? "open" : "closed",
+                                 "connections", (json_int_t)config->connections, "threads", (json_int_t)config->threads, "pack",
+                                 (json_int_t)config->pack, "gso", config->gso, "spin", config->spin, "count",
+                                 (json_int_t)config->count, "reply_timeout_s", (double)config->timeout_ns / (double)NS_PER_S);
     if (config->rate > 0) {
         json_object_set_new(settings, "rate", json_real(config->rate));
         json_object_set_new(settings, "arrivals", json_string(config->arrivals == SCHEDULE_POISSON ? "poisson" : "constant"));
-    } else {
-        json_object_set_new(settings, "depth", json_integer((json_int_t)config->depth));
     }
+    if (config->rate <= 0 || config->gso)
+        json_object_set_new(settings, "depth", json_integer((json_int_t)config->depth));
     return settings;
 }
 
-static json_t *report_json(const struct engine_config *config, const struct engine_result *result)
+static json_t *report_json(const struct engine_config *config, const struct team_result *result)
 {
     const struct tally *tally = &result->tally;
     enum verdict verdict = load_report_verdict(config, result);
     json_t *codes = json_object();
     for (uint32_t i = 0; i < tally->error_kinds; i++)
         json_object_set_new(codes, tally->error[i].name, json_integer((json_int_t)tally->error[i].count));
-    return json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, s:b, s:s, s:b, s:o}",
-                     "offered_rps", report_per_second(result, tally->sent + result->unsent), "achieved_rps",
-                     report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "received",
-                     (json_int_t)tally->received, "answered", (json_int_t)tally->answered, "lost", (json_int_t)tally->lost,
-                     "errors", (json_int_t)tally->errors, "errors_by_name", codes, "unexpected", (json_int_t)tally->unexpected,
-                     "late", (json_int_t)tally->late, "late_max_us", (double)tally->late_max_ns / (double)NS_PER_US, "duration_s",
-                     (double)result->measured_ns / (double)NS_PER_S, "latency_us", report_latency_json(tally), "client_cpu",
-                     json_real(result->client_cpu), "server_cpu", report_share_json(result->server_cpu), "server_thread_cpu",
-                     report_share_json(result->server_thread_cpu), "valid", verdict == VERDICT_VALID, "verdict",
-                     verdict_text(verdict), "interrupted", result->interrupted, "settings", report_settings_json(config));
+    bool valid = verdict == VERDICT_VALID;
+    return json_pack(
+        "{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:b, s:o}",
+        "offered_rps", report_per_second(result, tally->sent + result->unsent), "achieved_rps",
+        report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "received", (json_int_t)tally->received,
+        "answered", (json_int_t)tally->answered, "lost", (json_int_t)tally->lost, "errors", (json_int_t)tally->errors,
+        "errors_by_name", codes, "unexpected", (json_int_t)tally->unexpected, "nodes_named", (json_int_t)result->nodes_named,
+        "late", (json_int_t)tally->late, "late_max_us", (double)tally->late_max_ns / (double)NS_PER_US, "duration_s",
+        (double)result->measured_ns / (double)NS_PER_S, "latency_us", report_latency_json(tally), "client_cpu",
+        json_real(result->client_cpu), "client_busy", json_real(result->client_busy), "server_cpu",
+        report_share_json(result->server_cpu), "server_thread_cpu", report_share_json(result->server_thread_cpu), "valid", valid,
+        "verdict", verdict_text(verdict), "void_reason", valid ? json_null() : json_string(verdict_text(verdict)), "interrupted",
+        result->interrupted, "settings", report_settings_json(config));
 }
 
 /* "1.23 ms" */
@@ -162,7 +170,7 @@ static void report_print_share(const char *name, double share)
         printf("%s %.0f %%", name, 100 * share);
 }
 
-static void report_print_text(const struct engine_config *config, const struct engine_result *result)
+static void report_print_text(const struct engine_config *config, const struct team_result *result)
 {
     const struct tally *tally = &result->tally;
     enum verdict verdict = load_report_verdict(config, result);
@@ -184,7 +192,8 @@ static void report_print_text(const struct engine_config *config, const struct e
         report_print_histogram(&tally->latency_ns);
     }
     report_print_share("CPU       generator", result->client_cpu);
-    report_print_share(", dispatcher", result->server_cpu);
+    report_print_share(", busiest thread", result->client_busy);
+    report_print_share(", server", result->server_cpu);
     report_print_share(", its busiest thread", result->server_thread_cpu);
     printf("\n%s     %s\n", verdict == VERDICT_VALID ? "valid" : "VOID ", verdict_text(verdict));
 }
@@ -194,7 +203,7 @@ static int report_flush(int exit_code)
     return fflush(stdout) == 0 && !ferror(stdout) ? exit_code : EXIT_CODE_FAILED;
 }
 
-int load_report_print(const struct engine_config *config, const struct engine_result *result, bool json)
+int load_report_print(const struct engine_config *config, const struct team_result *result, bool json)
 {
     if (!json) {
         report_print_text(config, result);

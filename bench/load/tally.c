@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "core/base/macros.h"
-
 void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_ns)
 {
     memset(tally, 0, sizeof(*tally));
@@ -16,37 +14,43 @@ static uint64_t tally_elapsed_ns(uint64_t from_ns, uint64_t now_ns)
     return now_ns > from_ns ? now_ns - from_ns : 0;
 }
 
-void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns)
+void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count)
 {
     if (!tally_measures(tally, planned_ns))
         return;
     uint64_t late_ns = tally_elapsed_ns(planned_ns, now_ns);
-    tally->sent++;
-    tally->late += late_ns >= TALLY_LATE_NS;
+    tally->sent += count;
+    if (late_ns >= TALLY_LATE_NS)
+        tally->late += count;
     if (late_ns > tally->late_max_ns)
         tally->late_max_ns = late_ns;
 }
 
-void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns)
+void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count)
 {
     if (!tally_measures(tally, planned_ns))
         return;
-    tally->received++;
-    tally->answered++;
-    histogram_add(&tally->latency_ns, tally_elapsed_ns(planned_ns, now_ns));
+    tally->received += count;
+    tally->answered += count;
+    histogram_add_many(&tally->latency_ns, tally_elapsed_ns(planned_ns, now_ns), count);
 }
 
-void tally_error(struct tally *tally, const char *error_name)
+static void tally_errors(struct tally *tally, const char *error_name, uint64_t count)
 {
     uint32_t i = 0;
-    tally->errors++;
+    tally->errors += count;
     while (i < tally->error_kinds && strcmp(tally->error[i].name, error_name) != 0)
         i++;
     if (i == TALLY_ERRORS_MAX)
         return; /* still in the sum */
     if (i == tally->error_kinds)
         tally->error[tally->error_kinds++] = (struct tally_error){.name = error_name};
-    tally->error[i].count++;
+    tally->error[i].count += count;
+}
+
+void tally_error(struct tally *tally, const char *error_name)
+{
+    tally_errors(tally, error_name, 1);
 }
 
 void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name)
@@ -63,4 +67,19 @@ void tally_lost(struct tally *tally, uint64_t planned_ns)
         return;
     tally->lost++;
     histogram_add(&tally->latency_ns, tally->timeout_ns);
+}
+
+void tally_merge(struct tally *tally, const struct tally *other)
+{
+    tally->sent += other->sent;
+    tally->received += other->received;
+    tally->answered += other->answered;
+    tally->lost += other->lost;
+    tally->late += other->late;
+    tally->unexpected += other->unexpected;
+    if (other->late_max_ns > tally->late_max_ns)
+        tally->late_max_ns = other->late_max_ns;
+    for (uint32_t i = 0; i < other->error_kinds; i++)
+        tally_errors(tally, other->error[i].name, other->error[i].count);
+    histogram_merge(&tally->latency_ns, &other->latency_ns);
 }

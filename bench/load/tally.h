@@ -46,8 +46,9 @@ static inline bool tally_measures(const struct tally *tally, uint64_t planned_ns
     return planned_ns >= tally->measure_from_ns;
 }
 
-void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns);
-void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns);
+/* `count` requests of one planned time. */
+void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count);
+void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count);
 
 /* A reply that is no address: counts as received, and as an error, but has no place in the latencies. */
 void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name);
@@ -55,3 +56,6 @@ void tally_lost(struct tally *tally, uint64_t planned_ns);
 
 /* An error that belongs to no request, of the warm-up too. */
 void tally_error(struct tally *tally, const char *error_name);
+
+/* Adds what another thread of the same run has counted. */
+void tally_merge(struct tally *tally, const struct tally *other);

@@ -19,8 +19,8 @@ TestSuite(tally, .init = setup);
 Test(tally, warm_up_leaves_no_trace)
 {
     uint64_t planned_ns = FROM_NS - 1;
-    tally_sent(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS);
-    tally_answered(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS);
+    tally_sent(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS, 1);
+    tally_answered(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS, 1);
     tally_refused(&tally, planned_ns, "queue-full");
     tally_lost(&tally, planned_ns);
     cr_assert_eq(tally.sent + tally.received + tally.lost + tally.late + tally.errors, 0);
@@ -29,8 +29,8 @@ Test(tally, warm_up_leaves_no_trace)
 
 Test(tally, latency_runs_from_the_planned_time)
 {
-    tally_sent(&tally, FROM_NS, FROM_NS + 30 * NS_PER_MS);
-    tally_answered(&tally, FROM_NS, FROM_NS + 31 * NS_PER_MS);
+    tally_sent(&tally, FROM_NS, FROM_NS + 30 * NS_PER_MS, 1);
+    tally_answered(&tally, FROM_NS, FROM_NS + 31 * NS_PER_MS, 1);
     cr_assert_eq(tally.latency_ns.max, 31 * NS_PER_MS);
     cr_assert_eq(tally.late, 1);
     cr_assert_eq(tally.late_max_ns, 30 * NS_PER_MS);
@@ -38,18 +38,18 @@ Test(tally, latency_runs_from_the_planned_time)
 
 Test(tally, send_within_a_millisecond_is_not_late)
 {
-    tally_sent(&tally, FROM_NS, FROM_NS + TALLY_LATE_NS - 1);
+    tally_sent(&tally, FROM_NS, FROM_NS + TALLY_LATE_NS - 1, 1);
     cr_assert_eq(tally.late, 0);
-    tally_sent(&tally, FROM_NS, FROM_NS + TALLY_LATE_NS);
+    tally_sent(&tally, FROM_NS, FROM_NS + TALLY_LATE_NS, 1);
     cr_assert_eq(tally.late, 1);
 }
 
 Test(tally, lost_request_is_a_timeout_in_every_percentile)
 {
     for (int i = 0; i < 100; i++) {
-        tally_sent(&tally, FROM_NS, FROM_NS);
+        tally_sent(&tally, FROM_NS, FROM_NS, 1);
         if (i < 98)
-            tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS);
+            tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 1);
         else
             tally_lost(&tally, FROM_NS);
     }
@@ -61,7 +61,7 @@ Test(tally, lost_request_is_a_timeout_in_every_percentile)
 
 Test(tally, refusal_is_received_and_an_error_but_has_no_latency)
 {
-    tally_sent(&tally, FROM_NS, FROM_NS);
+    tally_sent(&tally, FROM_NS, FROM_NS, 1);
     tally_refused(&tally, FROM_NS, "queue-full");
     cr_assert_eq(tally.received, 1);
     cr_assert_eq(tally.answered, 0);
@@ -90,4 +90,34 @@ Test(tally, more_kinds_of_errors_than_there_is_room_for_stay_in_the_sum)
     }
     cr_assert_eq(tally.errors, TALLY_ERRORS_MAX + 1);
     cr_assert_eq(tally.error_kinds, TALLY_ERRORS_MAX);
+}
+
+Test(tally, requests_of_one_time_count_together)
+{
+    tally_sent(&tally, FROM_NS, FROM_NS, 64);
+    tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 64);
+    cr_assert_eq(tally.sent, 64);
+    cr_assert_eq(tally.answered, 64);
+    cr_assert_eq(tally.latency_ns.total, 64);
+    cr_assert_float_eq(histogram_mean(&tally.latency_ns), 1e6, 1);
+}
+
+Test(tally, threads_are_added_up)
+{
+    struct tally other;
+    tally_init(&other, FROM_NS, TIMEOUT_NS);
+    tally_sent(&other, FROM_NS, FROM_NS + 2 * TALLY_LATE_NS, 3);
+    tally_answered(&other, FROM_NS, FROM_NS + NS_PER_MS, 1);
+    tally_refused(&other, FROM_NS, "queue-full");
+    tally_lost(&other, FROM_NS);
+    tally_refused(&tally, FROM_NS, "queue-full");
+    tally_merge(&tally, &other);
+    cr_assert_eq(tally.sent, 3);
+    cr_assert_eq(tally.received, 3);
+    cr_assert_eq(tally.lost, 1);
+    cr_assert_eq(tally.late, 3);
+    cr_assert_eq(tally.late_max_ns, 2 * TALLY_LATE_NS);
+    cr_assert_eq(tally.error_kinds, 1);
+    cr_assert_eq(tally.error[0].count, 2);
+    cr_assert_eq(tally.latency_ns.max, TIMEOUT_NS);
 }
