@@ -181,7 +181,7 @@ static void epoll_accept(struct loop *loop, struct listener *listener)
 static void epoll_dispatch_handle(struct loop *loop, struct handle *handle, uint32_t events)
 {
     switch (handle->kind) {
-    case HANDLE_UDP: epoll_udp_receive(loop, CONTAINER_OF(handle, struct udp, handle)); return;
+    case HANDLE_UDP: epoll_udp_receive(CONTAINER_OF(handle, struct udp, handle)); return;
     case HANDLE_STREAM: epoll_stream_dispatch(loop, CONTAINER_OF(handle, struct stream, handle), events); return;
     case HANDLE_LISTENER: epoll_accept(loop, CONTAINER_OF(handle, struct listener, handle)); return;
     default: watch_event(CONTAINER_OF(handle, struct watch, handle), events); /* the bits of poll and epoll are the same */

@@ -25,7 +25,7 @@ struct epoll_state {
 NODISCARD int epoll_want(struct handle *handle, uint32_t events);
 
 NODISCARD int epoll_udp_open(struct loop *loop, struct udp *udp);
-void epoll_udp_receive(struct loop *loop, struct udp *udp);
+void epoll_udp_receive(struct udp *udp);
 void epoll_udp_flush(struct loop *loop, struct udp *udp);
 void epoll_udp_release(struct udp *udp);
 

@@ -258,6 +258,7 @@ static void uring_dispatch(struct loop *loop)
         uring_complete(loop, cqe->user_data, cqe->res, cqe->flags);
     }
     io_uring_cq_advance(&state->ring, count);
+    uring_udp_poll(loop);
     uint32_t overflow = IO_URING_READ_ONCE(*state->ring.cq.koverflow);
     if (UNLIKELY(overflow != state->overflow)) {
         LOOP_COUNT(loop, completions_overflowed, overflow - state->overflow);

@@ -45,6 +45,7 @@ struct uring_state {
     uint64_t wake_count; /* where the eventfd is read to */
     uint32_t overflow; /* the kernel's counter, as last seen */
     struct list_link deferred; /* handles with operations that found no room in the submission queue (backend_events) */
+    struct list_link udp_polled; /* sockets of a spinning loop */
     struct list_link udp_held; /* sockets with buffers to give back, or to receive on again */
     struct uring_buffers stream_buffers;
     uint8_t groups[URING_GROUPS_MAX]; /* 1: in use */
@@ -83,6 +84,7 @@ void uring_queue(struct loop *loop, struct handle *handle, enum handle_operation
 NODISCARD int uring_udp_open(struct loop *loop, struct udp *udp);
 void uring_udp_prepare_receive(struct udp *udp, struct io_uring_sqe *sqe);
 void uring_udp_received(struct loop *loop, struct udp *udp, int result, uint32_t flags);
+void uring_udp_poll(struct loop *loop);
 void uring_udp_batch_end(struct loop *loop);
 void uring_udp_flush(struct loop *loop, struct udp *udp);
 void uring_udp_flush_now(struct loop *loop, struct udp *udp);

@@ -134,6 +134,7 @@ int uring_open(struct loop *loop)
     if (state == NULL)
         return -ENOMEM;
     list_init(&state->deferred);
+    list_init(&state->udp_polled);
     list_init(&state->udp_held);
     state->reserve_fd = -1;
     int error = uring_make(state, loop);

@@ -7,6 +7,8 @@
 
 #define FIXTURE_PATIENCE_NS (10 * NS_PER_S)
 
+bool fixture_spins;
+
 bool fixture_uring_is_allowed(void)
 {
     struct loop_config config;
@@ -29,6 +31,7 @@ struct loop *fixture_loop(enum loop_kind kind)
     struct loop *loop;
     loop_config_init(&config);
     config.kind = kind;
+    config.spin = fixture_spins;
     cr_assert_eq(loop_new(&config, &loop), 0);
     cr_assert_str_eq(loop_kind_name(loop), kind == LOOP_URING ? "uring" : "epoll");
     return loop;

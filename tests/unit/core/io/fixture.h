@@ -23,6 +23,20 @@
     }                                                                                                                            \
     static void subject##_##name(enum loop_kind kind)
 
+/* TEST_ALL: once more on a ring that spins, where datagrams go another way. */
+#define TEST_ALL(subject, name)                                                                                                  \
+    static void subject##_##name(enum loop_kind kind);                                                                           \
+    Test(subject, name##_spinning)                                                                                               \
+    {                                                                                                                            \
+        fixture_spins = true;                                                                                                    \
+        if (fixture_uring_is_allowed())                                                                                          \
+            subject##_##name(LOOP_URING);                                                                                        \
+    }                                                                                                                            \
+    TEST_BOTH(subject, name)
+
+/* Loops made from now on never sleep. Each test is a process of its own. */
+extern bool fixture_spins;
+
 /* False, with the reason on stderr, on a machine that forbids io_uring. */
 bool fixture_uring_is_allowed(void);
 

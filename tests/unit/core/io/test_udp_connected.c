@@ -53,7 +53,7 @@ static struct address dead_port(struct loop *loop)
     return address;
 }
 
-TEST_BOTH(udp_connected, refusal_by_the_peer_is_reported)
+TEST_ALL(udp_connected, refusal_by_the_peer_is_reported)
 {
     struct loop *loop = fixture_loop(kind);
     struct address dead = dead_port(loop);
@@ -65,7 +65,7 @@ TEST_BOTH(udp_connected, refusal_by_the_peer_is_reported)
     loop_free(loop);
 }
 
-TEST_BOTH(udp_connected, every_refusal_is_reported_whether_sending_or_receiving_meets_it)
+TEST_ALL(udp_connected, every_refusal_is_reported_whether_sending_or_receiving_meets_it)
 {
     struct loop *loop = fixture_loop(kind);
     struct address dead = dead_port(loop);
@@ -78,7 +78,7 @@ TEST_BOTH(udp_connected, every_refusal_is_reported_whether_sending_or_receiving_
     loop_free(loop);
 }
 
-TEST_BOTH(udp_connected, refusal_of_an_unconnected_socket_is_not)
+TEST_ALL(udp_connected, refusal_of_an_unconnected_socket_is_not)
 {
     struct loop *loop = fixture_loop(kind);
     struct address dead = dead_port(loop);
@@ -90,7 +90,7 @@ TEST_BOTH(udp_connected, refusal_of_an_unconnected_socket_is_not)
     loop_free(loop);
 }
 
-TEST_BOTH(udp_connected, strangers_datagrams_do_not_come_in)
+TEST_ALL(udp_connected, strangers_datagrams_do_not_come_in)
 {
     struct loop *loop = fixture_loop(kind);
     struct peer friend = {0}, stranger = {0}, peer = {0};
