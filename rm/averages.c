@@ -51,6 +51,7 @@ static void service_leave_member(struct cluster *cluster, uint32_t slot, uint8_t
     struct node *node = &cluster->nodes[slot];
     struct node_service *offered = &node->services[ordinal];
     struct service *service = service_of(cluster, node, ordinal);
+    weights_leave(cluster, slot, ordinal);
     struct service_member moved = service_leave(service, offered->position, load_units(node->load_index));
     if (moved.slot != NODE_NONE)
         cluster->nodes[moved.slot].services[moved.ordinal].position = offered->position;
@@ -76,7 +77,12 @@ static int averages_join(struct cluster *cluster, uint32_t slot)
     struct node *node = &cluster->nodes[slot];
     uint64_t load = load_units(node->load_index);
     for (uint8_t i = 0; i < node->service_count; i++) {
-        int error = service_join(service_of(cluster, node, i), slot, i, load, &node->services[i].position);
+        int error = weights_join(cluster, slot, i);
+        if (error == 0) {
+            error = service_join(service_of(cluster, node, i), slot, i, load, &node->services[i].position);
+            if (error < 0)
+                weights_leave(cluster, slot, i);
+        }
         if (error < 0) {
             while (i-- > 0)
                 service_leave_member(cluster, slot, i);
@@ -126,7 +132,10 @@ static bool service_check_slice(struct cluster *cluster, struct service *service
             return false;
         (*budget)--;
         service->check_position++;
-        if (mark_update(cluster, member))
+        bool changed = mark_update(cluster, member);
+        if (service->reweighing && weights_refresh(cluster, member.slot, member.ordinal))
+            changed = true;
+        if (changed)
             changes_touch(cluster, member.slot);
     }
     service->check_position = 0;
@@ -144,13 +153,15 @@ bool cluster_averages_step(struct cluster *cluster, uint64_t now_ns, uint32_t bu
                 return false;
             service->checked_ns = now_ns;
             service->moved = false;
+            service->reweighing = service->weights.moved;
+            service->weights.moved = false;
         }
         if (!service_check_slice(cluster, service, &budget))
             return true;
         services_stale_take_head(services);
         if (service->below_count == 0)
             service_check_all(cluster, service);
-        if (service->moved)
+        if (service->moved || service->weights.moved)
             services_stale_add(services, index);
     }
     return false;

@@ -1,6 +1,7 @@
 #include "rm/cluster.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,6 +178,7 @@ static int heartbeat_take(struct cluster *cluster, uint32_t slot, const struct w
     node->jobs_running = heartbeat->jobs_running;
     node->metadata_dirty = node->metadata_dirty || identity || services_changed;
     averages_load_changed(cluster, slot, old_load);
+    weights_update(cluster, slot);
     return 0;
 }
 
@@ -293,6 +295,7 @@ static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire
     node_set_reason(node, reason);
     changes_mark_dirty(cluster, slot);
     /* Out of memory while a node joins its averages: it stays unmarked until its next heartbeat. */
+    weights_update(cluster, slot);
     if (averages_update(cluster, slot) == 0 && node_is_listed(node))
         changes_touch(cluster, slot);
     if (was_drained != drained)
@@ -312,16 +315,50 @@ bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint3
     return true;
 }
 
+/* The word that follows on what is known, as from here and now. */
+static struct wire_admin admin_next(const struct cluster *cluster, struct cluster_time now, uint32_t slot)
+{
+    struct wire_admin admin = cluster->nodes[slot].admin;
+    admin.version_ms = now.wall_ms > admin.version_ms ? now.wall_ms : admin.version_ms + 1;
+    admin.writer_rm_id = cluster->config.rm_id;
+    return admin;
+}
+
 int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const struct address *address, uint8_t set, uint8_t clear,
                       const char *reason)
 {
     uint32_t slot = cluster_find(cluster, address);
     if (slot == NODE_NONE)
         return -ENOENT;
-    struct wire_admin admin = cluster->nodes[slot].admin;
-    admin.version_ms = now.wall_ms > admin.version_ms ? now.wall_ms : admin.version_ms + 1;
-    admin.writer_rm_id = cluster->config.rm_id;
+    struct wire_admin admin = admin_next(cluster, now, slot);
     admin.flags = (uint8_t)((admin.flags & ~clear) | set);
     admin_take(cluster, slot, &admin, reason);
     return 0;
+}
+
+int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, float weight)
+{
+    uint32_t slot = cluster_find(cluster, address);
+    if (slot == NODE_NONE)
+        return -ENOENT;
+    struct wire_admin admin = admin_next(cluster, now, slot);
+    char reason[NODE_REASON_BYTES_MAX + 1];
+    snprintf(reason, sizeof(reason), "%s", cluster->nodes[slot].reason ? cluster->nodes[slot].reason : "");
+    admin.flags |= WIRE_ADMIN_WEIGHT;
+    admin.weight = weight;
+    admin_take(cluster, slot, &admin, reason);
+    return 0;
+}
+
+void cluster_deregister(struct cluster *cluster, struct cluster_time now, uint32_t slot)
+{
+    struct node *node = &cluster->nodes[slot];
+    node->flags |= WIRE_NODE_DRAINING;
+    node->expired_ns = now.ns;
+    node->metadata_dirty = true;
+    if (!node_is_listed(node))
+        return;
+    if (membership_enter(cluster, slot, cluster_listed_count(cluster) > 1 ? NODE_FAULTY : NODE_LAST) < 0)
+        averages_leave(cluster, slot);
+    cluster->config.on_event(cluster->config.ctx, CLUSTER_NODE_LEFT, slot);
 }

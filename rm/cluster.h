@@ -46,6 +46,7 @@ typedef void cluster_on_event(void *ctx, enum cluster_event event, uint32_t slot
 struct cluster_config {
     uint64_t valid_ns; /* how long a heartbeat counts */
     bool no_protection; /* expired nodes go, however many they are */
+    float weight_factors[WEIGHT_TERMS]; /* α of weights.h */
     uint64_t rm_id; /* who writes the operator's word */
     cluster_on_event *on_event;
     void *ctx;
@@ -124,9 +125,15 @@ static inline uint32_t cluster_listed_count(const struct cluster *cluster)
     return cluster->states[NODE_FRESH].count + cluster->states[NODE_LAST].count;
 }
 
+/* The node says that it goes: off the list at once, unless nobody else is listed; then it stays as one that is leaving. */
+void cluster_deregister(struct cluster *cluster, struct cluster_time now, uint32_t slot);
+
 /* What an operator decided: flags of enum wire_admin_flag to set and to clear. `reason` may be NULL. -ENOENT: no such node. */
 NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const struct address *address, uint8_t set,
                                 uint8_t clear, const char *reason);
+
+/* The weight that an operator gives instead of the computed one, 0 … WEIGHT_MAX. -ENOENT: no such node. */
+NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, float weight);
 
 /* Adopts another rm's word if it is the later one. False: it is not, or its version lies more than a day ahead, which would
  * keep operators from ever overruling it. reason may be NULL. */

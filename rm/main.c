@@ -1,4 +1,5 @@
 /* usher-rm: arguments → cluster, reception, subscribers → what Redis holds → heartbeats in, directories out → last flush → stop. */
+#include "rm/api.h"
 #include "rm/rm.h"
 
 static const struct admin_command commands[] = {
@@ -37,6 +38,14 @@ static const struct admin_command commands[] = {
         .help = "dispatchers shall hand the node out again",
         .handler = rm_admin_ready,
     },
+    {
+        .name = "weight",
+        .arguments = "NODE auto|N",
+        .words_min = 2,
+        .words_max = 2,
+        .help = "the node's weight shall be N, or again what its capacity and use make it",
+        .handler = rm_admin_weight,
+    },
 };
 
 static const struct daemon_program program = {
@@ -54,6 +63,9 @@ static const struct daemon_program program = {
     .status = rm_status,
     .measure = rm_measure,
     .healthy = rm_healthy,
+    .http = rm_http,
+    .http_body_bytes_max = API_BODY_BYTES_MAX,
+    .http_connections_max = API_CONNECTIONS_MAX,
 };
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@
 
 #include "core/base/address.h"
 #include "core/wire/heartbeat.h"
+#include "rm/weights.h"
 
 #define NODE_NONE UINT32_MAX
 #define NODE_OLDER_BOOTS_MAX 4
@@ -56,6 +57,7 @@ struct node_service {
     uint32_t position; /* among the service's examined nodes; meaningless while the node is not examined */
     float work_s;
     float rate;
+    uint32_t weight_position; /* in the service's index of weights; meaningless while the node is not examined */
     bool below_average; /* R3 */
 };
 
@@ -92,6 +94,7 @@ struct node {
     uint32_t dispatcher_position; /* among the cluster's fresh dispatchers; NODE_NONE: not one of them */
     struct node_link links[NODE_LIST_KINDS];
     struct node_boot older[NODE_OLDER_BOOTS_MAX]; /* newest last */
+    struct weight_terms weight_terms;
     struct wire_admin admin;
     char *reason; /* of the operator; NULL: none given */
     struct node_service *services;

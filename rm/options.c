@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "rm/regions.h"
+#include "rm/weights.h"
 
 static const struct conf_option own_rows[] = {
 #define OPTION(...) CONF_ROW(struct rm_own_options, __VA_ARGS__)
@@ -53,6 +54,13 @@ int rm_check(const void *options, struct conf_error *ret_error)
     struct redis_target target;
     struct region_table *table;
     int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
+    for (uint32_t term = 0; term < WEIGHT_TERMS && error == 0; term++) {
+        if (all->own.weight_factors.value[term] > 0)
+            continue;
+        conf_error_set(ret_error, "--weight-factors: %s is 0: every factor must be above 0 (make it small instead)",
+                       weight_term_names[term]);
+        error = -EINVAL;
+    }
     if (error == 0)
         error = rm_redis_target(all, &target, ret_error);
     if (error < 0 || !all->own.regions)

@@ -112,6 +112,8 @@ static int open_cluster(struct rm *rm, struct conf_error *ret_error)
         .on_event = on_cluster_event,
         .ctx = rm,
     };
+    for (uint32_t term = 0; term < WEIGHT_TERMS; term++)
+        config.weight_factors[term] = rm->options->own.weight_factors.value[term];
     int error = cluster_new(&config, loop_now_ns(daemon_loop(rm->daemon)), &rm->cluster);
     if (error < 0)
         conf_error_set(ret_error, "%s", error_text(error));
@@ -228,6 +230,7 @@ static int open_everything(struct rm *rm, struct conf_error *ret_error)
 {
     struct random_state random;
     random_init(&random, daemon_boot_id(rm->daemon));
+    random_init(&rm->picks, random_next(&random));
     int error = open_identity(rm, ret_error);
     if (error == 0)
         error = open_cluster(rm, ret_error);

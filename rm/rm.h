@@ -8,6 +8,7 @@
  * Thread: everything runs on the control loop; all functions are hooks of core/daemon. */
 #pragma once
 
+#include "core/base/random.h"
 #include "core/daemon/daemon.h"
 #include "core/io/timer.h"
 #include "core/redis/redis_server.h"
@@ -31,6 +32,7 @@ struct rm {
     struct redis_server *redis_server; /* NULL unless embedded */
     struct mirror *mirror;
     struct region_table *regions; /* NULL without a file */
+    struct random_state picks;
     struct timer sweep_timer;
     struct timer averages_timer;
     struct timer release_timer; /* lists go out, whether Redis has been read or not */
@@ -57,3 +59,7 @@ int rm_admin_services(void *state, struct admin_call *call);
 int rm_admin_subscribers(void *state, struct admin_call *call);
 int rm_admin_drain(void *state, struct admin_call *call);
 int rm_admin_ready(void *state, struct admin_call *call);
+int rm_admin_weight(void *state, struct admin_call *call);
+
+/* api.c */
+int rm_http(void *state, const struct http_request *request, struct http_answer *answer);

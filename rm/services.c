@@ -18,10 +18,16 @@ void services_init(struct services *services)
     map_init(&services->by_id, sizeof(uint64_t));
 }
 
+static void service_release(struct service *service)
+{
+    free(service->members);
+    weight_index_done(&service->weights);
+}
+
 void services_done(struct services *services)
 {
     for (uint32_t i = 0; i < services->item_count; i++)
-        free(services->item[i].members);
+        service_release(&services->item[i]);
     free(services->item);
     map_done(&services->by_id);
     services_init(services);
@@ -98,7 +104,7 @@ static void service_forget(struct services *services, uint32_t index)
     struct service *service = &services->item[index];
     CHECK(service->holder_count == 0 && service->member_count == 0 && !service->stale);
     CHECK(map_remove(&services->by_id, &service->service_id));
-    free(service->members);
+    service_release(service);
     *service = (struct service){.free_next = services->free_head, .stale_next = SERVICE_NONE};
     services->free_head = index;
     services->count--;

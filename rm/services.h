@@ -13,6 +13,7 @@
 
 #include "core/base/map.h"
 #include "core/wire/limits.h"
+#include "rm/weights.h"
 
 #define SERVICES_MAX 65536u
 #define SERVICE_KEPT_NS UINT64_C(3600000000000)
@@ -42,6 +43,8 @@ struct service {
     uint64_t checked_ns; /* when the last look at all its marks began */
     uint64_t load_sum;
     unsigned __int128 load_square_sum;
+    struct weight_index weights;
+    bool reweighing; /* the look in progress looks at weights too */
 };
 
 struct services {

@@ -49,10 +49,10 @@ static void connection_close(struct http_connection *connection)
 static void connection_send(struct http_connection *connection, const struct http_answer *answer, bool keep_alive, bool with_body)
 {
     struct buffer bytes = {0};
-    int error = buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n", answer->status,
-                             http_status_text(answer->status), answer->content_type, answer->body.length,
-                             answer->allow ? "Allow: " : "", answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "",
-                             keep_alive ? "" : "Connection: close\r\n");
+    int error =
+        buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n", answer->status,
+                     http_status_text(answer->status), answer->content_type, answer->body.length, answer->allow ? "Allow: " : "",
+                     answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
     if (error == 0 && with_body)
         error = buffer_append(&bytes, answer->body.bytes, answer->body.length);
     if (error == 0)

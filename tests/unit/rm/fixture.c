@@ -18,8 +18,12 @@ struct fixture *fixture_new(bool no_protection)
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     cr_assert_not_null(fixture);
     fixture->now = (struct cluster_time){.ns = 1000 * NS_PER_S, .wall_ms = UINT64_C(1700000000000)};
-    struct cluster_config config = {
-        .valid_ns = FIXTURE_VALID_NS, .no_protection = no_protection, .rm_id = 77, .on_event = on_event, .ctx = fixture};
+    struct cluster_config config = {.valid_ns = FIXTURE_VALID_NS,
+                                    .no_protection = no_protection,
+                                    .weight_factors = {0.125f, 0.03125f, 0.001f, 0.0008f},
+                                    .rm_id = 77,
+                                    .on_event = on_event,
+                                    .ctx = fixture};
     cr_assert_eq(cluster_new(&config, fixture->now.ns, &fixture->cluster), 0);
     return fixture;
 }

@@ -182,7 +182,8 @@ Test(reader, bodies_come_whole_and_the_next_request_after_them)
             cr_assert_eq(feed(&reader, bytes + begun, sizeof(bytes) - 1 - begun, step, &done), HTTP_READER_REQUEST);
             cr_expect_str_eq(reader.target, wanted[i].target);
             cr_expect_eq(reader.body.length, strlen(wanted[i].body));
-            cr_expect_eq(memcmp(reader.body.length ? (const char *)reader.body.bytes : "", wanted[i].body, reader.body.length), 0);
+            cr_expect_eq(memcmp(reader.body.length ? (const char *)reader.body.bytes : "", wanted[i].body, reader.body.length),
+                         0);
             begun += done;
         }
         cr_expect_eq(begun, sizeof(bytes) - 1);

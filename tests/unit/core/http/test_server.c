@@ -173,7 +173,8 @@ Test(server, bodies_are_handed_over_also_to_who_asks_first)
     http_server_free(server);
     serve(16);
     int fd = client();
-    say(fd, "PUT /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    say(fd,
+        "PUT /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     const char *text = hear(fd, &closed);
     cr_expect_not_null(strstr(text, "\r\n\r\nverb 2 body {}"), "%s", text);
     cr_expect_not_null(strstr(text, "HTTP/1.1 100 Continue\r\n\r\n"), "%s", text);

@@ -1,0 +1,15 @@
+/* query - percent-encoding and the parameters behind a path's question mark (RFC 3986). Pure.
+ * Thread: any. Nothing here blocks or allocates. */
+#pragma once
+
+#include <stddef.h>
+
+#include "core/base/macros.h"
+
+#define HTTP_QUERY_VALUE_BYTES_MAX 255
+
+/* Decodes %XX; writes a NUL-terminated text. -EINVAL: a broken escape or a NUL. -ENOSPC: too long. */
+NODISCARD int http_query_decode(const char *text, size_t length, char *ret_text, size_t capacity);
+
+/* The first parameter of that name, decoded; + is a space. -ENOENT: there is none. -EINVAL, -ENOSPC as above. */
+NODISCARD int http_query_get(const char *query, const char *name, char ret_value[static HTTP_QUERY_VALUE_BYTES_MAX + 1]);

@@ -1,0 +1,189 @@
+#include "rm/api.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/http/query.h"
+#include "core/wire/service.h"
+#include "rm/node_json.h"
+
+#define NODES_PATH "/v1/nodes/"
+#define HEARTBEAT_SUFFIX "/heartbeat"
+
+int api_answer(struct http_answer *answer, json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+    int error = text ? buffer_print(&answer->body, "%s\n", text) : -ENOMEM;
+    answer->content_type = "application/json";
+    free(text);
+    json_decref(value);
+    return error;
+}
+
+int api_refuse(struct http_answer *answer, int status, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    answer->status = status;
+    return api_answer(answer, json_pack("{s:s}", "error", text));
+}
+
+/* The service that the query asks for. 1: none; 0; negative: refused already, with *ret_result to return. */
+static int service_asked(const struct http_request *request, struct http_answer *answer, uint64_t *ret_id, int *ret_result)
+{
+    char name[HTTP_QUERY_VALUE_BYTES_MAX + 1];
+    int found = http_query_get(request->query, "service", name);
+    if (found == -ENOENT)
+        return 1;
+    if (found < 0 || !service_name_valid(name, strlen(name))) {
+        *ret_result = api_refuse(answer, 400, "service: names are 1 to 63 of [A-Za-z0-9._-]");
+        return -EINVAL;
+    }
+    *ret_id = service_id(name, strlen(name));
+    return 0;
+}
+
+static const struct service *service_find(const struct rm *rm, uint64_t id)
+{
+    uint32_t index = map_get(&rm->cluster->services.by_id, &id);
+    return index == MAP_NONE ? NULL : &rm->cluster->services.item[index];
+}
+
+static int nodes_list(struct rm *rm, const struct http_request *request, struct http_answer *answer)
+{
+    uint64_t id;
+    int result;
+    int asked = service_asked(request, answer, &id, &result);
+    if (asked < 0)
+        return result;
+    if (asked == 0 && !service_find(rm, id))
+        return api_refuse(answer, 404, "no node has ever offered this service here; GET /v1/services lists all");
+    return api_answer(answer, json_pack("{s:o}", "nodes", nodes_json(rm->cluster, asked == 0 ? &id : NULL, rm_now(rm).ns)));
+}
+
+static int services_list(struct rm *rm, const struct http_request *request, struct http_answer *answer)
+{
+    (void)request;
+    return api_answer(answer, json_pack("{s:o}", "services", services_json(rm->cluster)));
+}
+
+/* (R7.) One node, as likely as its weight. */
+static int node_pick(struct rm *rm, const struct http_request *request, struct http_answer *answer)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    uint64_t id;
+    int result;
+    int asked = service_asked(request, answer, &id, &result);
+    if (asked < 0)
+        return result;
+    if (asked > 0)
+        return api_refuse(answer, 400, "say which service: GET /v1/pick?service=NAME");
+    const struct service *service = service_find(rm, id);
+    if (!service)
+        return api_refuse(answer, 404, "no node has ever offered this service here; GET /v1/services lists all");
+    uint32_t slot = weights_pick(service, &rm->picks);
+    if (slot == NODE_NONE)
+        return api_refuse(answer, 503, "no node offers %s now: all are drained, leaving or silent", service->name);
+    const struct node *node = &rm->cluster->nodes[slot];
+    float weight = 0;
+    for (uint8_t i = 0; i < node->service_count; i++)
+        if (node->services[i].service_id == id)
+            weight = weights_of(rm->cluster, node, i);
+    return api_answer(answer, json_pack("{s:s, s:f}", "address", address_format(&node->address, text), "weight", (double)weight));
+}
+
+/* For Prometheus' http_sd: whoever is listed, by service. */
+static int discovery(struct rm *rm, const struct http_request *request, struct http_answer *answer)
+{
+    json_t *groups = json_array();
+    uint64_t id;
+    int result;
+    int asked = service_asked(request, answer, &id, &result);
+    if (asked < 0) {
+        json_decref(groups);
+        return result;
+    }
+    for (uint32_t slot = 0; slot < rm->cluster->slot_count; slot++) {
+        const struct node *node = &rm->cluster->nodes[slot];
+        char text[ADDRESS_TEXT_BYTES];
+        if (node->address.family == ADDRESS_NONE || !node_is_listed(node))
+            continue;
+        for (uint8_t i = 0; i < node->service_count; i++) {
+            const struct service *service = &rm->cluster->services.item[node->services[i].service];
+            if ((asked == 0 && service->service_id != id) || service->name[0] == '\0')
+                continue;
+            json_array_append_new(groups, json_pack("{s:[s], s:{s:s, s:s, s:s}}", "targets", address_format(&node->address, text),
+                                                    "labels", "usher_service", service->name, "usher_state", node_word(node),
+                                                    "usher_kind", node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
+        }
+    }
+    return api_answer(answer, groups);
+}
+
+static int node_show(struct rm *rm, const struct address *address, struct http_answer *answer)
+{
+    uint32_t slot = cluster_find(rm->cluster, address);
+    if (slot == NODE_NONE)
+        return api_refuse(answer, 404, "no such node here; GET /v1/nodes lists all");
+    return api_answer(answer, node_json(rm->cluster, &rm->cluster->nodes[slot], rm_now(rm).ns));
+}
+
+static int verb_refuse(struct http_answer *answer, const char *allow)
+{
+    answer->allow = allow;
+    return api_refuse(answer, 405, "this path knows only %s", allow);
+}
+
+/* /v1/nodes/ADDRESS[/heartbeat] */
+static int node_route(struct rm *rm, const struct http_request *request, struct http_answer *answer)
+{
+    char text[ADDRESS_TEXT_BYTES + sizeof(HEARTBEAT_SUFFIX)];
+    struct address address;
+    if (http_query_decode(request->path + strlen(NODES_PATH), strlen(request->path + strlen(NODES_PATH)), text, sizeof(text)) < 0)
+        return api_refuse(answer, 400, "the path is no node's: /v1/nodes/IP:PORT or /v1/nodes/[IP6]:PORT");
+    char *slash = strchr(text, '/');
+    bool heartbeat = slash && strcmp(slash, HEARTBEAT_SUFFIX) == 0;
+    if (slash && !heartbeat)
+        return api_refuse(answer, 404, "below a node there is only /heartbeat");
+    if (slash)
+        *slash = '\0';
+    if (address_parse(text, &address) < 0 || address.port == 0 || address_is_wildcard(&address))
+        return api_refuse(answer, 400, "\"%.60s\" is no node's address: give IP:PORT or [IP6]:PORT, where clients reach it",
+                          text);
+    if (heartbeat)
+        return request->verb == HTTP_VERB_POST ? api_node_heartbeat(rm, &address, request, answer) : verb_refuse(answer, "POST");
+    switch (request->verb) {
+    case HTTP_VERB_GET: return node_show(rm, &address, answer);
+    case HTTP_VERB_PUT: return api_node_register(rm, &address, request, answer);
+    case HTTP_VERB_DELETE: return api_node_deregister(rm, &address, answer);
+    case HTTP_VERB_POST: break;
+    }
+    return verb_refuse(answer, "GET, HEAD, PUT, DELETE");
+}
+
+int rm_http(void *state, const struct http_request *request, struct http_answer *answer)
+{
+    static const struct {
+        const char *path;
+        int (*get)(struct rm *rm, const struct http_request *request, struct http_answer *answer);
+    } routes[] = {
+        {"/v1/nodes", nodes_list},
+        {"/v1/services", services_list},
+        {"/v1/pick", node_pick},
+        {"/sd", discovery},
+    };
+    if (strncmp(request->path, NODES_PATH, strlen(NODES_PATH)) == 0)
+        return node_route(state, request, answer);
+    for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
+        if (strcmp(request->path, routes[i].path) != 0)
+            continue;
+        return request->verb == HTTP_VERB_GET ? routes[i].get(state, request, answer) : verb_refuse(answer, "GET, HEAD");
+    }
+    return api_refuse(answer, 404, "nothing here; there are /v1/nodes, /v1/services, /v1/pick, /sd, /metrics and /healthz");
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Nodes and consumers that speak HTTP to rm (docs/HTTP.md): they register, heartbeat, are picked, go, and are told what they did wrong."""
+
+import http.client
+import json
+import sys
+import time
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.cluster import Cluster, address_new, check, main, usher, wait_until
+
+
+class Api:
+    """One connection, kept alive."""
+
+    def __init__(self, address):
+        self.connection = http.client.HTTPConnection(address, timeout=10)
+
+    def __call__(self, verb, path, body=None, raw=None):
+        text = raw if raw is not None else (json.dumps(body) if body is not None else None)
+        self.connection.request(verb, path, text)
+        answer = self.connection.getresponse()
+        content = answer.read().decode()
+        return answer.status, json.loads(content) if content.startswith(("{", "[")) else content
+
+
+def message(instance, **more):
+    return {"instance": instance, "timestamp": int(time.time() * 1000), **more}
+
+
+def rm_start(cluster, *options):
+    rm, http_address = address_new(), address_new()
+    cluster.rm(rm, "--http", http_address, *options)
+
+    def is_up():
+        try:
+            return Api(http_address)("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    wait_until("rm serves HTTP", is_up)
+    return rm, Api(http_address)
+
+
+def mistakes_are_told():
+    with Cluster() as cluster:
+        _, api = rm_start(cluster)
+        node = "/v1/nodes/10.0.0.1:80"
+        for verb, path, body, status, text in (
+            ("PUT", node, "{", 400, "not JSON: line 1"),
+            ("PUT", node, "[]", 400, "must be a JSON object"),
+            ("PUT", node, '{"instance":"a","instance":"b"}', 400, "duplicate"),
+            ("PUT", node, message("a"), 400, "services is missing"),
+            ("PUT", node, {"instance": "a", "services": ["web"]}, 400, "timestamp is missing"),
+            ("PUT", node, {"timestamp": 1700000000000, "services": ["web"]}, 400, "instance is missing"),
+            ("PUT", node, message("a", services=["web"], colour=1), 400, '"colour" is no field here'),
+            ("PUT", node, message("a", services="web"), 400, "a list of 1 to 16 names"),
+            ("PUT", node, message("a", services=["no blanks"]), 400, "number 1 is not"),
+            ("PUT", node, message("a", services=["web"], slots=0), 400, "slots: "),
+            ("PUT", node, message("a", services=["web"], load=-1), 400, "load: a number"),
+            ("PUT", node, message("a", services=["web"], metrics={"cpu_use": 37}), 400, "in percent?"),
+            ("PUT", node, message("a", services=["web"], metrics={"cpu_use": "0.3"}), 400, "must be a number"),
+            ("PUT", node, message(7, services=["web"]), 400, "instance: a text"),
+            ("PUT", node, message("a", services=["web"], timestamp="now"), 400, "milliseconds since 1970"),
+            ("PUT", "/v1/nodes/somewhere:80", message("a", services=["web"]), 400, "s address: give"),
+            ("PUT", "/v1/nodes/0.0.0.0:80", message("a", services=["web"]), 400, "s address: give"),
+            ("POST", node + "/heartbeat", message("a"), 404, "has not registered"),
+            ("POST", node + "/beat", message("a"), 404, "only /heartbeat"),
+            ("POST", node, message("a"), 405, "GET, HEAD, PUT, DELETE"),
+            ("DELETE", node, None, 404, "no such node"),
+            ("GET", node, None, 404, "no such node"),
+            ("GET", "/v1/pick", None, 400, "which service"),
+            ("GET", "/v1/pick?service=web", None, 404, "ever offered"),
+            ("GET", "/v1/pick?service=%00", None, 400, "names are"),
+            ("GET", "/elsewhere", None, 404, "there are /v1/nodes"),
+        ):
+            got, answer = api(verb, path, raw=body if isinstance(body, str) or body is None else json.dumps(body))
+            check(got == status and text in str(answer), f"{verb} {path} {body}: {got} {answer}")
+        got, answer = api("PUT", node, raw=" " * 20000)
+        check(got == 413, f"a body of 20 kB: {got} {answer}")
+
+
+def curl_alone_runs_a_fleet():
+    """Ten servers with different metrics: handed out by dispatchers, picked in proportion to their weights, gone when silent."""
+    with Cluster() as cluster:
+        rm, api = rm_start(cluster, "--heartbeat-valid", "1s")
+        dispatcher = address_new()
+        cluster.dispatcher(dispatcher, rm, "--no-jobs")
+        addresses = [f"10.0.0.{i + 1}:80" for i in range(10)]
+
+        def beat(index, verb="POST", **more):
+            path = f"/v1/nodes/{addresses[index]}" + ("/heartbeat" if verb == "POST" else "")
+            metrics = {"cpu_cores": 2 * (index + 1), "cpu_use": 0.5}
+            got, answer = api(verb, path, message(f"boot-{index}", metrics=metrics, **more))
+            check(got == 200, f"{verb} {path}: {got} {answer}")
+            return answer
+
+        for index in range(10):
+            answer = beat(index, "PUT", services=["web"], slots=4)
+            check(abs(answer["weight"] - (index + 1) / 8) < 1e-5, f"the weight of {index}: {answer}")
+
+        def beat_all():
+            for index in range(10):
+                beat(index)
+
+        def offered():
+            beat_all()
+            answer = usher("ask", "--dispatchers", dispatcher, "--service", "web", "--count", "10", expect=None)
+            return len(answer.get("addresses", [])) == 10
+
+        wait_until("the dispatcher offers all ten", offered)
+        counts = dict.fromkeys(addresses, 0)
+        for number in range(5500):
+            if number % 500 == 0:
+                beat_all()
+            counts[api("GET", "/v1/pick?service=web")[1]["address"]] += 1
+        for index, address in enumerate(addresses):
+            share = counts[address] / (100 * (index + 1))
+            check(0.6 < share < 1.5, f"picks are not in proportion: {counts}")
+        silent = time.monotonic()
+        while time.monotonic() - silent < 2:
+            for index in range(1, 10):
+                beat(index)
+            time.sleep(0.1)
+        nodes = {node["address"]: node for node in api("GET", "/v1/nodes?service=web")[1]["nodes"]}
+        check(nodes[addresses[0]]["state"] == "faulty", f"a silent node: {nodes[addresses[0]]}")
+        check(api("DELETE", f"/v1/nodes/{addresses[1]}")[0] == 200, "deregistering")
+        targets = [group["targets"][0] for group in api("GET", "/sd?service=web")[1]]
+        check(sorted(targets) == sorted(addresses[2:]), f"who is discovered: {targets}")
+        beat(1, "PUT", services=["web"])
+        check(api("GET", f"/v1/nodes/{addresses[1]}")[1]["state"] == "ready", "who registers again is back")
+
+
+def operators_weight_survives_a_restart():
+    with Cluster() as cluster:
+        rm, http_address = address_new(), address_new()
+        process = cluster.rm(rm, "--http", http_address)
+        wait_until("rm is up", lambda: " started " in process.log())
+        api = Api(http_address)
+        check(api("PUT", "/v1/nodes/10.0.0.1:80", message("a", services=["web"]))[0] == 200, "registering")
+        cluster.ctl("rm", "weight", "10.0.0.1:80", "7")
+        time.sleep(0.5)  # the mirror writes ten times a second
+        process.terminate()
+        process.start()
+        wait_until("rm has read what it knew", lambda: cluster.nodes("rm"))
+        api = Api(http_address)
+        answer = api("POST", "/v1/nodes/10.0.0.1:80/heartbeat", message("a"))
+        check(answer[0] == 200 and answer[1]["weight"] == 7, f"after a restart: {answer}")
+        cluster.ctl("rm", "weight", "10.0.0.1:80", "auto")
+        answer = api("POST", "/v1/nodes/10.0.0.1:80/heartbeat", message("a"))
+        check(answer[1]["weight"] == 1, f"after auto: {answer}")
+
+
+main(mistakes_are_told, curl_alone_runs_a_fleet, operators_weight_survives_a_restart)
