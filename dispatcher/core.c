@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "dispatcher/core_internal.h"
 
@@ -19,6 +20,9 @@
 #define SEND_PACKETS 1024u
 #define SEND_BYTES (SEND_PACKETS * DATAGRAM_BYTES_MAX)
 #define SOCKET_BYTES (4u << 20)
+
+/* A tenth of the time that clients wait by default. */
+#define SOCKET_AGE_NS_MAX (5 * NS_PER_MS)
 
 /* Of ports that the kernel picks for TCP and somebody has for UDP. */
 #define PORT_TRIES 16u
@@ -73,6 +77,7 @@ static int core_open_udp(struct core *core)
     config.send_bytes = SEND_BYTES;
     config.socket_receive_bytes = SOCKET_BYTES;
     config.socket_send_bytes = SOCKET_BYTES;
+    config.age_ns_max = SOCKET_AGE_NS_MAX;
     config.on_datagram = core_on_datagram;
     config.ctx = core;
     return udp_open(core->loop, &config, &core->udp);

@@ -48,9 +48,8 @@ void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, ui
     enum refusal refusal = REFUSAL_NONE;
     uint32_t usual_count;
     int queued = 0;
-    (void)udp;
     struct request from = {
-        .arrived_ns = loop_now_ns(core->loop),
+        .arrived_ns = udp_arrived_ns(udp),
         .peer = *peer,
         .source = ++core->datagram_count,
         .transport = FRAME_UDP,

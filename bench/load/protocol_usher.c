@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "bench/load/engine_internal.h"
+#include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/wire/address_path.h"
 #include "core/wire/error.h"
@@ -20,7 +21,11 @@ static int usher_request_write(const struct engine_config *config, uint8_t *byte
     for (uint32_t i = 0; i < config->server_count; i++)
         if (config->servers[i].family == ADDRESS_IPV6)
             family = ADDRESS_IPV6;
-    struct wire_address_request request = {.service_id = config->service_id, .count = config->count};
+    struct wire_address_request request = {
+        .service_id = config->service_id,
+        .count = config->count,
+        .wait_ms = (uint32_t)((config->timeout_ns + NS_PER_MS - 1) / NS_PER_MS), /* as libusher does: later it is lost anyway */
+    };
     int length = wire_address_request_encode(&request, 0, wire_address_bytes(config->count, family), bytes, capacity);
     if (length < 0)
         conf_error_set(ret_error, "no request could be made (%s)", error_text(length));

@@ -17,6 +17,7 @@
 #include "core/base/buffer.h"
 #include "core/base/inbox.h"
 #include "core/base/macros.h"
+#include "core/io/backlog.h"
 #include "core/io/handle.h"
 #include "core/io/list.h"
 #include "core/io/loop.h"
@@ -63,6 +64,12 @@ struct udp {
     int send_error; /* for on_error, in the next batch: sending happens within calls of the owner */
     struct timer error_timer;
     void *backend_state;
+    struct backlog backlog;
+    uint64_t arrived_ns; /* of the datagram that is being delivered */
+    uint64_t batch_ns; /* of the batch that it belongs to: */
+    uint64_t batch_wall_ns; /* 0: not needed */
+    uint64_t batch_age_ns_min;
+    uint32_t batch_count;
 };
 
 enum stream_state {
@@ -198,6 +205,8 @@ struct loop_backend {
     void (*udp_flush)(struct loop *loop, struct udp *udp);
     /* Sends and resets now, for the pool is full. */
     void (*udp_flush_now)(struct loop *loop, struct udp *udp);
+    /* Does what udp->backlog says. NULL: the backend has no such buffer. */
+    void (*udp_tune)(struct udp *udp);
 
     /* Opens the socket; sets handle.fd and local. */
     int (*listener_open)(struct loop *loop, struct listener *listener);
@@ -243,9 +252,15 @@ extern const struct loop_backend loop_backend_uring;
 
 /* Events: a backend calls these from dispatch (stream_event_sent also from stream_send). */
 
-/* A datagram, or with segment_bytes > 0 several of that length (the last may be shorter) that GRO put together. Valid until
- * batch_end. */
-void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length, uint32_t segment_bytes);
+/* What the kernel says of a datagram beside its bytes. */
+struct udp_received {
+    uint32_t segment_bytes; /* > 0: GRO put several of this length together; the last may be shorter */
+    uint64_t wall_ns; /* when it came; 0: not stamped */
+};
+
+/* A datagram, or several. Valid until batch_end. */
+void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length,
+                        const struct udp_received *received);
 /* A receive that failed: of a connected socket, mostly what ICMP said about an earlier send. */
 void udp_event_receive_failed(struct udp *udp, int error);
 /* The packets' memory may be used again. */

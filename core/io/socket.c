@@ -35,14 +35,22 @@ uint32_t socket_name_set(union socket_name *name, uint8_t socket_family, const s
     return sizeof(name->ipv6);
 }
 
-uint32_t socket_segment_bytes(const struct cmsghdr *control, size_t length)
+struct udp_received socket_read_control(void *control, size_t length)
 {
-    int segment_bytes;
-    if (control == NULL || length < CMSG_LEN(sizeof(segment_bytes)) || control->cmsg_level != SOL_UDP ||
-        control->cmsg_type != UDP_GRO)
-        return 0;
-    memcpy(&segment_bytes, CMSG_DATA(control), sizeof(segment_bytes));
-    return segment_bytes > 0 ? (uint32_t)segment_bytes : 0;
+    struct udp_received received = {0};
+    struct msghdr header = {.msg_control = control, .msg_controllen = length};
+    for (struct cmsghdr *message = CMSG_FIRSTHDR(&header); message != NULL; message = CMSG_NXTHDR(&header, message)) {
+        if (message->cmsg_level == SOL_UDP && message->cmsg_type == UDP_GRO) {
+            int segment_bytes;
+            memcpy(&segment_bytes, CMSG_DATA(message), sizeof(segment_bytes));
+            received.segment_bytes = segment_bytes > 0 ? (uint32_t)segment_bytes : 0;
+        } else if (message->cmsg_level == SOL_SOCKET && message->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec stamp;
+            memcpy(&stamp, CMSG_DATA(message), sizeof(stamp));
+            received.wall_ns = (uint64_t)stamp.tv_sec * NS_PER_S + (uint64_t)stamp.tv_nsec;
+        }
+    }
+    return received;
 }
 
 void socket_set_segment_bytes(struct msghdr *header, union socket_control *control, uint32_t segment_bytes)
@@ -154,6 +162,13 @@ int socket_open_udp(const struct udp_config *config, bool nonblocking, int *ret_
     ret_local->family = config->address.family;
     *ret_fd = fd;
     return 0;
+}
+
+/* What fails here leaves the socket as it was, which still works. */
+void socket_tune_udp(struct udp *udp)
+{
+    (void)socket_set(udp->handle.fd, SOL_SOCKET, SO_TIMESTAMPNS, udp->backlog.stamping);
+    (void)socket_set(udp->handle.fd, SOL_SOCKET, SO_RCVBUF, (int)udp->backlog.bytes);
 }
 
 static int socket_unix_name(const char *path, struct sockaddr_un *ret_name, socklen_t *ret_name_bytes)

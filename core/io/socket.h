@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "core/base/address.h"
 #include "core/base/macros.h"
@@ -14,19 +15,22 @@
 /* Fills the name that a socket of `socket_family` sends to; returns its length. IPv4 peers of an IPv6 socket are mapped. */
 uint32_t socket_name_set(union socket_name *name, uint8_t socket_family, const struct address *address);
 
-/* Room for one control message with the segment size of GRO or GSO. */
+/* Room for the control messages with the segment size of GRO or GSO, and with a time stamp. */
 union socket_control {
     struct cmsghdr header;
-    uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct timespec))];
 };
 
-/* The segment size that GRO reports, or 0. `length`: of all control messages. */
-uint32_t socket_segment_bytes(const struct cmsghdr *control, size_t length);
+/* What the control messages say; `length`: of all of them. */
+struct udp_received socket_read_control(void *control, size_t length);
 
 /* Lets the kernel cut what is sent into segments. */
 void socket_set_segment_bytes(struct msghdr *header, union socket_control *control, uint32_t segment_bytes);
 
 NODISCARD int socket_open_udp(const struct udp_config *config, bool nonblocking, int *ret_fd, struct address *ret_local);
+/* loop_backend.udp_tune of both. */
+void socket_tune_udp(struct udp *udp);
+
 NODISCARD int socket_open_listener(const struct listener_config *config, bool nonblocking, int *ret_fd,
                                    struct address *ret_local);
 

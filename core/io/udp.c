@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/io/backend.h"
 #include "core/io/socket.h"
 
@@ -15,6 +16,9 @@
 #define UDP_SEND_PACKETS_MAX 32768u
 #define UDP_SEND_BYTES_MIN 65536u
 #define UDP_SEND_BYTES_MAX (64u << 20)
+
+/* A hundred datagrams, or one that GRO put together. */
+#define UDP_BACKLOG_BYTES_MIN 65536u
 
 /* What the kernel takes in one GSO send (UDP_MAX_SEGMENTS was 64 until 6.9). */
 #define UDP_SEGMENTS_MAX 64u
@@ -36,7 +40,8 @@ static bool udp_config_is_valid(const struct udp_config *config)
            config->receive_buffer_bytes >= UDP_RECEIVE_BUFFER_BYTES_MIN &&
            config->receive_buffer_bytes <= UDP_RECEIVE_BUFFER_BYTES_MAX && config->send_packets >= 1 &&
            config->send_packets <= UDP_SEND_PACKETS_MAX && config->send_bytes >= UDP_SEND_BYTES_MIN &&
-           config->send_bytes <= UDP_SEND_BYTES_MAX && config->address.family != ADDRESS_NONE && config->on_datagram != NULL;
+           config->send_bytes <= UDP_SEND_BYTES_MAX && (config->age_ns_max == 0 || config->socket_receive_bytes > 0) &&
+           config->address.family != ADDRESS_NONE && config->on_datagram != NULL;
 }
 
 static void udp_free(struct udp *udp)
@@ -77,6 +82,7 @@ int udp_open(struct loop *loop, const struct udp_config *config, struct udp **re
     udp->ctx = config->ctx;
     udp->config = *config;
     udp->segmenting = config->segmentation;
+    backlog_init(&udp->backlog, UDP_BACKLOG_BYTES_MIN, config->socket_receive_bytes, config->age_ns_max);
     list_init(&udp->dirty_link);
     timer_init(&udp->error_timer, udp_on_error_timer, udp);
     error = loop->backend->udp_open(loop, udp);
@@ -114,6 +120,28 @@ const struct address *udp_local_address(const struct udp *udp)
     return &udp->local;
 }
 
+/* Ages need the wall clock, which the kernel stamps with; to the millisecond will do. */
+static void udp_batch_begin(struct udp *udp)
+{
+    struct loop *loop = udp->handle.loop;
+    if (backlog_on_batch(&udp->backlog, udp->batch_ns, udp->batch_count, udp->batch_age_ns_min) &&
+        loop->backend->udp_tune != NULL)
+        loop->backend->udp_tune(udp);
+    udp->batch_ns = loop->now_ns;
+    udp->batch_wall_ns = udp->backlog.stamping ? loop->backend->wall_ms(loop) * NS_PER_MS : 0;
+    udp->batch_age_ns_min = UINT64_MAX;
+    udp->batch_count = 0;
+}
+
+/* A wall clock that is set back makes what is under way new; one that is set forward makes it old, and it is dropped as such. */
+__attribute__((noinline, cold)) static void udp_datagram_age(struct udp *udp, uint64_t wall_ns)
+{
+    uint64_t age_ns = udp->batch_wall_ns > wall_ns && wall_ns > 0 ? udp->batch_wall_ns - wall_ns : 0;
+    if (age_ns < udp->batch_age_ns_min)
+        udp->batch_age_ns_min = age_ns;
+    udp->arrived_ns = udp->batch_ns > age_ns ? udp->batch_ns - age_ns : 0;
+}
+
 static void udp_deliver_segments(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
                                  uint32_t segment_bytes)
 {
@@ -124,19 +152,31 @@ static void udp_deliver_segments(struct udp *udp, const struct address *peer, ui
     }
 }
 
-void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length, uint32_t segment_bytes)
+void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length,
+                        const struct udp_received *received)
 {
     struct address peer;
     if (UNLIKELY(udp->on_datagram == NULL || address_from_socket(name, &peer) < 0))
         return;
-    if (segment_bytes > 0) {
-        udp_deliver_segments(udp, &peer, bytes, length, segment_bytes);
+    if (UNLIKELY(udp->batch_ns != udp->handle.loop->now_ns))
+        udp_batch_begin(udp);
+    udp->batch_count++;
+    udp->arrived_ns = udp->batch_ns;
+    if (UNLIKELY(udp->batch_wall_ns > 0))
+        udp_datagram_age(udp, received->wall_ns);
+    if (received->segment_bytes > 0) {
+        udp_deliver_segments(udp, &peer, bytes, length, received->segment_bytes);
         return;
     }
     LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
     if (UNLIKELY(length == 0))
         LOOP_COUNT(udp->handle.loop, datagrams_empty, 1);
     udp->on_datagram(udp->ctx, udp, &peer, bytes, length);
+}
+
+uint64_t udp_arrived_ns(const struct udp *udp)
+{
+    return udp->arrived_ns;
 }
 
 /* The pool is full: what is queued leaves now. */

@@ -37,6 +37,9 @@ struct udp_config {
     uint32_t send_bytes; /* of all these together, ≥ 65536; default 131072 */
     uint32_t socket_receive_bytes; /* SO_RCVBUF; 0: the system's default */
     uint32_t socket_send_bytes; /* SO_SNDBUF; likewise */
+    /* How old, at best, what comes out of the socket's buffer may be in an overload: SO_RCVBUF is kept as much below
+     * socket_receive_bytes as that needs (backlog.h). 0, the default: it stays. */
+    uint64_t age_ns_max;
     udp_datagram_function *on_datagram;
     udp_error_function *on_error; /* NULL: errors are counted only. Called whether receiving or sending met the error */
     void *ctx;
@@ -52,6 +55,10 @@ void udp_close(struct udp *udp);
 
 /* With the port the kernel picked. */
 const struct address *udp_local_address(const struct udp *udp);
+
+/* Within on_datagram: when the datagram reached this machine, on the loop's clock and to the millisecond, as far as that is known:
+ * while the backlog is looked at. Else the time of the batch, which is later. */
+uint64_t udp_arrived_ns(const struct udp *udp);
 
 /* Room for a datagram of up to `capacity` bytes in the send pool, valid until the next call on this socket. A begin without a
  * commit is taken back by the next begin. -ENOBUFS: no room even after submitting what is queued; counted as a drop. */

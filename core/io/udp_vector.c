@@ -20,8 +20,8 @@ struct udp_vector {
     struct iovec *in_bytes;
     struct iovec *out_bytes;
     union socket_name *in_names;
-    union socket_control *in_control; /* NULL without segmentation */
-    union socket_control *out_control;
+    union socket_control *in_control; /* NULL: nothing comes beside the bytes */
+    union socket_control *out_control; /* NULL without segmentation */
     uint8_t *buffers;
 };
 
@@ -40,22 +40,23 @@ void udp_vector_free(struct udp_vector *vector)
     free(vector);
 }
 
-static bool udp_vector_allocate(struct udp_vector *vector, bool control)
+static bool udp_vector_allocate(struct udp_vector *vector, const struct udp_config *config)
 {
     uint32_t size = vector->size;
+    bool control = config->segmentation || config->age_ns_max > 0;
     vector->in = calloc(size, sizeof(*vector->in));
     vector->out = calloc(size, sizeof(*vector->out));
     vector->in_bytes = calloc(size, sizeof(*vector->in_bytes));
     vector->out_bytes = calloc(size, sizeof(*vector->out_bytes));
     vector->in_names = calloc(size, sizeof(*vector->in_names));
     vector->buffers = malloc((size_t)size * vector->buffer_bytes);
-    if (control) {
+    if (control)
         vector->in_control = calloc(size, sizeof(*vector->in_control));
+    if (config->segmentation)
         vector->out_control = calloc(size, sizeof(*vector->out_control));
-    }
     return vector->in != NULL && vector->out != NULL && vector->in_bytes != NULL && vector->out_bytes != NULL &&
-           vector->in_names != NULL && vector->buffers != NULL &&
-           (!control || (vector->in_control != NULL && vector->out_control != NULL));
+           vector->in_names != NULL && vector->buffers != NULL && (!control || vector->in_control != NULL) &&
+           (!config->segmentation || vector->out_control != NULL);
 }
 
 struct udp_vector *udp_vector_new(const struct udp_config *config, bool polled)
@@ -68,7 +69,7 @@ struct udp_vector *udp_vector_new(const struct udp_config *config, bool polled)
     vector->adapts = polled;
     vector->wanted = polled ? 1 : vector->size;
     vector->used = vector->size;
-    if (!udp_vector_allocate(vector, config->segmentation)) {
+    if (!udp_vector_allocate(vector, config)) {
         udp_vector_free(vector);
         return NULL;
     }
@@ -89,8 +90,10 @@ static void udp_vector_deliver(struct udp *udp, struct mmsghdr *message)
         LOOP_COUNT(udp->handle.loop, datagrams_truncated, 1);
         return;
     }
-    uint32_t segment_bytes = header->msg_controllen > 0 ? socket_segment_bytes(CMSG_FIRSTHDR(header), header->msg_controllen) : 0;
-    udp_event_datagram(udp, header->msg_name, header->msg_iov->iov_base, message->msg_len, segment_bytes);
+    struct udp_received received = {0};
+    if (header->msg_controllen > 0)
+        received = socket_read_control(header->msg_control, header->msg_controllen);
+    udp_event_datagram(udp, header->msg_name, header->msg_iov->iov_base, message->msg_len, &received);
 }
 
 /* The kernel has shortened what it used. */

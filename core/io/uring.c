@@ -387,6 +387,7 @@ const struct loop_backend loop_backend_uring = {
     .udp_open = uring_udp_open,
     .udp_flush = uring_udp_flush,
     .udp_flush_now = uring_udp_flush_now,
+    .udp_tune = socket_tune_udp,
     .listener_open = uring_listener_open,
     .listener_shed = uring_listener_shed,
     .listener_arm = uring_listener_arm,

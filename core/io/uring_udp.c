@@ -58,7 +58,7 @@ static void uring_udp_free(struct uring_state *state, struct uring_udp *own)
 static int uring_udp_allocate(struct uring_state *state, struct uring_udp *own, const struct udp_config *config)
 {
     own->layout.msg_namelen = URING_NAME_BYTES;
-    own->layout.msg_controllen = config->segmentation ? sizeof(union socket_control) : 0;
+    own->layout.msg_controllen = config->segmentation || config->age_ns_max > 0 ? sizeof(union socket_control) : 0;
     own->held = calloc(config->receive_buffers, sizeof(*own->held));
     bool messages = config->segmentation || !state->send_address;
     if (messages)
@@ -125,11 +125,10 @@ static void uring_udp_deliver(struct loop *loop, struct udp *udp, void *buffer, 
         LOOP_COUNT(loop, datagrams_truncated, 1);
         return;
     }
-    uint32_t segment_bytes = 0;
+    struct udp_received received = {0};
     if (out->controllen > 0)
-        segment_bytes = socket_segment_bytes(io_uring_recvmsg_cmsg_firsthdr(out, &own->layout), out->controllen);
-    udp_event_datagram(udp, io_uring_recvmsg_name(out), io_uring_recvmsg_payload(out, &own->layout), out->payloadlen,
-                       segment_bytes);
+        received = socket_read_control(io_uring_recvmsg_cmsg_firsthdr(out, &own->layout), out->controllen);
+    udp_event_datagram(udp, io_uring_recvmsg_name(out), io_uring_recvmsg_payload(out, &own->layout), out->payloadlen, &received);
 }
 
 __attribute__((noinline, cold)) static void uring_udp_failed(struct loop *loop, struct udp *udp, int error)
