@@ -1,0 +1,106 @@
+/* The frame of the micro benchmarks, and all of them once, as small as possible, so that they cannot rot. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "bench/micro/crew.h"
+#include "bench/micro/micro.h"
+#include "bench/micro/report.h"
+
+enum { ROUNDS = 3 };
+
+static struct micro micro;
+
+static void setup(void)
+{
+    micro_init(&micro, ROUNDS, 1000);
+    micro.group = "test";
+}
+
+static void teardown(void)
+{
+    micro_done(&micro);
+}
+
+static int run_at(void *ctx, uint64_t operations, uint64_t *ret_ns)
+{
+    *ret_ns = *(const uint64_t *)ctx * operations;
+    return 0;
+}
+
+static int run_failing(void *ctx, uint64_t operations, uint64_t *ret_ns)
+{
+    (void)operations;
+    (void)ret_ns;
+    return *(const int *)ctx;
+}
+
+Test(micro_measure, says_what_failed, .init = setup, .fini = teardown)
+{
+    int errors[] = {-ETIMEDOUT, -EBADMSG, -ENOMEM};
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        struct micro_subject subject = {.name = "queue", .run = run_failing, .ctx = &errors[i], .against = MICRO_NONE};
+        cr_expect_eq(micro_measure(&micro, &subject, 1), errors[i]);
+        cr_expect_not_null(strstr(micro.why, "queue: "));
+    }
+    cr_expect_eq(micro.row_count, 0);
+}
+
+Test(micro_measure, compares_subjects_of_a_set, .init = setup, .fini = teardown)
+{
+    uint64_t slow_ns = 30, fast_ns = 10;
+    struct micro_subject subjects[] = {
+        {.name = "slow", .run = run_at, .ctx = &slow_ns, .against = MICRO_NONE},
+        {.name = "fast", .run = run_at, .ctx = &fast_ns, .against = 0},
+    };
+    cr_assert_eq(micro_measure(&micro, subjects, 2), 0);
+    cr_assert_eq(micro.row_count, 2);
+    cr_expect_float_eq(micro.rows[1].ns.median, 10, 0.001);
+    cr_expect_float_eq(micro.rows[1].ratio.median, 3, 0.001);
+    cr_expect_str_eq(micro.rows[1].against, "slow");
+    cr_expect_str_empty(micro.rows[0].against);
+}
+
+Test(micro_spread, is_the_median_and_the_middle_half)
+{
+    double odd[] = {5, 1, 4, 2, 3}, even[] = {4, 1, 3, 2};
+    struct micro_spread spread = micro_spread_of(odd, 5);
+    cr_expect_float_eq(spread.median, 3, 0.001);
+    cr_expect_float_eq(spread.low, 2, 0.001);
+    cr_expect_float_eq(spread.high, 4, 0.001);
+    cr_expect_float_eq(micro_spread_of(even, 4).median, 2.5, 0.001);
+}
+
+static int work_failing(void *ctx, uint32_t index, struct crew *crew)
+{
+    uint32_t tries = 0;
+    (void)ctx;
+    if (index == 1)
+        return -EBADMSG;
+    while (crew_wait(crew, &tries))
+        continue;
+    return -ETIMEDOUT;
+}
+
+Test(crew, gives_up_with_the_one_that_failed, .init = setup, .fini = teardown)
+{
+    uint64_t ns;
+    const int cpus[] = {micro.cpus[0], micro.cpus[micro.cpu_count - 1]};
+    struct crew crew = {.size = 3, .cpus = cpus, .work = work_failing};
+    cr_expect_eq(crew_run(&crew, &ns), -EBADMSG);
+}
+
+Test(micro, every_group_runs_and_is_reported, .init = setup, .fini = teardown)
+{
+    int (*const groups[])(struct micro *) = {micro_spsc, micro_mpmc,      micro_pick,    micro_codec,
+                                             micro_path, micro_histogram, micro_snapshot};
+    for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
+        uint32_t before = micro.row_count;
+        cr_assert_eq(groups[i](&micro), 0, "%s", micro.why);
+        cr_expect_gt(micro.row_count, before);
+    }
+    json_t *report = report_json(&micro);
+    cr_assert_not_null(report);
+    cr_expect_eq(json_array_size(json_object_get(report, "rows")), micro.row_count);
+    json_decref(report);
+}
