@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
@@ -102,9 +101,7 @@ static int core_open_sockets(struct core *core)
 
 static int core_allocate(struct core *core)
 {
-    core->stream_bytes = malloc(ANSWER_BYTES_MAX);
-    if (!core->stream_bytes)
-        return -ENOMEM;
+    core->run.source = CONNECTION_NONE;
     int error = request_queue_init(&core->queue, core->config.queue_capacity);
     return error < 0 ? error : connections_init(&core->connections, CORE_CONNECTIONS_MAX);
 }
@@ -198,7 +195,6 @@ void core_free(struct core *core)
     loop_free(core->loop);
     request_queue_done(&core->queue);
     connections_done(&core->connections);
-    free(core->stream_bytes);
     free(core);
 }
 

@@ -19,6 +19,19 @@ struct outgoing {
     uint32_t length;
 };
 
+#define CONNECTION_NONE UINT32_MAX
+
+/* Requests of one connection that stand behind each other in the queue, while they are answered. */
+struct outgoing_run {
+    uint32_t source; /* index of the connection; CONNECTION_NONE: no run */
+    uint32_t generation;
+    struct connection *connection; /* NULL: it has gone */
+    uint8_t *bytes; /* where its answers go; NULL: nowhere */
+    size_t room;
+    size_t length;
+    uint32_t limits; /* of the requests answered so far */
+};
+
 struct core {
     struct core_config config;
     struct core_shared *shared;
@@ -31,6 +44,7 @@ struct core {
     struct pick_state picks;
     struct answer_context answers;
     struct outgoing outgoing;
+    struct outgoing_run run;
     struct timer again; /* the queue was not emptied: come back at once */
     uint32_t datagram_count;
     uint32_t refused_length;
@@ -40,7 +54,6 @@ struct core {
     bool sockets_open;
     pthread_t thread;
     bool started;
-    uint8_t *stream_bytes; /* ANSWER_BYTES_MAX, for answers over TCP */
     struct counters counters;
 };
 
@@ -73,8 +86,14 @@ _Static_assert(CONNECTION_CARRY_BYTES_MAX >= DATAGRAM_BYTES_MAX, "any request th
 listener_accept_function core_on_accept;
 timer_function core_on_look;
 
-/* A request of this connection has left the queue. */
-void connection_answered(struct connection *connection, uint32_t limit);
+/* Requests of this connection have left the queue; the sum of their limits. */
+void connection_answered(struct connection *connection, uint32_t limits);
+
+/* send_tcp.c */
+void send_tcp(struct core *core, const struct request *request);
+
+/* Ends the run, when the batch has been answered. */
+void send_tcp_flush(struct core *core);
 
 /* send.c */
 loop_batch_function core_on_batch;

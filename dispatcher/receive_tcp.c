@@ -54,9 +54,9 @@ static void connection_resume(struct connection *connection)
     stream_resume(connection->stream);
 }
 
-void connection_answered(struct connection *connection, uint32_t limit)
+void connection_answered(struct connection *connection, uint32_t limits)
 {
-    connection->owed_bytes -= limit;
+    connection->owed_bytes -= limits;
     if (connection->owed_bytes != 0)
         return;
     if (connection->refused)

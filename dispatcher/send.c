@@ -25,17 +25,6 @@ static void send_udp(struct core *core, const struct request *request)
     outgoing->length += answer_encode(&core->answers, request, outgoing->bytes + outgoing->length);
 }
 
-static void send_tcp(struct core *core, const struct request *request)
-{
-    struct connection *connection = connections_find(&core->connections, request->source, request->generation);
-    if (!connection)
-        return; /* its client has gone */
-    uint32_t length = answer_encode(&core->answers, request, core->stream_bytes);
-    if (length && stream_send(connection->stream, core->stream_bytes, length) < 0)
-        stream_abort(connection->stream); /* an answer may not be left out of a stream */
-    connection_answered(connection, request->limit);
-}
-
 static void send_answers(struct core *core, const struct request requests[], uint32_t count, uint64_t now_ns)
 {
     answer_prepare(&core->answers, requests, count, now_ns);
@@ -67,6 +56,7 @@ void core_on_batch(void *ctx, struct loop *loop)
         requests = spsc_queue_peek(&core->queue.items, &count);
     }
     outgoing_flush(core);
+    send_tcp_flush(core);
     publication_leave(shared->publication, core->config.index);
     if (count)
         timer_start(loop, &core->again, now_ns);

@@ -23,6 +23,7 @@
 #include "core/io/loop.h"
 #include "core/io/poll.h"
 #include "core/io/stream.h"
+#include "core/io/stream_pool.h"
 #include "core/io/timer.h"
 #include "core/io/udp.h"
 
@@ -71,6 +72,9 @@ struct udp {
     uint64_t batch_age_ns_min;
     uint32_t batch_count;
 };
+
+/* In front of what a stream receives: room for the beginning of a frame that came before, so that only this has to be copied. */
+#define STREAM_HEADROOM_BYTES ((size_t)512)
 
 enum stream_state {
     STREAM_CONNECTING,
@@ -167,6 +171,7 @@ struct loop {
     struct list_link ready;
     struct list_link udp_dirty; /* have packets */
     struct list_link stream_dirty;
+    struct stream_pool stream_pool;
     bool freeing;
     char reason[LOOP_REASON_BYTES];
     char shortage[LOOP_REASON_BYTES];
@@ -273,7 +278,8 @@ void listener_event_accept(struct listener *listener, int fd);
 void listener_event_error(struct listener *listener, int error);
 
 void stream_event_connected(struct stream *stream, int error);
-void stream_event_received(struct stream *stream, const uint8_t *bytes, size_t length);
+/* STREAM_HEADROOM_BYTES before `bytes` may be written to as well. */
+void stream_event_received(struct stream *stream, uint8_t *bytes, size_t length);
 void stream_event_end(struct stream *stream, int error); /* 0: the peer's orderly end */
 void stream_event_sent(struct stream *stream, int error);
 
@@ -297,3 +303,6 @@ void stream_hand_over(struct stream *stream); /* a detaching one whose last oper
 void stream_update_receiving(struct stream *stream);
 void stream_mark_ready(struct stream *stream);
 void stream_mark_dirty(struct stream *stream);
+void stream_touch(struct stream *stream); /* it has just been used: not the one to close for want of room */
+bool stream_has_ended(const struct stream *stream); /* the peer has, and everything it sent was shown */
+void stream_close_step(struct stream *stream); /* goes on with stream_close when nothing waits any more */

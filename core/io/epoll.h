@@ -18,7 +18,7 @@ struct epoll_state {
     bool milliseconds_only;
     uint32_t event_count;
     struct epoll_event events[EPOLL_EVENTS_MAX];
-    uint8_t scratch[EPOLL_SCRATCH_BYTES]; /* what streams receive into */
+    uint8_t scratch[STREAM_HEADROOM_BYTES + EPOLL_SCRATCH_BYTES]; /* what streams receive into, behind the headroom */
 };
 
 /* Changes what is waited for; 0 takes it out of the set. -ENOMEM, -EPERM, -EEXIST. */

@@ -112,9 +112,10 @@ static void epoll_stream_read(struct loop *loop, struct stream *stream)
 {
     struct epoll_state *state = loop->backend_state;
     LOOP_COUNT(loop, enters, 1);
-    ssize_t received = recv(stream->handle.fd, state->scratch, sizeof(state->scratch), 0);
+    uint8_t *bytes = state->scratch + STREAM_HEADROOM_BYTES;
+    ssize_t received = recv(stream->handle.fd, bytes, EPOLL_SCRATCH_BYTES, 0);
     if (received > 0) {
-        stream_event_received(stream, state->scratch, (size_t)received);
+        stream_event_received(stream, bytes, (size_t)received);
         return;
     }
     int error = received < 0 ? -errno : 0;

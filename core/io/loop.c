@@ -44,6 +44,7 @@ static void loop_init(struct loop *loop, const struct loop_config *config)
     list_init(&loop->ready);
     list_init(&loop->udp_dirty);
     list_init(&loop->stream_dirty);
+    stream_pool_init(&loop->stream_pool);
     timer_init(&loop->ending_timer, loop_on_ending_timer, loop);
     inbox_init(&loop->inbox);
 }
@@ -133,6 +134,7 @@ void loop_free(struct loop *loop)
     while (loop->timers != NULL)
         timer_stop(loop->timers);
     slots_done(&loop->slots);
+    stream_pool_done(&loop->stream_pool);
     free(loop->backend_state);
     free(loop);
 }

@@ -10,8 +10,8 @@
 #include "core/base/errors.h"
 #include "core/io/backend.h"
 
-/* Buffers up to this size are kept while a stream is quiet, so that a busy one does not allocate for every batch. */
-#define STREAM_BUFFER_KEEP_BYTES ((size_t)16384)
+/* What a stream keeps of its carry while it is quiet: the beginning of a frame fits, and thousands of idle streams cost little. */
+#define STREAM_CARRY_KEEP_BYTES ((size_t)512)
 
 void stream_limits_init(struct stream_limits *limits)
 {
@@ -30,26 +30,11 @@ void stream_config_init(struct stream_config *config)
     config->limits.receives_always = true;
 }
 
-static void stream_buffer_empty(struct buffer *buffer)
+static void stream_carry_empty(struct buffer *carry)
 {
-    buffer->length = 0;
-    if (buffer->capacity > STREAM_BUFFER_KEEP_BYTES)
-        buffer_done(buffer);
-}
-
-static bool stream_sends(const struct stream *stream)
-{
-    return stream->state == STREAM_OPEN || stream->state == STREAM_CLOSING;
-}
-
-static bool stream_is_sending(const struct stream *stream)
-{
-    return stream->sending.length > 0;
-}
-
-size_t stream_pending_bytes(const struct stream *stream)
-{
-    return stream->sending.length - stream->sent + stream->filling.length;
+    carry->length = 0;
+    if (carry->capacity > STREAM_CARRY_KEEP_BYTES)
+        buffer_done(carry);
 }
 
 /* Ending */
@@ -77,7 +62,7 @@ void stream_abort(struct stream *stream)
 /* All that stream_close promised to send is through, or nothing was to be sent. Closing with unread input would make the kernel
  * send a reset, which can destroy what we just sent before the peer reads it: so only our side is shut, and the peer's end
  * awaited, within the time limit. */
-static void stream_close_step(struct stream *stream)
+void stream_close_step(struct stream *stream)
 {
     if (stream->state != STREAM_CLOSING || stream->shut || stream_pending_bytes(stream) > 0)
         return;
@@ -165,12 +150,12 @@ static void stream_show_carry(struct stream *stream)
     size_t taken = stream_show_bytes(stream, stream->carry.bytes, stream->carry.length);
     buffer_consume(&stream->carry, taken);
     if (stream->carry.length == 0)
-        stream_buffer_empty(&stream->carry);
+        stream_carry_empty(&stream->carry);
     else if (stream->state == STREAM_OPEN && !stream_holds_back(stream) && stream->carry.length > stream->limits.carry_bytes_max)
         stream_end(stream, USHER_ETOOLARGE);
 }
 
-static void stream_touch(struct stream *stream)
+void stream_touch(struct stream *stream)
 {
     if (stream->listener == NULL)
         return;
@@ -186,25 +171,31 @@ void stream_set_busy(struct stream *stream, bool busy)
     stream_touch(stream);
 }
 
-void stream_event_received(struct stream *stream, const uint8_t *bytes, size_t length)
+void stream_event_received(struct stream *stream, uint8_t *bytes, size_t length)
 {
+    struct buffer *carry = &stream->carry;
     LOOP_COUNT(stream->handle.loop, stream_bytes_received, length);
     if (!stream_keeps_carry(stream))
         return;
     stream_touch(stream);
-    if (stream->carry.length == 0 && !stream_holds_back(stream)) {
-        size_t taken = stream_show_bytes(stream, bytes, length);
-        stream_keep(stream, bytes + taken, length - taken);
+    if (!stream_holds_back(stream) && carry->length <= STREAM_HEADROOM_BYTES) {
+        /* The beginning of a frame goes in front of the rest of it: all that came is parsed where it lies. */
+        size_t kept = carry->length;
+        if (kept > 0)
+            memcpy(bytes - kept, carry->bytes, kept);
+        stream_carry_empty(carry);
+        size_t taken = stream_show_bytes(stream, bytes - kept, length + kept);
+        stream_keep(stream, bytes - kept + taken, length + kept - taken);
         return;
     }
-    if (buffer_append(&stream->carry, bytes, length) < 0)
+    if (buffer_append(carry, bytes, length) < 0)
         stream_end(stream, -ENOMEM);
     else if (!stream_holds_back(stream))
         stream_show_carry(stream);
 }
 
 /* The peer has ended, and everything it sent was shown. */
-static bool stream_has_ended(const struct stream *stream)
+bool stream_has_ended(const struct stream *stream)
 {
     return stream->peer_ended && stream->state == STREAM_OPEN && !stream->show && !stream_holds_back(stream);
 }
@@ -277,91 +268,6 @@ void streams_run_ready(struct loop *loop)
         stream_run_ready(CONTAINER_OF(link, struct stream, ready_link));
 }
 
-/* Sending */
-
-void stream_mark_dirty(struct stream *stream)
-{
-    if (list_is_empty(&stream->dirty_link))
-        list_append(&stream->handle.loop->stream_dirty, &stream->dirty_link);
-}
-
-/* True: as much waits as may. Whoever sends to a peer that doesn't read shall not get more work from it either. */
-static bool stream_throttle(struct stream *stream)
-{
-    if (stream_pending_bytes(stream) < stream->limits.high_bytes)
-        return false;
-    if (!stream->throttled) {
-        stream->throttled = true;
-        stream_update_receiving(stream);
-    }
-    return true;
-}
-
-int stream_send(struct stream *stream, const void *bytes, size_t length)
-{
-    if (stream->state != STREAM_OPEN && stream->state != STREAM_CONNECTING)
-        return -EPIPE;
-    if (stream_throttle(stream))
-        return -ENOBUFS;
-    int error = buffer_append(&stream->filling, bytes, length);
-    if (error < 0)
-        return error;
-    (void)stream_throttle(stream);
-    if (stream->state == STREAM_OPEN && !stream_is_sending(stream))
-        stream_mark_dirty(stream);
-    return 0;
-}
-
-static void stream_flush(struct stream *stream)
-{
-    if (stream_has_ended(stream))
-        stream_close(stream);
-    if (!stream_sends(stream) || stream_is_sending(stream) || stream->filling.length == 0)
-        return;
-    struct buffer swap = stream->sending;
-    stream->sending = stream->filling;
-    stream->filling = swap;
-    stream->sent = 0;
-    stream->handle.loop->backend->stream_send(stream->handle.loop, stream);
-}
-
-void streams_flush(struct loop *loop)
-{
-    struct list_link dirty;
-    list_take_all(&loop->stream_dirty, &dirty);
-    for (struct list_link *link; (link = list_take_first(&dirty)) != NULL;)
-        stream_flush(CONTAINER_OF(link, struct stream, dirty_link));
-}
-
-static void stream_unthrottle(struct stream *stream)
-{
-    if (!stream->throttled || stream_pending_bytes(stream) >= stream->limits.low_bytes)
-        return;
-    stream->throttled = false;
-    stream->drained = true;
-    stream->show = true;
-    stream_mark_ready(stream);
-    stream_update_receiving(stream);
-}
-
-void stream_event_sent(struct stream *stream, int error)
-{
-    if (!stream_sends(stream))
-        return; /* ending; a detaching one hands over what was not sent */
-    if (error < 0) {
-        stream_end(stream, stream->peer_ended ? stream->error : error);
-        return;
-    }
-    LOOP_COUNT(stream->handle.loop, stream_bytes_sent, stream->sending.length);
-    stream->sent = 0;
-    stream_buffer_empty(&stream->sending);
-    stream_touch(stream);
-    if (stream->filling.length > 0)
-        stream_mark_dirty(stream);
-    stream_unthrottle(stream);
-    stream_close_step(stream);
-}
-
 /* Opening and finishing */
 
 int stream_new(struct loop *loop, struct stream **ret_stream)
@@ -385,6 +291,7 @@ int stream_new(struct loop *loop, struct stream **ret_stream)
 /* The memory; its descriptor was closed or has left. */
 static void stream_free(struct stream *stream)
 {
+    struct stream_pool *pool = &stream->handle.loop->stream_pool;
     timer_stop(&stream->close_timer);
     list_remove(&stream->ready_link);
     list_remove(&stream->dirty_link);
@@ -393,8 +300,8 @@ static void stream_free(struct stream *stream)
         listener_on_stream_gone(stream->listener);
     handle_done(&stream->handle);
     buffer_done(&stream->carry);
-    buffer_done(&stream->sending);
-    buffer_done(&stream->filling);
+    stream_pool_give(pool, &stream->sending);
+    stream_pool_give(pool, &stream->filling);
     free(stream->connect_name);
     free(stream);
 }

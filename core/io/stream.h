@@ -74,6 +74,12 @@ NODISCARD int stream_connect(struct loop *loop, const struct stream_config *conf
  * or above high_bytes; on_drained says when to try again. -ENOMEM; -EPIPE after stream_close, stream_detach or the end. */
 NODISCARD int stream_send(struct stream *stream, const void *bytes, size_t length);
 
+/* The same in two steps, for who can write where it leaves from: room for `bytes_min` bytes at least, *ret_room in all, behind what
+ * waits already; then say how many were written there, which may be 0. In between nothing else may be done to the stream.
+ * Errors as of stream_send. */
+NODISCARD int stream_send_begin(struct stream *stream, size_t bytes_min, uint8_t **ret_bytes, size_t *ret_room);
+void stream_send_commit(struct stream *stream, size_t length);
+
 /* Bytes taken by stream_send that the kernel does not have yet. */
 size_t stream_pending_bytes(const struct stream *stream);
 

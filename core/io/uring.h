@@ -27,6 +27,7 @@ struct uring_buffers {
     size_t ring_bytes;
     uint8_t *bytes;
     uint32_t count; /* power of two */
+    uint32_t headroom_bytes; /* in front of each; never the kernel's */
     uint32_t buffer_bytes;
     uint32_t stride_bytes;
     uint32_t given; /* added to the ring, not yet shown to the kernel */
@@ -64,8 +65,8 @@ void uring_tell_shortage(struct loop *loop, uint32_t asked, uint32_t got);
 void uring_close(struct loop *loop);
 
 /* -ENOMEM, -EMFILE: no group left. */
-NODISCARD int uring_buffers_open(struct uring_state *state, uint32_t count, uint32_t buffer_bytes, uint16_t group,
-                                 struct uring_buffers *ret_buffers);
+NODISCARD int uring_buffers_open(struct uring_state *state, uint32_t count, uint32_t headroom_bytes, uint32_t buffer_bytes,
+                                 uint16_t group, struct uring_buffers *ret_buffers);
 void uring_buffers_close(struct uring_state *state, struct uring_buffers *buffers);
 
 /* The kernel has filled `length` bytes of it. */

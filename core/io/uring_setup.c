@@ -144,8 +144,8 @@ int uring_open(struct loop *loop)
     }
     error = uring_restrict(state);
     if (error == 0)
-        error = uring_buffers_open(state, loop->config.stream_buffers, loop->config.stream_buffer_bytes, URING_STREAM_GROUP,
-                                   &state->stream_buffers);
+        error = uring_buffers_open(state, loop->config.stream_buffers, STREAM_HEADROOM_BYTES, loop->config.stream_buffer_bytes,
+                                   URING_STREAM_GROUP, &state->stream_buffers);
     if (error == 0) {
         state->groups[URING_STREAM_GROUP] = 1;
         state->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -183,11 +183,16 @@ static int uring_buffers_register(struct uring_state *state, struct uring_buffer
     return io_uring_register_buf_ring(&state->ring, &registration, 0);
 }
 
-int uring_buffers_open(struct uring_state *state, uint32_t count, uint32_t buffer_bytes, uint16_t group,
+int uring_buffers_open(struct uring_state *state, uint32_t count, uint32_t headroom_bytes, uint32_t buffer_bytes, uint16_t group,
                        struct uring_buffers *ret_buffers)
 {
-    struct uring_buffers buffers = {.count = count, .buffer_bytes = buffer_bytes, .group = group};
-    buffers.stride_bytes = (buffer_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    struct uring_buffers buffers = {
+        .count = count,
+        .headroom_bytes = headroom_bytes,
+        .buffer_bytes = buffer_bytes,
+        .group = group,
+    };
+    buffers.stride_bytes = (headroom_bytes + buffer_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
     buffers.ring_bytes = count * sizeof(struct io_uring_buf);
     size_t bytes = (size_t)count * buffers.stride_bytes;
     buffers.bytes = aligned_alloc(CACHE_LINE_BYTES, bytes);
@@ -225,9 +230,14 @@ void uring_buffers_close(struct uring_state *state, struct uring_buffers *buffer
     buffers->ring = NULL;
 }
 
+static uint8_t *uring_buffers_find(const struct uring_buffers *buffers, uint32_t index)
+{
+    return buffers->bytes + (size_t)index * buffers->stride_bytes + buffers->headroom_bytes;
+}
+
 uint8_t *uring_buffers_take(struct uring_buffers *buffers, uint32_t index, uint32_t length)
 {
-    uint8_t *bytes = buffers->bytes + (size_t)index * buffers->stride_bytes;
+    uint8_t *bytes = uring_buffers_find(buffers, index);
     ASAN_UNPOISON_MEMORY_REGION(bytes, length);
     (void)length;
     return bytes;
@@ -235,8 +245,8 @@ uint8_t *uring_buffers_take(struct uring_buffers *buffers, uint32_t index, uint3
 
 void uring_buffers_give(struct uring_buffers *buffers, uint32_t index)
 {
-    uint8_t *bytes = buffers->bytes + (size_t)index * buffers->stride_bytes;
-    ASAN_POISON_MEMORY_REGION(bytes, buffers->stride_bytes);
+    uint8_t *bytes = uring_buffers_find(buffers, index);
+    ASAN_POISON_MEMORY_REGION(bytes, buffers->buffer_bytes);
     io_uring_buf_ring_add(buffers->ring, bytes, buffers->buffer_bytes, (uint16_t)index, (int)(buffers->count - 1),
                           (int)buffers->given++);
 }

@@ -93,7 +93,7 @@ static void uring_stream_received(struct loop *loop, struct stream *stream, int 
     if ((flags & IORING_CQE_F_BUFFER) != 0) {
         uint32_t index = flags >> IORING_CQE_BUFFER_SHIFT;
         uint32_t length = result > 0 ? (uint32_t)result : 0;
-        const uint8_t *bytes = uring_buffers_take(&state->stream_buffers, index, length);
+        uint8_t *bytes = uring_buffers_take(&state->stream_buffers, index, length);
         if (length > 0)
             stream_event_received(stream, bytes, length);
         uring_buffers_give(&state->stream_buffers, index);

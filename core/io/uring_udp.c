@@ -71,7 +71,7 @@ static int uring_udp_allocate(struct uring_state *state, struct uring_udp *own, 
         return error;
     uint32_t bytes = (uint32_t)(sizeof(struct io_uring_recvmsg_out) + own->layout.msg_namelen + own->layout.msg_controllen) +
                      config->receive_buffer_bytes;
-    error = uring_buffers_open(state, config->receive_buffers, bytes, group, &own->buffers);
+    error = uring_buffers_open(state, config->receive_buffers, 0, bytes, group, &own->buffers);
     if (error < 0)
         state->groups[group] = 0;
     return error;

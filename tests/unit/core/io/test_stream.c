@@ -9,6 +9,7 @@
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/base/random.h"
+#include "core/io/backend.h"
 #include "tests/unit/core/io/fixture.h"
 
 /* One side of a connection, recording what happened to it. */
@@ -289,6 +290,53 @@ TEST_BOTH(stream, paused_stream_keeps_what_came)
     server.pause_on_bytes = false;
     stream_resume(server.stream);
     fixture_run_until(loop, &server.received, 6);
+    loop_free(loop);
+}
+
+TEST_BOTH(stream, room_is_refused_after_close)
+{
+    struct loop *loop = fixture_loop(kind);
+    uint8_t *room;
+    size_t room_bytes;
+    pair_open(loop, NULL);
+    stream_close(client.stream);
+    cr_expect_eq(stream_send_begin(client.stream, 1, &room, &room_bytes), -EPIPE);
+    loop_free(loop);
+}
+
+TEST_BOTH(stream, what_is_written_into_the_room_is_sent_behind_what_waits)
+{
+    struct loop *loop = fixture_loop(kind);
+    uint8_t record[16];
+    uint8_t *room;
+    size_t room_bytes;
+    server.record = record;
+    pair_open(loop, NULL);
+    cr_assert_eq(stream_send(client.stream, "abc", 3), 0);
+    cr_assert_eq(stream_send_begin(client.stream, 1000, &room, &room_bytes), 0);
+    cr_expect_geq(room_bytes, 1000);
+    memcpy(room, "defg", 4);
+    stream_send_commit(client.stream, 4);
+    cr_expect_eq(stream_pending_bytes(client.stream), 7);
+    fixture_run_until(loop, &server.received, 7);
+    cr_expect_arr_eq(record, "abcdefg", 7);
+    loop_free(loop);
+}
+
+/* Thousands of connections may be idle. */
+TEST_BOTH(stream, quiet_stream_holds_no_buffer_to_send_from)
+{
+    struct loop *loop = fixture_loop(kind);
+    uint8_t *room;
+    size_t room_bytes;
+    pair_open(loop, NULL);
+    cr_assert_eq(stream_send(client.stream, "abc", 3), 0);
+    fixture_run_until(loop, &server.received, 3);
+    fixture_run_for(loop, 2);
+    cr_assert_eq(stream_send_begin(client.stream, 1000, &room, &room_bytes), 0);
+    stream_send_commit(client.stream, 0);
+    cr_expect_eq(client.stream->filling.capacity, 0);
+    cr_expect_eq(client.stream->sending.capacity, 0);
     loop_free(loop);
 }
 

@@ -1,0 +1,54 @@
+/* Answers to connections are written in runs: each connection gets its own, however the requests of several stand in the queue. */
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "tests/unit/dispatcher/fixture.h"
+
+enum { REQUEST_BYTES = 44 };
+
+static struct answers answers[3];
+
+static void ask(struct bench *bench, int client, uint64_t request_id, uint32_t queued)
+{
+    uint8_t bytes[REQUEST_BYTES];
+    request_write(bytes, request_id, 1, REQUEST_BYTES);
+    cr_assert_eq(send(client, bytes, sizeof(bytes), MSG_NOSIGNAL), (ssize_t)sizeof(bytes));
+    bench_fill(bench, queued);
+}
+
+TEST_BOTH(core_runs, a_client_that_has_gone_takes_nothing_from_those_around_it)
+{
+    int clients[3];
+    for (uint32_t i = 0; i < 3; i++)
+        clients[i] = bench_client(bench, SOCK_STREAM);
+    bench_hold(bench, true);
+    for (uint32_t round = 0; round < 10; round++)
+        for (uint32_t i = 0; i < 3; i++)
+            ask(bench, clients[i], round, round * 3 + i + 1);
+    close(clients[1]);
+    while (core_connections(bench->core) > 2)
+        cr_assert_eq(loop_run_once(bench->core->loop, NS_PER_MS), 0);
+    bench_hold(bench, false);
+    for (uint32_t round = 0; round < 10; round++) {
+        expect_address(&answers[0], bench, clients[0], round);
+        expect_address(&answers[2], bench, clients[2], round);
+    }
+    close(clients[0]);
+    close(clients[2]);
+}
+
+TEST_BOTH(core_runs, clients_and_datagrams_in_turn_get_their_own_answers)
+{
+    int clients[3] = {bench_client(bench, SOCK_STREAM), bench_client(bench, SOCK_DGRAM), bench_client(bench, SOCK_STREAM)};
+    bench_hold(bench, true);
+    for (uint32_t round = 0; round < 10; round++)
+        for (uint32_t i = 0; i < 3; i++)
+            ask(bench, clients[i], 100 * i + round, round * 3 + i + 1);
+    bench_hold(bench, false);
+    for (uint32_t round = 0; round < 10; round++)
+        for (uint32_t i = 0; i < 3; i++)
+            expect_address(&answers[i], bench, clients[i], 100 * i + round);
+    for (uint32_t i = 0; i < 3; i++)
+        close(clients[i]);
+}
