@@ -44,6 +44,28 @@ static void add_metadata(struct wire_heartbeat *heartbeat, enum wire_metadata_ke
     heartbeat->metadata[heartbeat->metadata_count++] = (struct wire_metadata){.key = (uint8_t)key, .value = value};
 }
 
+/* (N7.) */
+static void add_resources(struct wire_heartbeat *heartbeat, const struct resource_report *report)
+{
+    static const uint8_t keys[RESOURCES] = {
+        [RESOURCE_CPU_CORES] = WIRE_METADATA_CPU_CORES,
+        [RESOURCE_MEMORY_GB] = WIRE_METADATA_MEMORY_GB,
+        [RESOURCE_DISK_READ_CAPACITY] = WIRE_METADATA_DISK_READ_CAPACITY,
+        [RESOURCE_DISK_WRITE_CAPACITY] = WIRE_METADATA_DISK_WRITE_CAPACITY,
+        [RESOURCE_NIC_IN_CAPACITY] = WIRE_METADATA_NIC_IN_CAPACITY,
+        [RESOURCE_NIC_OUT_CAPACITY] = WIRE_METADATA_NIC_OUT_CAPACITY,
+        [RESOURCE_DISK_READ] = WIRE_METADATA_DISK_READ,
+        [RESOURCE_DISK_WRITE] = WIRE_METADATA_DISK_WRITE,
+        [RESOURCE_NIC_IN] = WIRE_METADATA_NIC_IN,
+        [RESOURCE_NIC_OUT] = WIRE_METADATA_NIC_OUT,
+        [RESOURCE_PRESSURE_CPU] = WIRE_METADATA_PRESSURE_CPU,
+        [RESOURCE_PRESSURE_IO] = WIRE_METADATA_PRESSURE_IO,
+    };
+    for (uint32_t i = 0; i < RESOURCES; i++)
+        if (report->known >> i & 1)
+            add_metadata(heartbeat, (enum wire_metadata_key)keys[i], report->value[i]);
+}
+
 static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
 {
     const struct service_set *services = &node->config.services;
@@ -74,6 +96,7 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
     add_metadata(&heartbeat, WIRE_METADATA_MEMORY_USE, load->mean[LOAD_MEMORY]);
     add_metadata(&heartbeat, WIRE_METADATA_DISK_USE, load->mean[LOAD_DISK]);
     add_metadata(&heartbeat, WIRE_METADATA_QUEUE_LENGTH, load->mean[LOAD_QUEUE]);
+    add_resources(&heartbeat, resources_report(node->resources));
     return wire_heartbeat_encode(&heartbeat, sequence, padded_length, bytes, capacity);
 }
 

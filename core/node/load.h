@@ -1,7 +1,7 @@
 /* load - the load index: samples of CPU, memory, disk and job queue go in, the weighted sum of their means over the load window comes
  * out (requirements N5, D10; [0119][0120][0143]).
  *
- * Pure: who samples, and when, is the caller's (sampler.h).
+ * Pure: who samples, and when, is the caller's (resources.h).
  * Invariant: the means are over the latest `samples_max` samples, or over all while there are fewer; all numbers are ≥ 0 and finite.
  * Thread: one owner. Memory: load_init allocates the window, load_done frees it. */
 #pragma once

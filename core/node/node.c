@@ -63,7 +63,7 @@ static void on_sample_time(void *ctx, struct timer *timer)
     struct node *node = ctx;
     uint64_t part_ns = node->config.load_window_ns / node->config.load_samples;
     struct load_sample sample;
-    sampler_take(node->sampler, loop_now_ns(node->loop), &sample);
+    resources_take(node->resources, loop_now_ns(node->loop), &sample);
     sample.part[LOAD_QUEUE] = (float)(executors_queued(node->executors) + executors_running(node->executors));
     load_add(&node->load, &sample);
     load_read(&node->load, &node->report);
@@ -259,7 +259,13 @@ static int start_parts(struct node *node)
     r = dedupe_init(&node->dedupe);
     if (r < 0)
         return r;
-    r = sampler_new(node->config.load_disk, node->config.disk_path, loop_now_ns(node->loop), &node->sampler);
+    struct resources_config resources = {
+        .disk = node->config.load_disk,
+        .disk_path = node->config.disk_path,
+        .window_ns = node->config.load_window_ns,
+    };
+    memcpy(resources.capacity, node->config.capacity, sizeof(resources.capacity));
+    r = resources_new(&resources, loop_now_ns(node->loop), &node->resources);
     if (r < 0)
         return r;
     struct executors_config executors = {
@@ -321,7 +327,7 @@ void node_free(struct node *node)
     while (atomic_load_explicit(&node->messages, memory_order_relaxed) > 0)
         if (loop_run_once(node->loop, 0) < 0)
             break; /* the backend is broken; so is everything else */
-    sampler_free(node->sampler);
+    resources_free(node->resources);
     dedupe_done(&node->dedupe);
     load_done(&node->load);
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)

@@ -21,6 +21,7 @@
 #include "core/io/stream.h"
 #include "core/node/heartbeat.h"
 #include "core/node/load.h"
+#include "core/node/resources.h"
 #include "core/node/service.h"
 #include "core/wire/limits.h"
 #include "core/wire/node.h"
@@ -64,6 +65,7 @@ struct node_config {
     uint64_t load_window_ns;
     uint32_t load_samples; /* in a window, 1 … LOAD_SAMPLES_MAX */
     enum load_disk load_disk;
+    float capacity[RESOURCE_CAPACITIES]; /* configured; 0: as detected */
     float load_weights[LOAD_PARTS];
     float queue_factor; /* > 0: how much the queue counts, 1.5 on dispatchers (D10) */
     double sleep_factor;

@@ -18,7 +18,7 @@
 #include "core/node/job.h"
 #include "core/node/load.h"
 #include "core/node/node.h"
-#include "core/node/sampler.h"
+#include "core/node/resources.h"
 #include "core/wire/error.h"
 
 /* In this order; never back. */
@@ -88,7 +88,7 @@ struct node {
 
     struct load load;
     struct load_report report; /* as of the latest sample */
-    struct sampler *sampler;
+    struct resources *resources;
     struct timer sample_timer;
     uint64_t sample_due_ns;
 

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In /proc/diskstats, whatever the disk's own are. */
+#define PROC_SECTOR_BYTES 512u
+
 enum cpu_column {
     CPU_USER,
     CPU_NICE,
@@ -60,12 +63,24 @@ static bool meminfo_find(const char *text, const char *key, uint64_t *ret_kib)
     return at != NULL && sscanf(at + strlen(key), " %" SCNu64, ret_kib) == 1;
 }
 
-int proc_memory_parse(const char *text, float *ret_use)
+int proc_memory_parse(const char *text, struct proc_memory *ret_memory)
 {
     uint64_t total, available;
     if (!meminfo_find(text, "MemTotal:", &total) || !meminfo_find(text, "MemAvailable:", &available) || total == 0)
         return -EINVAL;
-    *ret_use = available >= total ? 0 : share(total - available, total);
+    *ret_memory = (struct proc_memory){
+        .total_bytes = total * 1024,
+        .used_bytes = available >= total ? 0 : (total - available) * 1024,
+    };
+    return 0;
+}
+
+int proc_pressure_parse(const char *text, float *ret_share)
+{
+    float percent;
+    if (sscanf(text, "some avg10=%f", &percent) != 1 || !(percent >= 0))
+        return -EINVAL;
+    *ret_share = percent < 100 ? percent / 100 : 1;
     return 0;
 }
 
@@ -99,10 +114,14 @@ void proc_disks_parse(const char *text, struct proc_disks *ret_disks)
     const char *disk = "";
     for (const char *line = text; line != NULL && ret_disks->count < PROC_DISKS_MAX;) {
         struct proc_disk *to = &ret_disks->disks[ret_disks->count];
-        /* major minor name, then reads 4, writes 4, in progress 1, and the milliseconds with something in progress */
-        if (sscanf(line, "%*u %*u %31s %*u %*u %*u %*u %*u %*u %*u %*u %*u %" SCNu64, to->name, &to->busy_ms) == 2 &&
+        /* major minor name, then of reads how many, merged, sectors, milliseconds, the same of writes, in progress, and the
+         * milliseconds with something in progress */
+        if (sscanf(line, "%*u %*u %31s %*u %*u %" SCNu64 " %*u %*u %*u %" SCNu64 " %*u %*u %" SCNu64, to->name, &to->read_bytes,
+                   &to->written_bytes, &to->busy_ms) == 4 &&
             !is_virtual(to->name) && !is_partition_of(to->name, disk)) {
             disk = to->name;
+            to->read_bytes *= PROC_SECTOR_BYTES;
+            to->written_bytes *= PROC_SECTOR_BYTES;
             ret_disks->count++;
         }
         line = strchr(line, '\n');
@@ -131,4 +150,24 @@ float proc_disks_use(const struct proc_disks *earlier, const struct proc_disks *
         use = disk_use > use ? disk_use : use;
     }
     return use;
+}
+
+static uint64_t grown(uint64_t earlier, uint64_t later)
+{
+    return later >= earlier ? later - earlier : 0;
+}
+
+void proc_disks_moved(const struct proc_disks *earlier, const struct proc_disks *later, uint64_t *ret_read, uint64_t *ret_written)
+{
+    uint64_t read = 0, written = 0;
+    for (uint32_t i = 0; i < later->count; i++) {
+        const struct proc_disk *now = &later->disks[i];
+        const struct proc_disk *before = disk_find(earlier, now->name);
+        if (before == NULL)
+            continue;
+        read += grown(before->read_bytes, now->read_bytes);
+        written += grown(before->written_bytes, now->written_bytes);
+    }
+    *ret_read = read;
+    *ret_written = written;
 }

@@ -1,8 +1,10 @@
 /* What /proc says, from texts of real machines. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/node/proc.h"
+#include "core/node/proc_net.h"
 
 Test(proc, cpu_text_of_something_else_is_refused)
 {
@@ -15,10 +17,10 @@ Test(proc, cpu_text_of_something_else_is_refused)
 
 Test(proc, memory_text_of_something_else_is_refused)
 {
-    float use;
-    cr_expect_eq(proc_memory_parse("", &use), -EINVAL);
-    cr_expect_eq(proc_memory_parse("MemTotal: 100 kB\n", &use), -EINVAL);
-    cr_expect_eq(proc_memory_parse("MemTotal: 0 kB\nMemAvailable: 0 kB\n", &use), -EINVAL);
+    struct proc_memory memory;
+    cr_expect_eq(proc_memory_parse("", &memory), -EINVAL);
+    cr_expect_eq(proc_memory_parse("MemTotal: 100 kB\n", &memory), -EINVAL);
+    cr_expect_eq(proc_memory_parse("MemTotal: 0 kB\nMemAvailable: 0 kB\n", &memory), -EINVAL);
 }
 
 Test(proc, disks_text_of_something_else_has_no_disks)
@@ -49,10 +51,11 @@ Test(proc, cpu_use_of_counters_that_step_back_is_zero)
 
 Test(proc, memory_use_is_what_is_not_available)
 {
-    float use;
+    struct proc_memory memory;
     const char *text = "MemTotal:       16384 kB\nMemFree:         1000 kB\nMemAvailable:   12288 kB\nBuffers: 5 kB\n";
-    cr_assert_eq(proc_memory_parse(text, &use), 0);
-    cr_expect_float_eq(use, 0.25, 1e-6);
+    cr_assert_eq(proc_memory_parse(text, &memory), 0);
+    cr_expect_eq(memory.total_bytes, 16384 * 1024);
+    cr_expect_eq(memory.used_bytes, 4096 * 1024);
 }
 
 static const char disks_text[] = "   7       0 loop0 1 0 1 1 0 0 0 0 0 99 1 0 0 0 0 0 0\n"
@@ -94,4 +97,70 @@ Test(proc, disk_counter_of_32_bits_may_wrap)
 {
     struct proc_disks earlier = {.count = 1, .disks = {{"sda", 0xfffffff0}}}, later = {.count = 1, .disks = {{"sda", 0x22}}};
     cr_expect_float_eq(proc_disks_use(&earlier, &later, 100), 0.5, 1e-6);
+}
+
+Test(proc, disks_moved_counts_only_disks_of_both_readings)
+{
+    struct proc_disks earlier, later;
+    uint64_t read, written;
+    proc_disks_parse(disks_text, &earlier);
+    cr_expect_eq(earlier.disks[0].read_bytes, 800 * 512);
+    cr_expect_eq(earlier.disks[0].written_bytes, 80 * 512);
+    later = earlier;
+    later.disks[0].read_bytes += 5000;
+    later.disks[1].written_bytes += 7000;
+    later.disks[2].read_bytes = 0; /* it went and came back */
+    snprintf(later.disks[3].name, sizeof(later.disks[3].name), "new");
+    proc_disks_moved(&earlier, &later, &read, &written);
+    cr_expect_eq(read, 5000);
+    cr_expect_eq(written, 7000);
+}
+
+Test(proc, pressure_is_a_share)
+{
+    float share;
+    cr_expect_eq(proc_pressure_parse("", &share), -EINVAL);
+    cr_expect_eq(proc_pressure_parse("full avg10=1.00\n", &share), -EINVAL);
+    cr_assert_eq(proc_pressure_parse("some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00\n", &share), 0);
+    cr_expect_float_eq(share, 0.125, 1e-6);
+}
+
+static const char net_text[] = "Inter-|   Receive                                                |  Transmit\n"
+                               " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs\n"
+                               "    lo: 111 1 0 0 0 0 0 0 111 1 0 0 0 0 0 0\n"
+                               "  eth0:1000 10 0 0 0 0 0 0 2000 20 0 0 0 0 0 0\n"
+                               "  wlan-a-name-that-is-too-long: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"
+                               " eth1: 18446744073709551615 10 0 0 0 0 0 0 7 20 0 0 0 0 0 0";
+
+Test(proc, network_text_of_something_else_has_no_interfaces)
+{
+    struct proc_net net;
+    proc_net_parse("", &net);
+    cr_expect_eq(net.count, 0);
+    proc_net_parse("hello\n: \n eth0: one two\n:::", &net);
+    cr_expect_eq(net.count, 0);
+}
+
+Test(proc, network_interfaces_are_all_but_lo)
+{
+    struct proc_net net;
+    proc_net_parse(net_text, &net);
+    cr_assert_eq(net.count, 2);
+    cr_expect_str_eq(net.interfaces[0].name, "eth0");
+    cr_expect_eq(net.interfaces[0].received_bytes, 1000);
+    cr_expect_eq(net.interfaces[0].sent_bytes, 2000);
+    cr_expect_eq(net.interfaces[1].received_bytes, UINT64_MAX);
+}
+
+Test(proc, network_that_begins_anew_has_moved_nothing)
+{
+    struct proc_net earlier, later;
+    uint64_t received, sent;
+    proc_net_parse(net_text, &earlier);
+    later = earlier;
+    later.interfaces[0].received_bytes += 500;
+    later.interfaces[1].received_bytes = 3;
+    proc_net_moved(&earlier, &later, &received, &sent);
+    cr_expect_eq(received, 500);
+    cr_expect_eq(sent, 0);
 }
