@@ -117,16 +117,16 @@ static int ask_check_load(const struct load_ask_options *options, const struct e
         return ask_refuse(ret_error, "--depth is for --rate max: with a rate, requests leave when they are planned to");
     if (config->rate <= 0 && config->arrivals != SCHEDULE_CONSTANT)
         return ask_refuse(ret_error, "--arrivals needs a --rate: with --rate max a request leaves when an answer has come");
-    if (config->gso && config->depth > config->pack * ENGINE_SEGMENTS_MAX)
-        return ask_refuse(ret_error,
-                          "--gso: a super-datagram has at most 64 datagrams: give a --depth of at most 64 times --pack");
-    if (config->gso && config->depth % config->pack != 0)
-        return ask_refuse(ret_error, "--gso: --depth must be a multiple of --pack: datagrams are sent whole");
+    if (config->gso && config->depth % config->group != 0)
+        return ask_refuse(
+            ret_error, "--gso: --depth must fill super-datagrams: give --pack times 1 to 64, or a multiple of 64 times --pack");
     if (config->rate <= 0 && config->depth < config->pack)
         return ask_refuse(ret_error, "--depth is less than --pack: not even one datagram could be outstanding");
     if (config->requests_max % config->group != 0)
-        return ask_refuse(ret_error, config->gso ? "--requests must be a multiple of --depth: super-datagrams are sent whole"
-                                                 : "--requests must be a multiple of --pack: datagrams are sent whole");
+        return ask_refuse(
+            ret_error, config->gso
+                           ? "--requests must be a multiple of --depth (64 times --pack at most): super-datagrams are sent whole"
+                           : "--requests must be a multiple of --pack: datagrams are sent whole");
     if (config->rate <= 0 && (uint64_t)config->connections * config->depth > ASK_OUTSTANDING_MAX)
         return ask_refuse(ret_error, "--connections times --depth is more than 4000000 requests outstanding: give less");
     if (config->rate <= 0 && config->proto == ENGINE_DNS &&
@@ -180,6 +180,8 @@ int load_ask_configure(const struct load_ask_options *options, struct engine_con
         .requests_max = options->requests,
     };
     config.segments = config.gso && config.depth > config.pack ? config.depth / config.pack : 1;
+    if (config.segments > ENGINE_SEGMENTS_MAX)
+        config.segments = ENGINE_SEGMENTS_MAX;
     config.group = config.pack * config.segments;
     int error = ask_take_servers(&options->dispatchers, &config, ret_error);
     if (error == 0)

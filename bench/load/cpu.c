@@ -167,9 +167,17 @@ struct cpu_use cpu_use_between(const struct cpu_sample *begin, const struct cpu_
     return use;
 }
 
-uint64_t cpu_thread_ns(void)
+struct cpu_own cpu_own_now(void)
 {
     struct timespec time;
+    struct cpu_own own = {0};
+    uint64_t run_ns;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file && fscanf(file, "%" SCNu64 " %" SCNu64, &run_ns, &own.wait_ns) != 2)
+        own.wait_ns = 0;
+    if (file)
+        fclose(file);
+    own.run_ns = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+    return own;
 }

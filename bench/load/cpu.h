@@ -37,5 +37,9 @@ void cpu_sample_take(pid_t pid, struct cpu_sample *ret_sample);
 /* What was used in between. A thread that is only in the second began in between. */
 struct cpu_use cpu_use_between(const struct cpu_sample *begin, const struct cpu_sample *end);
 
-/* CPU time of the calling thread so far. */
-uint64_t cpu_thread_ns(void);
+/* Of the calling thread so far. */
+struct cpu_own {
+    uint64_t run_ns;
+    uint64_t wait_ns; /* it could have run, but others used its core */
+};
+struct cpu_own cpu_own_now(void);

@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/load/cpu.h"
 #include "bench/load/engine_internal.h"
 #include "core/base/check.h"
 #include "core/base/clock.h"
@@ -243,7 +242,7 @@ static void engine_wait(struct engine *engine)
 static void engine_measure_begin(struct engine *engine)
 {
     engine->measuring = true;
-    engine->cpu_begin_ns = cpu_thread_ns();
+    engine->cpu_begin = cpu_own_now();
     engine->used_from_ns = clock_monotonic_ns();
 }
 
@@ -268,7 +267,9 @@ static void engine_stop(struct engine *engine)
     engine->disconnected = engine->connections_alive == 0;
     engine->stopped_ns = engine->now_ns < engine->end_ns ? engine->now_ns : engine->end_ns;
     if (engine->measuring) {
-        engine->cpu_used_ns = cpu_thread_ns() - engine->cpu_begin_ns;
+        struct cpu_own now = cpu_own_now();
+        engine->cpu_used.run_ns = now.run_ns - engine->cpu_begin.run_ns;
+        engine->cpu_used.wait_ns = now.wait_ns - engine->cpu_begin.wait_ns;
         engine->used_for_ns = clock_monotonic_ns() - engine->used_from_ns;
     }
     CHECK(write(engine->stopped_fd, &one, sizeof(one)) == sizeof(one));
@@ -339,9 +340,9 @@ static void engine_conclude(struct engine *engine, struct engine_result *result)
     double took_ns = (double)engine->used_for_ns;
     if (took_ns <= 0)
         return;
-    result->cpu = result->busy = (double)engine->cpu_used_ns / took_ns;
-    if (engine->config->spin && result->busy > 1 - (double)engine->idle_ns / took_ns)
-        result->busy = 1 - (double)engine->idle_ns / took_ns;
+    result->cpu = (double)engine->cpu_used.run_ns / took_ns;
+    result->busy = engine->config->spin ? 1 - (double)engine->idle_ns / took_ns
+                                        : (double)(engine->cpu_used.run_ns + engine->cpu_used.wait_ns) / took_ns;
 }
 
 /* The open loop has as many outstanding as come in a timeout, and half as many again. */

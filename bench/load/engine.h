@@ -82,7 +82,8 @@ struct engine_result {
     uint64_t unsent; /* planned, measured, and never sent */
     uint64_t measured_ns; /* how long requests were sent and counted */
     double cpu; /* share of a core */
-    double busy; /* the same, without the turns of --spin that found nothing to do */
+    double
+        busy; /* share of the time in which it had something to do: ran, or waited for its core; without idle turns of --spin */
     uint32_t nodes_named;
     bool interrupted;
     bool disconnected; /* no connection was left before the end */

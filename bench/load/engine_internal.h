@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "bench/load/cpu.h"
 #include "bench/load/engine.h"
 #include "bench/load/ledger.h"
 #include "bench/load/node_set.h"
@@ -17,10 +18,14 @@
 #define ENGINE_REQUESTS_BATCH 4096u /* requests in one, at most */
 #define ENGINE_EVENTS 256
 #define ENGINE_SEND_BYTES (256u << 10) /* of one batch */
-#define ENGINE_RECEIVE_BYTES (256u << 10)
+#define ENGINE_RECEIVE_BYTES (512u << 10)
 #define ENGINE_DATAGRAM_BYTES (2 * DATAGRAM_BYTES_MAX) /* so that one that is too long shows */
 #define ENGINE_KNOWN_BYTES 36u /* of an ADDRESS, before its entries */
+#define ENGINE_SUPERS 7u /* super-datagrams that are received in one system call */
+#define ENGINE_SUPER_BYTES ((64u << 10) + 4096u) /* of which the kernel wants room for the headers too: what has none vanishes */
+#define ENGINE_CONTROL_BYTES 64u
 _Static_assert(ENGINE_RECEIVE_BYTES >= ENGINE_BATCH * ENGINE_DATAGRAM_BYTES, "a batch fits");
+_Static_assert(ENGINE_RECEIVE_BYTES >= ENGINE_SUPERS * ENGINE_SUPER_BYTES, "a batch of super-datagrams fits");
 
 struct connection {
     int fd; /* −1: lost */
@@ -70,8 +75,8 @@ struct engine {
     double rate; /* of this thread */
     uint64_t used_from_ns; /* CPU is compared over this time, for sending may go on behind the end */
     uint64_t used_for_ns;
-    uint64_t cpu_begin_ns;
-    uint64_t cpu_used_ns;
+    struct cpu_own cpu_begin;
+    struct cpu_own cpu_used;
 
     uint32_t request_bytes;
     uint32_t unit_requests; /* group, or 1 over TCP: what is sent or not as a whole */
@@ -88,6 +93,8 @@ struct engine {
     struct iovec out_bytes[ENGINE_BATCH];
     struct mmsghdr in[ENGINE_BATCH]; /* over received[] */
     struct iovec in_bytes[ENGINE_BATCH];
+    uint32_t in_count;
+    _Alignas(struct cmsghdr) uint8_t in_control[ENGINE_SUPERS][ENGINE_CONTROL_BYTES];
     uint8_t requests[ENGINE_SEND_BYTES]; /* one behind the other; only IDs ever change */
     uint8_t received[ENGINE_RECEIVE_BYTES];
 };

@@ -16,10 +16,14 @@ void engine_udp_prepare(struct engine *engine)
             (struct iovec){.iov_base = engine->requests + (size_t)i * engine->unit_bytes, .iov_len = engine->unit_bytes};
         engine->out[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->out_bytes[i], .msg_iovlen = 1}};
     }
-    for (uint32_t i = 0; i < ENGINE_BATCH; i++) {
-        engine->in_bytes[i] =
-            (struct iovec){.iov_base = engine->received + (size_t)i * ENGINE_DATAGRAM_BYTES, .iov_len = ENGINE_DATAGRAM_BYTES};
+    bool gso = engine->config->gso;
+    uint32_t stride = gso ? ENGINE_SUPER_BYTES : ENGINE_DATAGRAM_BYTES;
+    engine->in_count = gso ? ENGINE_SUPERS : ENGINE_BATCH;
+    for (uint32_t i = 0; i < engine->in_count; i++) {
+        engine->in_bytes[i] = (struct iovec){.iov_base = engine->received + (size_t)i * stride, .iov_len = stride};
         engine->in[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &engine->in_bytes[i], .msg_iovlen = 1}};
+        if (gso)
+            engine->in[i].msg_hdr.msg_control = engine->in_control[i];
     }
 }
 
@@ -86,26 +90,30 @@ static size_t udp_segment_bytes(const struct msghdr *message)
     return 0;
 }
 
-static int udp_receive_super(struct engine *engine, uint32_t connection)
+static void udp_take_super(struct engine *engine, uint32_t connection, const struct mmsghdr *message)
 {
-    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
-    struct iovec bytes = {.iov_base = engine->received, .iov_len = sizeof(engine->received)};
-    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    ssize_t got = recvmsg(engine->connections[connection].fd, &message, MSG_DONTWAIT);
-    engine->now_ns = clock_monotonic_ns();
-    if (got < 0)
-        return -1;
-    size_t length = (size_t)got, segment = udp_segment_bytes(&message);
+    const uint8_t *bytes = message->msg_hdr.msg_iov->iov_base;
+    size_t length = message->msg_len, segment = udp_segment_bytes(&message->msg_hdr);
     if (segment == 0)
         segment = length;
     for (size_t at = 0; at < length; at += segment)
-        engine->protocol->take_datagram(engine, connection, engine->received + at, length - at < segment ? length - at : segment);
-    return (int)ENGINE_BATCH; /* there may be more */
+        engine->protocol->take_datagram(engine, connection, bytes + at, length - at < segment ? length - at : segment);
+}
+
+static int udp_receive_supers(struct engine *engine, uint32_t connection)
+{
+    for (uint32_t i = 0; i < ENGINE_SUPERS; i++) /* the last call has changed these */
+        engine->in[i].msg_hdr.msg_controllen = ENGINE_CONTROL_BYTES;
+    int got = recvmmsg(engine->connections[connection].fd, engine->in, engine->in_count, MSG_DONTWAIT, NULL);
+    engine->now_ns = clock_monotonic_ns();
+    for (int i = 0; i < got; i++)
+        udp_take_super(engine, connection, &engine->in[i]);
+    return got;
 }
 
 static int udp_receive_batch(struct engine *engine, uint32_t connection)
 {
-    int got = recvmmsg(engine->connections[connection].fd, engine->in, ENGINE_BATCH, MSG_DONTWAIT, NULL);
+    int got = recvmmsg(engine->connections[connection].fd, engine->in, engine->in_count, MSG_DONTWAIT, NULL);
     engine->now_ns = clock_monotonic_ns();
     for (int i = 0; i < got; i++)
         engine->protocol->take_datagram(engine, connection, engine->in_bytes[i].iov_base, engine->in[i].msg_len);
@@ -128,7 +136,7 @@ bool engine_udp_receive(struct engine *engine, uint32_t index)
     bool any = false;
     for (int i = 0; i < UDP_RECEIVES_MAX; i++) {
         bool single = connection->outstanding <= engine->config->pack && !engine->config->gso;
-        int got = engine->config->gso ? udp_receive_super(engine, index)
+        int got = engine->config->gso ? udp_receive_supers(engine, index)
                   : single            ? udp_receive_one(engine, index)
                                       : udp_receive_batch(engine, index);
         if (got < 0) {
@@ -139,7 +147,7 @@ bool engine_udp_receive(struct engine *engine, uint32_t index)
         }
         any = true;
         replies_finish(engine, index);
-        if (got < (int)ENGINE_BATCH || connection->outstanding == 0)
+        if (got < (int)engine->in_count || connection->outstanding == 0)
             return true;
     }
     return any;

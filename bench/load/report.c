@@ -41,7 +41,7 @@ enum verdict load_report_verdict(const struct engine_config *config, const struc
         .sent = result->tally.sent,
         .late = result->tally.late,
         .unsent = result->unsent,
-        .client_cpu = result->client_busy,
+        .client_busy = result->client_busy,
         .server_thread_cpu = result->server_thread_cpu < 0 ? VERDICT_CPU_UNKNOWN : result->server_thread_cpu,
     };
     return verdict_of(&evidence);

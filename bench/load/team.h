@@ -16,7 +16,7 @@ struct team_result {
     uint64_t unsent; /* planned, measured, and never sent */
     uint64_t measured_ns; /* how long requests were sent and counted */
     double client_cpu; /* shares of a core: all threads together */
-    double client_busy; /* the busiest thread, without the turns of --spin that found nothing to do */
+    double client_busy; /* share of the time in which the busiest thread had something to do */
     double server_cpu; /* of all servers' threads together; < 0: unknown */
     double server_thread_cpu; /* of the busiest of these; < 0: unknown */
     uint32_t nodes_named; /* different ones, by what one thread has seen at most */

@@ -8,7 +8,7 @@ enum verdict verdict_of(const struct verdict_evidence *evidence)
         return VERDICT_DISCONNECTED;
     if (evidence->open_loop && (evidence->unsent > 0 || (double)evidence->late > (double)evidence->sent * VERDICT_LATE_SHARE_MAX))
         return VERDICT_FELL_BEHIND;
-    if (evidence->client_cpu < VERDICT_CPU_FULL || evidence->server_thread_cpu >= VERDICT_CPU_FULL)
+    if (evidence->client_busy < VERDICT_CPU_FULL || evidence->server_thread_cpu >= VERDICT_CPU_FULL)
         return VERDICT_VALID;
     return evidence->server_thread_cpu < 0 ? VERDICT_BOTTLENECK_PERHAPS : VERDICT_BOTTLENECK;
 }
@@ -21,9 +21,9 @@ const char *verdict_text(enum verdict verdict)
     case VERDICT_DISCONNECTED: return "every connection was lost before the end: what was planned after that is missing";
     case VERDICT_FELL_BEHIND:
         return "the generator fell behind its own schedule: give a lower --rate, or give it a core of its own";
-    case VERDICT_BOTTLENECK: return "the generator used up its core and the server did not: this is the generator's limit";
+    case VERDICT_BOTTLENECK: return "the generator was busy all the time and the server was not: this is the generator's limit";
     case VERDICT_BOTTLENECK_PERHAPS:
-        return "the generator used up its core, and whether the server did is unknown: give --server-pid";
+        return "the generator was busy all the time, and whether the server was is unknown: give --server-pid";
     }
     return "";
 }

@@ -8,7 +8,7 @@
 /* More late sends than this share of all, and the schedule was not kept. */
 #define VERDICT_LATE_SHARE_MAX 0.01
 
-/* A core that is used this much is full. */
+/* Busy for this share of the time is busy all the time. */
 #define VERDICT_CPU_FULL 0.95
 
 #define VERDICT_CPU_UNKNOWN (-1.0)
@@ -19,7 +19,7 @@ struct verdict_evidence {
     uint64_t sent;
     uint64_t late; /* of these */
     uint64_t unsent; /* planned and never sent */
-    double client_cpu; /* share of a core */
+    double client_busy; /* share of the time */
     double server_thread_cpu; /* of the server's busiest thread; VERDICT_CPU_UNKNOWN */
 };
 

@@ -66,11 +66,13 @@ Test(ask, options_of_other_protocols_are_refused)
 
 Test(ask, super_datagrams_have_their_bounds)
 {
-    refuses(configure("--gso --depth 65"), "at most 64");
-    refuses(configure("--gso --pack 2 --depth 33"), "multiple of --pack");
+    refuses(configure("--gso --depth 65"), "must fill super-datagrams");
+    refuses(configure("--gso --pack 2 --depth 33"), "must fill super-datagrams");
     refuses(configure("--gso --requests 100"), "multiple of --depth");
     refuses(configure("--gso --pack 28 --depth 1792"), "super-datagram");
     cr_assert_eq(configure("--gso"), 0);
+    cr_assert_eq(config.group, ENGINE_SEGMENTS_MAX);
+    cr_assert_eq(configure("--gso --depth 256"), 0);
     cr_assert_eq(config.group, ENGINE_SEGMENTS_MAX);
     cr_assert_eq(configure("--gso --depth 16 --pack 4 --rate 1000"), 0);
     cr_assert_eq(config.segments, 4);

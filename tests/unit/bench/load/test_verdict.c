@@ -2,7 +2,7 @@
 
 #include "bench/load/verdict.h"
 
-static const struct verdict_evidence sound = {.open_loop = true, .sent = 10000, .client_cpu = 0.4, .server_thread_cpu = 0.5};
+static const struct verdict_evidence sound = {.open_loop = true, .sent = 10000, .client_busy = 0.4, .server_thread_cpu = 0.5};
 
 Test(verdict, run_in_which_nothing_was_sent_is_void)
 {
@@ -45,7 +45,7 @@ Test(verdict, closed_loop_has_no_schedule_to_keep)
 Test(verdict, full_core_of_the_generator_beside_an_idle_server_is_void)
 {
     struct verdict_evidence evidence = sound;
-    evidence.client_cpu = 0.95;
+    evidence.client_busy = 0.95;
     evidence.server_thread_cpu = 0.94;
     cr_assert_eq(verdict_of(&evidence), VERDICT_BOTTLENECK);
 }
@@ -53,7 +53,7 @@ Test(verdict, full_core_of_the_generator_beside_an_idle_server_is_void)
 Test(verdict, full_core_of_the_generator_beside_an_unknown_server_is_void)
 {
     struct verdict_evidence evidence = sound;
-    evidence.client_cpu = 0.99;
+    evidence.client_busy = 0.99;
     evidence.server_thread_cpu = VERDICT_CPU_UNKNOWN;
     cr_assert_eq(verdict_of(&evidence), VERDICT_BOTTLENECK_PERHAPS);
 }
@@ -61,7 +61,7 @@ Test(verdict, full_core_of_the_generator_beside_an_unknown_server_is_void)
 Test(verdict, both_cores_full_is_valid)
 {
     struct verdict_evidence evidence = sound;
-    evidence.client_cpu = 1;
+    evidence.client_busy = 1;
     evidence.server_thread_cpu = 0.99;
     cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
 }
