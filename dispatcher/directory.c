@@ -3,8 +3,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/base/memory.h"
+
+/* Not before the last build's work × this: 2 % of the time. */
+#define BUILD_REST 50
+
+/* A directory that takes no longer than this to build may be built every time. */
+#define BUILD_WORK_SMALL 20000
+
+#define BUILD_REST_NS_MAX (100 * NS_PER_MS)
+#define SLICE_GAP_NS NS_PER_MS
+#define COLLECT_GAP_NS (10 * NS_PER_MS)
+
+/* Entries whose memory is waited for together. */
+#define NEWS_MAX 16u
 
 int directory_new(uint16_t own_region, uint32_t core_count, struct directory **ret_directory)
 {
@@ -13,22 +27,23 @@ int directory_new(uint16_t own_region, uint32_t core_count, struct directory **r
     struct location *location = NULL;
     if (!directory)
         return -ENOMEM;
-    if (snapshot_new(0, NULL, 0, &snapshot) < 0 || location_new(own_region, NULL, NULL, 0, &location) < 0 ||
-        view_new(snapshot, location, &directory->view) < 0)
-        goto failed;
-    publication_init(&directory->publication, core_count, directory->view);
-    if (members_init(&directory->members, &directory->publication) < 0) {
-        free(directory->view);
-        goto failed;
+    if (members_init(&directory->members) < 0) {
+        free(directory);
+        return -ENOMEM;
     }
+    if (snapshot_new_table(0, &snapshot) < 0 || location_new(own_region, NULL, NULL, 0, &location) < 0 ||
+        view_new(snapshot, location, &directory->view) < 0) {
+        snapshot_free(snapshot);
+        location_free(location);
+        members_done(&directory->members);
+        free(directory);
+        return -ENOMEM;
+    }
+    directory->view->members = &directory->members;
+    publication_init(&directory->publication, core_count, directory->view);
     directory->own_region = own_region;
     *ret_directory = directory;
     return 0;
-failed:
-    snapshot_free(snapshot);
-    location_free(location);
-    free(directory);
-    return -ENOMEM;
 }
 
 void directory_free(struct directory *directory)
@@ -39,6 +54,7 @@ void directory_free(struct directory *directory)
     directory->view->retires_snapshot = true;
     directory->view->retires_location = true;
     view_free(directory->view);
+    free(directory->next);
     members_done(&directory->members);
     region_table_free(directory->table);
     free(directory);
@@ -65,10 +81,10 @@ bool directory_version_is_older(const struct wire_version *version, const struct
 static uint32_t dispatchers_without(const struct members *members, uint8_t flags, struct address *ret_addresses)
 {
     uint32_t count = 0;
-    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
-        const struct member *member = members_at(members, slot);
-        if (member && member->node.kind == WIRE_NODE_DISPATCHER && !(member->node.flags & flags))
-            ret_addresses[count++] = member->node.address;
+    for (uint32_t i = 0; i < members->dispatcher_count; i++) {
+        const struct member *member = &members->slots[members->dispatchers[i]];
+        if (!(member->flags & flags))
+            ret_addresses[count++] = member->address;
     }
     return count;
 }
@@ -77,7 +93,7 @@ static uint32_t dispatchers_without(const struct members *members, uint8_t flags
 static int location_build(struct directory *directory, struct location **ret_location)
 {
     const struct members *members = &directory->members;
-    struct address *alive = calloc(members->present_count + 1u, sizeof(*alive));
+    struct address *alive = calloc(members->dispatcher_count + 1u, sizeof(*alive));
     if (!alive)
         return -ENOMEM;
     uint32_t alive_count = dispatchers_without(members, MEMBER_FLAGS_OUT_OF_SERVICE, alive);
@@ -88,42 +104,115 @@ static int location_build(struct directory *directory, struct location **ret_loc
     return error;
 }
 
-/* Builds what changed and makes it current. On failure everything stays as it was, to be tried again with the next frame. */
-static int directory_publish(struct directory *directory)
+/* ---- publishing ---- */
+
+static int next_reserve(struct directory *directory)
+{
+    return directory->next ? 0 : view_new(NULL, NULL, &directory->next);
+}
+
+/* The view in `next` becomes current, with this snapshot and location. */
+static void next_publish(struct directory *directory, struct snapshot *snapshot, struct location *location)
 {
     struct view *before = directory->view;
-    struct snapshot *snapshot = before->snapshot;
-    struct location *location = before->location;
-    struct view *view;
-    if (!directory->members.changed && !directory->location_changed)
-        return 0;
-    int error = directory->members.changed ? members_snapshot(&directory->members, &snapshot) : 0;
-    if (error == 0)
-        error = location_build(directory, &location);
-    if (error == 0)
-        error = view_new(snapshot, location, &view);
-    if (error < 0) {
-        if (snapshot != before->snapshot)
-            snapshot_free(snapshot);
-        if (location != before->location)
-            location_free(location);
-        return error;
-    }
+    struct view *view = directory->next;
+    directory->next = NULL;
+    view->snapshot = snapshot;
+    view->location = location;
+    view->members = &directory->members;
     before->retires_snapshot = snapshot != before->snapshot;
-    before->retires_location = true;
+    before->retires_location = location != before->location;
     directory->view = view;
-    directory->location_changed = false;
     publication_replace(&directory->publication, view);
     publication_retire(&directory->publication, &before->retired, view_release);
-    members_published(&directory->members);
+}
+
+/* The location alone, which is small. On failure everything stays as it was. */
+static int location_publish(struct directory *directory)
+{
+    struct location *location;
+    int error = next_reserve(directory);
+    if (error == 0)
+        error = location_build(directory, &location);
+    if (error < 0)
+        return error;
+    directory->location_changed = false;
+    next_publish(directory, directory->view->snapshot, location);
     return 0;
 }
+
+static void snapshot_publish(struct directory *directory, struct snapshot *snapshot, const struct members_gone *gone)
+{
+    struct location *location = directory->view->location;
+    if (directory->location_changed && location_build(directory, &location) == 0)
+        directory->location_changed = false;
+    directory->view->gone = *gone;
+    next_publish(directory, snapshot, location);
+}
+
+static bool build_is_running(const struct directory *directory)
+{
+    return directory->members.build.phase != BUILD_NONE;
+}
+
+/* Parts of a list that is not complete must not be shown. */
+static bool build_is_due(const struct directory *directory, uint64_t now_ns)
+{
+    return build_is_running(directory) ||
+           (members_changed(&directory->members) && !directory->list_open && now_ns >= directory->build_after_ns);
+}
+
+static int build_step(struct directory *directory, uint64_t now_ns)
+{
+    struct snapshot *snapshot;
+    struct members_gone gone;
+    int64_t work = DIRECTORY_SLICE_NS;
+    int error = next_reserve(directory);
+    if (error == 0)
+        error = members_build(&directory->members, directory->view->snapshot, &work, &snapshot, &gone);
+    directory->build_work += (int64_t)DIRECTORY_SLICE_NS - work;
+    if (error == -EAGAIN)
+        return 0;
+    uint64_t rest_ns = directory->build_work > BUILD_WORK_SMALL ? (uint64_t)directory->build_work * BUILD_REST : 0;
+    if (error < 0 || rest_ns > BUILD_REST_NS_MAX)
+        rest_ns = BUILD_REST_NS_MAX;
+    directory->build_after_ns = now_ns + rest_ns;
+    directory->build_work = 0;
+    if (error == 0)
+        snapshot_publish(directory, snapshot, &gone);
+    return error;
+}
+
+int directory_step(struct directory *directory, uint64_t now_ns)
+{
+    directory->location_changed |= directory->members.dispatchers_changed;
+    directory->members.dispatchers_changed = false;
+    publication_collect(&directory->publication);
+    if (build_is_due(directory, now_ns))
+        return build_step(directory, now_ns);
+    /* What a snapshot that is to come changes of it comes with that. */
+    if (directory->location_changed && !members_changed(&directory->members))
+        return location_publish(directory);
+    return 0;
+}
+
+uint64_t directory_due_ns(const struct directory *directory, uint64_t now_ns)
+{
+    bool changed = (members_changed(&directory->members) || directory->location_changed) && !directory->list_open;
+    if (build_is_running(directory))
+        return now_ns + SLICE_GAP_NS;
+    if (changed)
+        return directory->build_after_ns > now_ns + SLICE_GAP_NS ? directory->build_after_ns : now_ns + SLICE_GAP_NS;
+    return directory->publication.oldest ? now_ns + COLLECT_GAP_NS : 0;
+}
+
+/* ---- what rm sends ---- */
 
 /* Reads to the end without taking anything in: 0 when the frame is sound. */
 static int nodes_check(struct wire_nodes nodes, enum refusal *ret_refusal)
 {
     struct address address;
-    struct wire_node node;
+    struct node_entry entry;
     int more;
     do
         more = wire_nodes_next_removed(&nodes, &address, ret_refusal);
@@ -131,21 +220,39 @@ static int nodes_check(struct wire_nodes nodes, enum refusal *ret_refusal)
     if (more < 0)
         return more;
     do
-        more = wire_nodes_next(&nodes, &node, ret_refusal);
+        more = wire_nodes_next_entry(&nodes, &entry, ret_refusal);
     while (more > 0);
     return more;
 }
 
+static int news_take(struct directory *directory, const struct member_news news[], uint32_t count, uint64_t now_ns)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < count; i++)
+        members_prefetch(&directory->members, &news[i]);
+    for (uint32_t i = 0; i < count && error == 0; i++)
+        error = members_put(&directory->members, &news[i], now_ns);
+    return error;
+}
+
 static int nodes_take(struct directory *directory, struct wire_nodes nodes, uint64_t now_ns, enum refusal *ret_refusal)
 {
+    struct member_news news[NEWS_MAX];
+    struct node_entry entry;
     struct address address;
-    struct wire_node node;
+    uint32_t count = 0;
     int more;
     while ((more = wire_nodes_next_removed(&nodes, &address, ret_refusal)) > 0)
         (void)members_remove(&directory->members, &address); /* one that we did not have needs no removing */
-    while (more == 0 && (more = wire_nodes_next(&nodes, &node, ret_refusal)) > 0)
-        more = members_put(&directory->members, &node, now_ns, directory->generation);
-    return more;
+    while (more == 0 && (more = wire_nodes_next_entry(&nodes, &entry, ret_refusal)) > 0) {
+        members_expect(&directory->members, entry, &news[count++]);
+        more = 0;
+        if (count < NEWS_MAX)
+            continue;
+        more = news_take(directory, news, count, now_ns);
+        count = 0;
+    }
+    return more < 0 ? more : news_take(directory, news, count, now_ns);
 }
 
 static int list_begin(struct directory *directory, const struct wire_directory *list)
@@ -156,7 +263,7 @@ static int list_begin(struct directory *directory, const struct wire_directory *
     directory->list_open = true;
     directory->list_version = list->version;
     directory->list_nodes = 0;
-    directory->generation++;
+    members_list_begin(&directory->members);
     return 0;
 }
 
@@ -166,10 +273,10 @@ static int list_end(struct directory *directory)
     directory->list_open = false;
     if (directory->list_nodes == 0 && directory->members.present_count > 0)
         return -ESTALE;
-    members_sweep(&directory->members, directory->generation);
+    (void)members_list_end(&directory->members);
     directory->mixed = false;
     directory->version = directory->list_version;
-    return directory_publish(directory);
+    return 0;
 }
 
 static int directory_take_list(struct directory *directory, const struct frame *frame, uint64_t now_ns, enum refusal *ret_refusal)
@@ -216,7 +323,7 @@ static int directory_take_delta(struct directory *directory, const struct frame 
     if (error < 0)
         return error;
     directory->version.sequence = delta.sequence;
-    return directory_publish(directory);
+    return 0;
 }
 
 /* Region table frames are rare and small beside directories: collected into arrays, then made into a table. */
@@ -259,8 +366,7 @@ static int directory_take_regions(struct directory *directory, const struct fram
     struct region_table *table_before = directory->table;
     struct view *view_before = directory->view;
     directory->table = table;
-    directory->location_changed = true;
-    error = directory_publish(directory);
+    error = location_publish(directory);
     if (error < 0) {
         directory->table = table_before;
         region_table_free(table);
@@ -274,7 +380,7 @@ static int directory_take_regions(struct directory *directory, const struct fram
 int directory_take(struct directory *directory, const struct frame *frame, uint64_t now_ns, enum refusal *ret_refusal)
 {
     int error;
-    publication_collect(&directory->publication);
+    publication_collect(&directory->publication); /* slots to be had again */
     if (frame->type == FRAME_TYPE_DIRECTORY)
         error = directory_take_list(directory, frame, now_ns, ret_refusal);
     else if (frame->type == FRAME_TYPE_DELTA)
@@ -283,5 +389,7 @@ int directory_take(struct directory *directory, const struct frame *frame, uint6
         error = directory_take_regions(directory, frame, ret_refusal);
     if (error == 0 || error == -ESTALE)
         directory->updated_ns = now_ns;
+    /* If memory is short it is tried again when it is due. */
+    (void)directory_step(directory, now_ns);
     return error;
 }

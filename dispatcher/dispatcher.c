@@ -12,8 +12,6 @@
 #include "core/io/port.h"
 #include "core/report/node_report.h"
 
-#define COLLECT_INTERVAL_NS (100 * NS_PER_MS)
-
 /* Who has connected shortly before the ports are closed has so long to send its JOB: the node takes it or refuses it by name. */
 #define REFUSE_DELAY_NS (200 * NS_PER_MS)
 
@@ -160,13 +158,6 @@ static int cores_start(struct dispatcher *dispatcher)
 
 /* ---- life ---- */
 
-static void on_collect(void *ctx, struct timer *timer)
-{
-    struct dispatcher *dispatcher = ctx;
-    publication_collect(&dispatcher->directory->publication);
-    timer_start(daemon_loop(dispatcher->daemon), timer, loop_now_ns(daemon_loop(dispatcher->daemon)) + COLLECT_INTERVAL_NS);
-}
-
 static void on_refuse(void *ctx, struct timer *timer)
 {
     struct dispatcher *dispatcher = ctx;
@@ -252,8 +243,6 @@ int dispatcher_start(struct daemon *daemon, const void *options, void **ret_stat
         return error;
     }
     timer_init(&dispatcher->refuse, on_refuse, dispatcher);
-    timer_init(&dispatcher->collect, on_collect, dispatcher);
-    on_collect(dispatcher, &dispatcher->collect);
     subscribe(dispatcher);
     *ret_state = dispatcher;
     return 0;
@@ -291,7 +280,6 @@ void dispatcher_stop(void *state)
         core_stop(dispatcher->cores[i]);
     if (dispatcher->subscribed) {
         subscription_stop(&dispatcher->subscription);
-        timer_stop(&dispatcher->collect);
         timer_stop(&dispatcher->refuse);
     }
     if (dispatcher->node_started) {

@@ -25,7 +25,6 @@ struct dispatcher {
     pthread_t node_thread;
     bool node_started;
     bool subscribed;
-    struct timer collect; /* releases what the cores have left */
     struct timer refuse; /* runs between the closing of the ports and the node's refusing */
     struct loop_message drained; /* from the node's thread */
     struct counters counters; /* the control thread's */

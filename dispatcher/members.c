@@ -2,156 +2,97 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
 
-#define VALUES_BYTES ((size_t)MEMBERS_MAX * sizeof(struct node_values))
-
 /* The same report told twice seems to differ by how long each message took; reports of one node are at least this far apart. */
 #define SAME_REPORT_NS (5 * NS_PER_MS)
 
-int members_init(struct members *members, struct publication *publication)
+#define LEAVING_BYTES (MEMBERS_MAX / 8u)
+#define DISPATCHERS_FIRST 16u
+
+/* Zeroed memory that takes up what is touched of it; NULL. */
+static void *slots_map(size_t bytes)
 {
-    *members = (struct members){.publication = publication};
-    map_init(&members->by_address, sizeof(struct address));
-    map_init(&members->services_index, sizeof(uint64_t));
-    members->values = mmap(NULL, VALUES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return members->values == MAP_FAILED ? -ENOMEM : 0;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void slots_unmap(void *memory, size_t bytes)
+{
+    if (memory)
+        (void)munmap(memory, bytes);
+}
+
+int members_init(struct members *members)
+{
+    *members = (struct members){.free_slot = MEMBER_LINK_NONE, .generation = 1};
+    offers_init(&members->offers);
+    members->values = slots_map(MEMBERS_MAX * sizeof(*members->values));
+    members->slots = slots_map(MEMBERS_MAX * sizeof(*members->slots));
+    members->joined = slots_map(MEMBERS_MAX * sizeof(*members->joined));
+    members->left = slots_map(MEMBERS_MAX * sizeof(*members->left));
+    members->leaving = slots_map(LEAVING_BYTES);
+    members->by_address.members = members->slots;
+    if (members->values && members->slots && members->joined && members->left && members->leaving)
+        return 0;
+    members_done(members);
+    return -ENOMEM;
 }
 
 void members_done(struct members *members)
 {
-    for (uint32_t i = 0; i < members->slot_count; i++)
-        free(members->slots[i]);
-    free(members->slots);
-    free(members->free_slots);
-    free(members->services_known);
-    map_done(&members->by_address);
-    map_done(&members->services_index);
-    munmap(members->values, VALUES_BYTES);
+    members_build_abandon(members);
+    offers_done(&members->offers);
+    member_index_done(&members->by_address);
+    free(members->dispatchers);
+    slots_unmap(members->values, MEMBERS_MAX * sizeof(*members->values));
+    slots_unmap(members->slots, MEMBERS_MAX * sizeof(*members->slots));
+    slots_unmap(members->joined, MEMBERS_MAX * sizeof(*members->joined));
+    slots_unmap(members->left, MEMBERS_MAX * sizeof(*members->left));
+    slots_unmap(members->leaving, LEAVING_BYTES);
 }
 
-/* Room for one more slot, in both arrays: freeing a slot must not fail. */
-static int slots_reserve(struct members *members)
-{
-    if (members->slot_count < members->slot_capacity)
-        return 0;
-    if (members->slot_count == MEMBERS_MAX)
-        return -ENOSPC;
-    uint32_t capacity = members->slot_capacity ? members->slot_capacity * 2 : 64;
-    struct member **slots = realloc(members->slots, capacity * sizeof(struct member *));
-    if (!slots)
-        return -ENOMEM;
-    members->slots = slots;
-    uint32_t *free_slots = realloc(members->free_slots, capacity * sizeof(uint32_t));
-    if (!free_slots)
-        return -ENOMEM;
-    members->free_slots = free_slots;
-    members->slot_capacity = capacity;
-    return 0;
-}
+/* ---- what a report changes in place ---- */
 
-static int slot_take(struct members *members, uint32_t *ret_slot)
-{
-    if (members->free_count) {
-        *ret_slot = members->free_slots[--members->free_count];
-        return 0;
-    }
-    int error = slots_reserve(members);
-    if (error < 0)
-        return error;
-    struct member *member = calloc(1, sizeof(*member));
-    if (!member)
-        return -ENOMEM;
-    member->owner = members;
-    member->slot = members->slot_count;
-    members->slots[members->slot_count] = member;
-    *ret_slot = members->slot_count++;
-    return 0;
-}
-
-static int service_learn(struct members *members, uint64_t service_id)
-{
-    if (map_get(&members->services_index, &service_id) != MAP_NONE || members->services_known_count == MEMBER_SERVICES_KNOWN_MAX)
-        return 0;
-    if (members->services_known_count == members->services_known_capacity) {
-        uint32_t capacity = members->services_known_capacity ? members->services_known_capacity * 2 : 16;
-        uint64_t *known = realloc(members->services_known, capacity * sizeof(uint64_t));
-        if (!known)
-            return -ENOMEM;
-        members->services_known = known;
-        members->services_known_capacity = capacity;
-    }
-    int error = map_put(&members->services_index, &service_id, members->services_known_count);
-    if (error < 0)
-        return error;
-    members->services_known[members->services_known_count++] = service_id;
-    return 0;
-}
-
-static int services_learn(struct members *members, const struct wire_node *node)
-{
-    int error = 0;
-    for (uint32_t i = 0; i < node->service_count && error == 0; i++)
-        error = service_learn(members, node->services[i].service_id);
-    return error;
-}
-
-/* Whether the view must be built anew: not for what lives in the values, except that clients are told of dispatchers that serve. */
-static bool membership_differs(const struct wire_node *before, const struct wire_node *after)
-{
-    uint8_t lasting = WIRE_NODE_NO_JOBS;
-    if (after->kind == WIRE_NODE_DISPATCHER)
-        lasting |= MEMBER_FLAGS_OUT_OF_SERVICE;
-    if (before->kind != after->kind || ((before->flags ^ after->flags) & lasting) ||
-        before->service_count != after->service_count)
-        return true;
-    for (uint32_t i = 0; i < after->service_count; i++)
-        if (before->services[i].service_id != after->services[i].service_id)
-            return true;
-    return false;
-}
-
-static uint32_t value_flags(const struct wire_node *node)
+static uint32_t value_flags(uint8_t kind, uint8_t node_flags)
 {
     uint32_t flags = 0;
-    if (node->flags & WIRE_NODE_LAST)
+    if (node_flags & WIRE_NODE_LAST)
         flags |= NODE_VALUE_LAST;
-    if (node->flags & MEMBER_FLAGS_DRAINED)
+    if (node_flags & MEMBER_FLAGS_DRAINED)
         flags |= NODE_VALUE_DRAIN;
-    if (node->kind == WIRE_NODE_DISPATCHER)
+    if (kind == WIRE_NODE_DISPATCHER)
         flags |= NODE_VALUE_DISPATCHER;
-    if (node->flags & WIRE_NODE_NO_ECHO)
+    if (node_flags & WIRE_NODE_NO_ECHO)
         flags |= NODE_VALUE_NO_ECHO;
     return flags;
 }
 
-static uint32_t below_mask(const struct wire_node *node)
+static uint32_t below_mask(struct node_entry entry)
 {
     uint32_t mask = 0;
-    for (uint32_t i = 0; i < node->service_count; i++)
-        if (node->services[i].flags & WIRE_SERVICE_BELOW_AVERAGE)
-            mask |= 1u << i;
+    for (uint32_t i = 0; i < node_entry_service_count(entry); i++)
+        mask |= (uint32_t)node_entry_below_average(entry, i) << i;
     return mask;
 }
 
-static void values_update(struct members *members, uint32_t slot, const struct wire_node *node, uint64_t now_ns)
+static void values_update(struct node_values *values, struct member *member, struct node_entry entry, uint64_t now_ns)
 {
-    struct member *member = members->slots[slot];
-    struct node_values *values = &members->values[slot];
-    uint64_t age_ns = (uint64_t)node->age_ms * NS_PER_MS;
+    uint64_t age_ns = (uint64_t)bytes_load_u32(entry.bytes + NODE_ENTRY_AGE) * NS_PER_MS;
     uint64_t reported_ns = now_ns > age_ns ? now_ns - age_ns : 0;
+    uint64_t boot_id = bytes_load_u64(entry.bytes + NODE_ENTRY_BOOT_ID);
     struct node_report report = {
-        .flags = value_flags(node),
-        .below_mask = below_mask(node),
-        .load_index = node->load_index,
-        .load_per_job = node->load_per_job,
+        .flags = value_flags(member->kind, node_entry_flags(entry)),
+        .below_mask = below_mask(entry),
+        .load_index = node_entry_f32(entry, NODE_ENTRY_LOAD_INDEX),
+        .load_per_job = node_entry_f32(entry, NODE_ENTRY_LOAD_PER_JOB),
     };
-    if (member->node.boot_id != node->boot_id || reported_ns > member->reported_ns + SAME_REPORT_NS) {
+    if (member->boot_id != boot_id || reported_ns > member->reported_ns + SAME_REPORT_NS) {
         node_values_apply(values, &report);
+        member->boot_id = boot_id;
         member->reported_ns = reported_ns;
         return;
     }
@@ -160,127 +101,211 @@ static void values_update(struct members *members, uint32_t slot, const struct w
     atomic_store_explicit(&values->below_mask, report.below_mask, memory_order_relaxed);
 }
 
-static int member_insert(struct members *members, const struct wire_node *node, uint32_t *ret_slot)
+static void member_update(struct members *members, uint32_t slot, struct node_entry entry, uint64_t now_ns)
 {
-    uint32_t slot;
-    int error = slot_take(members, &slot);
-    if (error < 0)
-        return error;
-    error = map_put(&members->by_address, &node->address, slot);
-    if (error < 0) {
-        members->free_slots[members->free_count++] = slot;
-        return error;
+    struct member *member = &members->slots[slot];
+    uint8_t flags = node_entry_flags(entry);
+    if (member->kind == WIRE_NODE_DISPATCHER && ((member->flags ^ flags) & MEMBER_FLAGS_OUT_OF_SERVICE))
+        members->dispatchers_changed = true;
+    values_update(&members->values[slot], member, entry, now_ns);
+    member->flags = flags;
+    member->slots = bytes_load_u16(entry.bytes + NODE_ENTRY_SLOTS);
+    member->jobs_queued = bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_QUEUED);
+    member->jobs_running = bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_RUNNING);
+    members->named_count += member->generation != members->generation;
+    member->generation = members->generation;
+}
+
+/* ---- who comes and who leaves ---- */
+
+static int dispatchers_reserve(struct members *members)
+{
+    if (members->dispatcher_count < members->dispatcher_capacity)
+        return 0;
+    uint32_t capacity = members->dispatcher_capacity ? members->dispatcher_capacity * 2 : DISPATCHERS_FIRST;
+    uint32_t *dispatchers = realloc(members->dispatchers, capacity * sizeof(*dispatchers));
+    if (!dispatchers)
+        return -ENOMEM;
+    members->dispatchers = dispatchers;
+    members->dispatcher_capacity = capacity;
+    return 0;
+}
+
+static uint32_t slot_take(struct members *members)
+{
+    uint32_t slot = members->free_slot;
+    if (slot == MEMBER_LINK_NONE)
+        return members->slot_count++;
+    members->free_slot = members->slots[slot].link;
+    return slot;
+}
+
+static void slot_free(struct members *members, uint32_t slot)
+{
+    members->slots[slot].state = MEMBER_FREE;
+    members->slots[slot].link = members->free_slot & MEMBER_LINK_NONE;
+    members->free_slot = slot;
+}
+
+/* Takes the set. The slot is in no snapshot, so everything in it may be written. */
+static void member_join(struct members *members, uint32_t slot, const struct member_news *news, struct offer_set *set)
+{
+    struct member *member = &members->slots[slot];
+    *member = (struct member){
+        .address = news->address,
+        .kind = node_entry_kind(news->entry),
+        .flags = node_entry_flags(news->entry),
+        .services = set,
+        .state = MEMBER_PRESENT,
+    };
+    if (member->kind == WIRE_NODE_DISPATCHER) {
+        member->link = members->dispatcher_count & MEMBER_LINK_NONE;
+        members->dispatchers[members->dispatcher_count++] = slot;
+        members->dispatchers_changed = true;
     }
-    struct member *member = members->slots[slot];
-    member->state = MEMBER_PRESENT;
-    member->reported_ns = 0;
-    member->node = (struct wire_node){.address = node->address};
     memset(&members->values[slot], 0, sizeof(members->values[slot]));
-    members->values[slot].address = node->address;
+    members->values[slot].address = news->address;
+    members->joined[members->joined_count++] = slot;
     members->present_count++;
-    *ret_slot = slot;
-    return 0;
 }
 
-int members_put(struct members *members, const struct wire_node *node, uint64_t now_ns, uint32_t generation)
+/* All but the index, which may have another slot for the address by now. */
+static void member_leave(struct members *members, uint32_t slot)
 {
-    uint32_t slot = map_get(&members->by_address, &node->address);
-    int error = services_learn(members, node);
-    if (error == 0 && slot == MAP_NONE)
-        error = member_insert(members, node, &slot);
+    struct member *member = &members->slots[slot];
+    if (member->kind == WIRE_NODE_DISPATCHER) {
+        uint32_t last = members->dispatchers[--members->dispatcher_count];
+        members->dispatchers[member->link] = last;
+        members->slots[last].link = member->link;
+        members->dispatchers_changed = true;
+    }
+    members->named_count -= member->generation == members->generation;
+    member->state = MEMBER_LEFT;
+    members->left[members->left_count++] = slot;
+    members->present_count--;
+}
+
+/* What it was told of before, and what was sent there since. */
+static void member_inherit(struct members *members, uint32_t slot, uint32_t before)
+{
+    members->slots[slot].boot_id = members->slots[before].boot_id;
+    members->slots[slot].reported_ns = members->slots[before].reported_ns;
+    node_values_copy(&members->values[slot], &members->values[before]);
+}
+
+/* A new member, or one that is not what it was: `before` is its slot so far. */
+static __attribute__((noinline, cold)) int member_replace(struct members *members, const struct member_news *news,
+                                                          uint32_t before, uint64_t now_ns)
+{
+    struct offer_set *set;
+    if (members->free_slot == MEMBER_LINK_NONE && members->slot_count == MEMBERS_MAX)
+        return -ENOSPC;
+    int error = dispatchers_reserve(members);
+    if (error == 0)
+        error = offers_take(&members->offers, news->entry, &set);
     if (error < 0)
         return error;
-    struct member *member = members->slots[slot];
-    members->changed |= membership_differs(&member->node, node);
-    values_update(members, slot, node, now_ns);
-    member->node = *node;
-    member->generation = generation;
+    uint32_t slot = slot_take(members);
+    members->slots[slot].address = news->address;
+    error = member_index_put(&members->by_address, &news->address, news->hash, slot);
+    if (error < 0) {
+        slot_free(members, slot);
+        offers_release(&members->offers, set);
+        return error;
+    }
+    member_join(members, slot, news, set);
+    if (before != MEMBER_NONE) {
+        member_inherit(members, slot, before);
+        member_leave(members, before);
+    }
+    member_update(members, slot, news->entry, now_ns);
     return 0;
 }
 
-static void member_release(struct retired *retired)
+/* Whether nothing has changed of what is constant for a slot. */
+static bool member_is_same(const struct member *member, struct node_entry entry)
 {
-    struct member *member = (struct member *)(void *)retired;
-    struct members *members = member->owner;
-    member->state = MEMBER_FREE;
-    members->free_slots[members->free_count++] = member->slot;
+    return member->kind == node_entry_kind(entry) && ((member->flags ^ node_entry_flags(entry)) & WIRE_NODE_NO_JOBS) == 0 &&
+           offer_set_matches(member->services, entry);
 }
 
-static void member_leave(struct members *members, struct member *member)
+void members_expect(const struct members *members, struct node_entry entry, struct member_news *ret_news)
 {
-    CHECK(map_remove(&members->by_address, &member->node.address));
-    member->state = MEMBER_RETIRED;
-    member->retired.next = members->leaving;
-    members->leaving = &member->retired;
-    members->present_count--;
-    members->changed = true;
+    ret_news->entry = entry;
+    ret_news->address = node_entry_address(entry);
+    ret_news->hash = member_index_hash(&ret_news->address);
+    member_index_prefetch(&members->by_address, ret_news->hash);
 }
 
-void members_published(struct members *members)
+void members_prefetch(const struct members *members, const struct member_news *news)
 {
-    while (members->leaving) {
-        struct retired *retired = members->leaving;
-        members->leaving = retired->next;
-        publication_retire(members->publication, retired, member_release);
-    }
-    members->changed = false;
+    uint32_t slot = member_index_guess(&members->by_address, news->hash);
+    if (slot == MEMBER_NONE)
+        return;
+    __builtin_prefetch(&members->slots[slot], 1);
+    __builtin_prefetch(&members->values[slot], 1);
+}
+
+int members_put(struct members *members, const struct member_news *news, uint64_t now_ns)
+{
+    uint32_t slot = member_index_find(&members->by_address, &news->address, news->hash);
+    if (UNLIKELY(slot == MEMBER_NONE || !member_is_same(&members->slots[slot], news->entry)))
+        return member_replace(members, news, slot, now_ns);
+    member_update(members, slot, news->entry, now_ns);
+    return 0;
+}
+
+uint32_t members_find(const struct members *members, const struct address *address)
+{
+    return member_index_find(&members->by_address, address, member_index_hash(address));
 }
 
 bool members_remove(struct members *members, const struct address *address)
 {
-    uint32_t slot = map_get(&members->by_address, address);
-    if (slot == MAP_NONE)
+    uint32_t slot = members_find(members, address);
+    if (slot == MEMBER_NONE)
         return false;
-    member_leave(members, members->slots[slot]);
+    member_index_remove(&members->by_address, address, member_index_hash(address));
+    member_leave(members, slot);
     return true;
 }
 
-uint32_t members_sweep(struct members *members, uint32_t generation)
+void members_list_begin(struct members *members)
+{
+    members->generation++;
+    members->named_count = 0;
+}
+
+uint32_t members_list_end(struct members *members)
 {
     uint32_t removed = 0;
-    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
-        struct member *member = members->slots[slot];
-        if (member->state != MEMBER_PRESENT || member->generation == generation)
+    for (uint32_t slot = 0; members->named_count < members->present_count; slot++) {
+        const struct member *member = members_at(members, slot);
+        if (!member || member->generation == members->generation)
             continue;
-        member_leave(members, member);
+        CHECK(members_remove(members, &member->address));
         removed++;
     }
     return removed;
 }
 
-static void offers_of_member(const struct member *member, uint32_t slot, struct snapshot_offer *offers, uint32_t *offer_count)
-{
-    if (member->node.flags & WIRE_NODE_NO_JOBS)
-        return;
-    for (uint32_t i = 0; i < member->node.service_count; i++)
-        offers[(*offer_count)++] = (struct snapshot_offer){
-            .service_id = member->node.services[i].service_id,
-            .slot = slot,
-            .service_ordinal = (uint8_t)i,
-        };
-}
-
-int members_snapshot(const struct members *members, struct snapshot **ret_snapshot)
-{
-    uint32_t offer_count = 0;
-    size_t offers_max = members->services_known_count + (size_t)members->present_count * NODE_SERVICES_MAX;
-    struct snapshot_offer *offers = calloc(offers_max + 1, sizeof(*offers));
-    if (!offers)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < members->services_known_count; i++)
-        offers[offer_count++] = (struct snapshot_offer){.service_id = members->services_known[i], .slot = UINT32_MAX};
-    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
-        const struct member *member = members_at(members, slot);
-        if (member)
-            offers_of_member(member, slot, offers, &offer_count);
-    }
-    int error = snapshot_new(members->slot_count, offers, offer_count, ret_snapshot);
-    free(offers);
-    return error;
-}
-
 const struct member *members_at(const struct members *members, uint32_t slot)
 {
-    const struct member *member = slot < members->slot_count ? members->slots[slot] : NULL;
-    return member && member->state == MEMBER_PRESENT ? member : NULL;
+    bool present = slot < members->slot_count && members->slots[slot].state == MEMBER_PRESENT;
+    return present ? &members->slots[slot] : NULL;
+}
+
+void members_reclaim(struct members *members, struct members_gone *gone)
+{
+    while (gone->lists) {
+        struct offer_list *list = gone->lists;
+        gone->lists = list->next;
+        free(list);
+    }
+    while (gone->slot != MEMBER_LINK_NONE) {
+        uint32_t slot = gone->slot;
+        gone->slot = members->slots[slot].link;
+        offers_release(&members->offers, members->slots[slot].services);
+        slot_free(members, slot);
+    }
 }

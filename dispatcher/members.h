@@ -1,21 +1,24 @@
 /* members - the nodes that rm has told us about: which slot each has, its values, and the snapshots built of them.
  *
- * Invariant: a node keeps its slot while it is a member; a freed slot is given to nobody until no core can see the node in it.
- * A node's flags and load go into the values at once; who is there and offers what, goes into the next snapshot.
- * Thread: control. Memory: values are allocated once for MEMBERS_MAX (untouched pages cost nothing), the rest grows. */
+ * A node's load and flags go into its values at once. Who is there and offers what is constant for a slot: a node that changes in that
+ * gets another slot, as if it had left and another one had come. Who has come and who has left is noted, and the next snapshot is made of
+ * the current one and these notes, in slices: the lists of the services concerned are copied without those who left and with those who
+ * came, everything else is shared. So a change costs what its services' lists are long, 4 bytes a node, and not the directory.
+ *
+ * Invariant: a slot is given to nobody until no core can see the node in it.
+ * Thread: control; values are read by the cores. Memory: by slot, reserved once for MEMBERS_MAX (untouched pages cost
+ * nothing): 128 bytes a node, its address in the index 11 to 22, and 8 bytes while it comes or goes; services as offers.h says. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/base/map.h"
 #include "core/policy/snapshot.h"
 #include "core/policy/values.h"
-#include "core/wire/directory.h"
-#include "dispatcher/publication.h"
+#include "dispatcher/member_index.h"
+#include "dispatcher/offers.h"
 
 #define MEMBERS_MAX SNAPSHOT_SLOTS_MAX /* rm takes no more nodes either */
-#define MEMBER_SERVICES_KNOWN_MAX (1u << 16)
 
 /* Gets nothing new; and of these and the expired ones clients need not hear. */
 #define MEMBER_FLAGS_DRAINED (WIRE_NODE_DRAINING | WIRE_NODE_ADMIN_DRAIN)
@@ -24,56 +27,121 @@
 enum member_state {
     MEMBER_FREE, /* the slot is nobody's */
     MEMBER_PRESENT, /* in the directory */
-    MEMBER_RETIRED, /* gone, but a core may still see it */
+    MEMBER_LEFT, /* gone, but a core may still see it */
 };
 
 struct member {
-    struct retired retired; /* first: the slot's way back into use */
-    struct members *owner;
-    uint32_t slot;
-    enum member_state state;
-    uint32_t generation; /* of the full list that named it last */
+    struct address address;
+    uint8_t kind; /* enum wire_node_kind */
+    uint8_t flags; /* within WIRE_NODE_FLAGS_OF_RM */
+    uint16_t slots;
+    uint32_t jobs_queued;
+    uint32_t jobs_running;
+    uint64_t boot_id;
     uint64_t reported_ns; /* when its newest report was made, on our clock */
-    struct wire_node node;
+    struct offer_set *services;
+    uint32_t generation; /* of the full list that named it last */
+    uint32_t
+        link : 30; /* free: the next free slot; present: a dispatcher's place among these; left: the next of those that go together */
+    uint32_t state : 2; /* enum member_state */
+} ALIGN_CACHE_LINE;
+_Static_assert(sizeof(struct member) == CACHE_LINE_BYTES, "what an update touches beside the values is one cache line");
+
+#define MEMBER_LINK_NONE ((1u << 30) - 1)
+
+/* What an old snapshot alone still needs: goes when the cores have left it. */
+struct members_gone {
+    struct offer_list *lists;
+    uint32_t slot; /* the first; MEMBER_LINK_NONE: none */
+};
+
+enum build_phase {
+    BUILD_NONE,
+    BUILD_COUNT, /* who comes to which service */
+    BUILD_MARK, /* who leaves which */
+    BUILD_TABLE,
+    BUILD_LISTS,
+    BUILD_JOIN,
+    BUILD_PUT, /* nothing fails from here on */
+    BUILD_COLLECT,
+    BUILD_PHASES,
+};
+
+struct snapshot_build {
+    enum build_phase phase;
+    uint32_t joined_count; /* of the notes, those that it takes in */
+    uint32_t left_count;
+    uint32_t service_count;
+    uint32_t at; /* how far the phase is */
+    uint32_t copied; /* of the list in progress */
+    uint32_t *affected; /* services whose lists change */
+    uint32_t affected_count;
+    struct snapshot *snapshot;
+    struct members_gone gone;
 };
 
 struct members {
-    struct node_values *values;
-    struct member **slots; /* pointers: a member stays where it is when the array grows */
+    struct node_values *values; /* all these by slot */
+    struct member *slots;
+    uint64_t *leaving; /* a bit for each slot; set during a build */
     uint32_t slot_count; /* slots ever used */
-    uint32_t slot_capacity;
-    uint32_t *free_slots;
-    uint32_t free_count;
+    uint32_t free_slot; /* the first; MEMBER_LINK_NONE */
     uint32_t present_count;
-    struct map by_address;
-    uint64_t *services_known; /* every service ID ever offered */
-    uint32_t services_known_count;
-    uint32_t services_known_capacity;
-    struct map services_index;
-    struct publication *publication;
-    struct retired *leaving; /* gone since the current snapshot was built: it may still show them */
-    bool changed; /* membership differs from the current snapshot */
+    uint32_t named_count; /* members that have the newest generation */
+    uint32_t generation; /* the newest */
+    struct member_index by_address;
+    struct offers offers;
+    uint32_t *dispatchers; /* slots */
+    uint32_t dispatcher_count;
+    uint32_t dispatcher_capacity;
+    uint32_t *joined; /* slots: who came, and who left, since the current snapshot, or the one being built, was begun */
+    uint32_t *left;
+    uint32_t joined_count;
+    uint32_t left_count;
+    struct snapshot_build build;
+    bool dispatchers_changed; /* those in service: for the location */
 };
 
-/* -ENOMEM. The publication is where snapshots of these members are read. */
-NODISCARD int members_init(struct members *members, struct publication *publication);
-void members_done(struct members *members); /* after publication_done */
+/* -ENOMEM. */
+NODISCARD int members_init(struct members *members);
+void members_done(struct members *members); /* after every snapshot's members_reclaim */
 
-/* Inserts or updates what rm says about a node at now_ns. -ENOMEM; -ENOSPC: MEMBERS_MAX reached. */
-NODISCARD int members_put(struct members *members, const struct wire_node *node, uint64_t now_ns, uint32_t generation);
+/* What one entry of a frame says, on its way: call these for some entries together, so that their memory is waited for together. */
+struct member_news {
+    struct node_entry entry;
+    struct address address;
+    uint32_t hash;
+};
+
+void members_expect(const struct members *members, struct node_entry entry, struct member_news *ret_news);
+void members_prefetch(const struct members *members, const struct member_news *news);
+
+/* Inserts or updates what rm says about a node at now_ns. -ENOMEM; -ENOSPC: MEMBERS_MAX or OFFERS_SERVICES_MAX reached. */
+NODISCARD int members_put(struct members *members, const struct member_news *news, uint64_t now_ns);
+
+/* The node's slot, or MEMBER_NONE. */
+uint32_t members_find(const struct members *members, const struct address *address);
 
 /* True when the node was there. */
 bool members_remove(struct members *members, const struct address *address);
 
-/* Removes all that no part of the full list `generation` has named; returns how many. */
-uint32_t members_sweep(struct members *members, uint32_t generation);
+/* A full list begins; at its end all that it has not named are removed, and their number is returned. */
+void members_list_begin(struct members *members);
+uint32_t members_list_end(struct members *members);
 
-/* A new snapshot of who is there. -ENOMEM. */
-NODISCARD int members_snapshot(const struct members *members, struct snapshot **ret_snapshot);
+/* A snapshot of who is there would differ from the current one, or is being built. */
+bool members_changed(const struct members *members);
 
-/* A snapshot of who is there has become current: the slots of those who had left go back into use when no core can see them any more.
- * Not earlier: a core that enters after the retirement, but before the replacement, is given the old snapshot. */
-void members_published(struct members *members);
+/* Goes on building, for about a nanosecond for each of *work, which is counted down. 0 and the next snapshot, which goes with
+ * *ret_gone; it must become current. -EAGAIN: not ready. -ENOMEM: given up, to be begun anew. `current`: the one before. */
+NODISCARD int members_build(struct members *members, const struct snapshot *current, int64_t *work,
+                            struct snapshot **ret_snapshot, struct members_gone *ret_gone);
+
+/* Gives up the build that is running, if there is one; all is noted still. */
+void members_build_abandon(struct members *members);
+
+/* The cores have left the snapshot that was replaced by the one that came with `gone`. */
+void members_reclaim(struct members *members, struct members_gone *gone);
 
 /* NULL where no node is present in the slot. */
 const struct member *members_at(const struct members *members, uint32_t slot);

@@ -44,7 +44,7 @@ static void status_directory(const struct dispatcher *dispatcher, json_t *answer
     json_object_set_new(status, "state", json_string(directory_state(dispatcher)));
     json_object_set_new(status, "rm", json_string(address_format(subscription_rm(&dispatcher->subscription), rm)));
     json_object_set_new(status, "nodes", json_integer(directory->members.present_count));
-    json_object_set_new(status, "services", json_integer(directory->members.services_known_count));
+    json_object_set_new(status, "services", json_integer(directory->members.offers.service_count));
     json_object_set_new(status, "epoch", json_integer((json_int_t)directory->version.epoch));
     json_object_set_new(status, "sequence", json_integer((json_int_t)directory->version.sequence));
     if (directory->updated_ns)
@@ -113,32 +113,24 @@ bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES]
     return true;
 }
 
-static bool member_offers(const struct member *member, uint64_t wanted)
+static json_t *member_json(const struct dispatcher *dispatcher, uint32_t slot)
 {
-    for (uint32_t i = 0; i < member->node.service_count; i++)
-        if (member->node.services[i].service_id == wanted)
-            return true;
-    return false;
-}
-
-static json_t *member_json(const struct dispatcher *dispatcher, const struct member *member)
-{
-    const struct wire_node *node = &member->node;
-    const struct node_values *values = &dispatcher->directory->members.values[member->slot];
+    const struct member *member = members_at(&dispatcher->directory->members, slot);
+    const struct node_values *values = &dispatcher->directory->members.values[slot];
     uint64_t now_ns = loop_now_ns(daemon_loop(dispatcher->daemon));
     char text[ADDRESS_TEXT_BYTES];
     json_t *row = json_object();
-    json_object_set_new(row, "address", json_string(address_format(&node->address, text)));
-    json_object_set_new(row, "kind", json_string(node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
-    json_object_set_new(row, "state", json_string(wire_node_state_name(node->flags)));
-    json_object_set_new(row, "load_index", json_real((double)node->load_index));
+    json_object_set_new(row, "address", json_string(address_format(&member->address, text)));
+    json_object_set_new(row, "kind", json_string(member->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
+    json_object_set_new(row, "state", json_string(wire_node_state_name(member->flags)));
+    json_object_set_new(row, "load_index", json_real((double)atomic_load_explicit(&values->load_index, memory_order_relaxed)));
     json_object_set_new(row, "expected_load", json_real((double)node_values_expected_load(values)));
-    json_object_set_new(row, "slots", json_integer(node->slots));
-    json_object_set_new(row, "jobs_queued", json_integer(node->jobs_queued));
-    json_object_set_new(row, "jobs_running", json_integer(node->jobs_running));
+    json_object_set_new(row, "slots", json_integer(member->slots));
+    json_object_set_new(row, "jobs_queued", json_integer(member->jobs_queued));
+    json_object_set_new(row, "jobs_running", json_integer(member->jobs_running));
     json_object_set_new(row, "picks", json_integer(atomic_load_explicit(&values->picks, memory_order_relaxed)));
     json_object_set_new(row, "age_s", json_real(seconds(now_ns - member->reported_ns)));
-    json_object_set_new(row, "services", json_integer(node->service_count));
+    json_object_set_new(row, "services", json_integer(member->services->count));
     return row;
 }
 
@@ -160,8 +152,8 @@ int dispatcher_admin_nodes(void *state, struct admin_call *call)
     }
     for (uint32_t slot = 0; slot < members->slot_count; slot++) {
         const struct member *member = members_at(members, slot);
-        if (member && (!service || member_offers(member, service_id(service, strlen(service)))))
-            json_array_append_new(rows, member_json(dispatcher, member));
+        if (member && (!service || offer_set_has(member->services, service_id(service, strlen(service)))))
+            json_array_append_new(rows, member_json(dispatcher, slot));
     }
     json_object_set_new(call->answer, "nodes", rows);
     return 0;

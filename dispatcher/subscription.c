@@ -92,6 +92,22 @@ static void log_lost(struct subscription *subscription, const char *reason)
     LOG(MESSAGE_RM_LOST, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)), LOG_TEXT("reason", reason));
 }
 
+static void step_next(struct subscription *subscription)
+{
+    struct loop *loop = subscription->config.loop;
+    uint64_t due_ns = directory_due_ns(subscription->config.directory, loop_now_ns(loop));
+    if (due_ns)
+        timer_start(loop, &subscription->step, due_ns);
+}
+
+static void subscription_on_step(void *ctx, struct timer *timer)
+{
+    struct subscription *subscription = ctx;
+    (void)timer;
+    (void)directory_step(subscription->config.directory, loop_now_ns(subscription->config.loop));
+    step_next(subscription);
+}
+
 static void subscription_follow(struct subscription *subscription)
 {
     char rm[ADDRESS_TEXT_BYTES];
@@ -172,6 +188,8 @@ static int subscription_take(struct subscription *subscription, const struct fra
         return 0;
     }
     int error = directory_take(directory, frame, loop_now_ns(subscription->config.loop), ret_refusal);
+    if (!timer_is_running(&subscription->step))
+        step_next(subscription);
     if (error == USHER_EPROTOCOL)
         return error;
     subscription->asked_ns = 0;
@@ -266,12 +284,14 @@ void subscription_start(struct subscription *subscription, const struct subscrip
     /* Dispatchers spread over the rms from the start. */
     subscription->rm_index = random_below(&subscription->random, config->rms.count);
     timer_init(&subscription->timer, subscription_on_timer, subscription);
+    timer_init(&subscription->step, subscription_on_step, subscription);
     subscription_connect(subscription);
 }
 
 void subscription_stop(struct subscription *subscription)
 {
     timer_stop(&subscription->timer);
+    timer_stop(&subscription->step);
     if (!subscription->stream)
         return;
     stream_set_handlers(subscription->stream, NULL, NULL);

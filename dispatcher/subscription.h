@@ -32,6 +32,7 @@ struct subscription {
     struct random_state random;
     struct stream *stream; /* NULL: not connected */
     struct timer timer; /* refresh while connected, else the next attempt */
+    struct timer step; /* the directory has something to do */
     uint32_t rm_index; /* which of the rms */
     uint64_t retry_ns;
     uint64_t ask_ns; /* when to ask next */

@@ -10,6 +10,7 @@ int view_new(struct snapshot *snapshot, struct location *location, struct view *
         return -ENOMEM;
     view->snapshot = snapshot;
     view->location = location;
+    view->gone.slot = MEMBER_LINK_NONE;
     *ret_view = view;
     return 0;
 }
@@ -18,6 +19,8 @@ void view_free(struct view *view)
 {
     if (view->retires_snapshot)
         snapshot_free(view->snapshot);
+    if (view->members)
+        members_reclaim(view->members, &view->gone);
     if (view->retires_location)
         location_free(view->location);
     region_table_free(view->retired_table);

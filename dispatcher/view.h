@@ -4,6 +4,7 @@
 
 #include "core/policy/snapshot.h"
 #include "dispatcher/location.h"
+#include "dispatcher/members.h"
 #include "dispatcher/publication.h"
 
 struct view {
@@ -12,10 +13,12 @@ struct view {
     struct location *location;
     bool retires_snapshot; /* no later view uses it: it goes with this one */
     bool retires_location;
+    struct members *members; /* whose slots and lists these are, or NULL */
+    struct members_gone gone; /* with retires_snapshot: what no later snapshot uses */
     struct region_table *retired_table; /* NULL, or the table that later locations do not use */
 };
 
-/* Takes both. -ENOMEM. */
+/* Takes snapshot and location. -ENOMEM. */
 NODISCARD int view_new(struct snapshot *snapshot, struct location *location, struct view **ret_view);
 void view_free(struct view *view); /* with the parts that it retires */
 

@@ -54,7 +54,7 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
         .state = state,
         .values = values,
         .query = query,
-        .members = snapshot->members + service->first_member,
+        .members = service->members,
         .member_count = service->member_count,
         .slots = ret_slots,
     };
@@ -106,7 +106,7 @@ void policy_pick_batch(enum policy policy, struct pick_state *state, const struc
     for (uint32_t i = 0; i < item_count; i++) {
         const struct snapshot_service *service = snapshot_service_find(snapshot, items[i].service_id);
         if (LIKELY(service && service->member_count)) {
-            items[i].members = snapshot->members + service->first_member;
+            items[i].members = service->members;
             items[i].member_count = service->member_count;
             batch.item_count++;
             continue;

@@ -2,11 +2,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "core/base/check.h"
 #include "core/base/hash.h"
 
-#define SERVICE_CELL_EMPTY UINT32_MAX
+/* What a service that nobody offers points to: it is known, so its cell is not empty. */
+static const struct snapshot_member nobody;
 
 static int offer_compare(const void *left, const void *right)
 {
@@ -34,65 +35,105 @@ static uint32_t service_cells(uint32_t service_count)
     return cells;
 }
 
-static struct snapshot_service *service_cell(const struct snapshot *snapshot, uint64_t service_id)
+static uint32_t service_cell(const struct snapshot *snapshot, uint64_t service_id)
 {
     uint32_t index = (uint32_t)hash_mix(service_id) & snapshot->service_mask;
     for (;;) {
-        struct snapshot_service *cell = &snapshot->services[index];
-        if (cell->first_member == SERVICE_CELL_EMPTY || cell->service_id == service_id)
-            return cell;
+        const struct snapshot_service *cell = &snapshot->services[index];
+        if (!cell->members || cell->service_id == service_id)
+            return index;
         index = (index + 1) & snapshot->service_mask;
     }
 }
 
-static struct snapshot *snapshot_allocate(uint32_t slot_count, uint32_t offer_count, uint32_t cells)
+static size_t table_bytes(uint32_t cells)
 {
-    /* Parts in order of falling alignment. */
-    size_t services_at = (sizeof(struct snapshot) + 7) & ~(size_t)7;
-    size_t members_at = services_at + sizeof(struct snapshot_service) * cells;
-    char *memory = calloc(1, members_at + sizeof(struct snapshot_member) * offer_count);
-    if (!memory)
-        return NULL;
-    struct snapshot *snapshot = (struct snapshot *)(void *)memory;
-    snapshot->services = (struct snapshot_service *)(void *)(memory + services_at);
-    snapshot->members = (struct snapshot_member *)(void *)(memory + members_at);
-    snapshot->slot_count = slot_count;
+    return sizeof(struct snapshot) + cells * sizeof(struct snapshot_service);
+}
+
+int snapshot_new_table(uint32_t service_count, struct snapshot **ret_snapshot)
+{
+    uint32_t cells = service_cells(service_count);
+    struct snapshot *snapshot = calloc(1, table_bytes(cells));
+    if (!snapshot)
+        return -ENOMEM;
     snapshot->service_mask = cells - 1;
-    for (uint32_t i = 0; i < cells; i++)
-        snapshot->services[i].first_member = SERVICE_CELL_EMPTY;
-    return snapshot;
+    *ret_snapshot = snapshot;
+    return 0;
 }
 
-static void snapshot_add(struct snapshot *snapshot, const struct snapshot_offer *offer)
+int snapshot_new_like(const struct snapshot *other, struct snapshot **ret_snapshot)
 {
-    struct snapshot_service *service = service_cell(snapshot, offer->service_id);
-    if (service->first_member == SERVICE_CELL_EMPTY) {
-        service->service_id = offer->service_id;
-        service->first_member = snapshot->member_count;
-    }
-    if (offer->slot == UINT32_MAX)
-        return;
-    snapshot->members[snapshot->member_count++] = (struct snapshot_member){
-        .slot = offer->slot & (SNAPSHOT_SLOTS_MAX - 1),
-        .service_ordinal = offer->service_ordinal & 31u,
-    };
-    service->member_count++;
+    struct snapshot *snapshot = malloc(table_bytes(other->service_mask + 1));
+    if (!snapshot)
+        return -ENOMEM;
+    snapshot->service_mask = other->service_mask;
+    *ret_snapshot = snapshot;
+    return 0;
 }
 
-int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count, struct snapshot **ret_snapshot)
+void snapshot_copy_cells(struct snapshot *snapshot, const struct snapshot *from, uint32_t first, uint32_t count)
+{
+    memcpy(&snapshot->services[first], &from->services[first], sizeof(from->services[0]) * count);
+}
+
+void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members, uint32_t member_count)
+{
+    snapshot->services[service_cell(snapshot, service_id)] = (struct snapshot_service){
+        .service_id = service_id,
+        .members = member_count ? members : &nobody,
+        .member_count = member_count,
+    };
+}
+
+/* The offers of one service, sorted, into `members`; returns how many of them name a node. */
+static uint32_t members_fill(const struct snapshot_offer *offers, uint32_t offer_count, struct snapshot_member *members)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < offer_count; i++) {
+        const struct snapshot_offer *offer = &offers[i];
+        if (offer->slot == UINT32_MAX)
+            continue;
+        members[count++] = (struct snapshot_member){
+            .slot = offer->slot & (SNAPSHOT_SLOTS_MAX - 1),
+            .service_ordinal = offer->service_ordinal & 31u,
+        };
+    }
+    return count;
+}
+
+static int offers_check(const struct snapshot_offer *offers, uint32_t offer_count, uint32_t slot_count)
 {
     if (slot_count > SNAPSHOT_SLOTS_MAX)
         return -EINVAL;
     for (uint32_t i = 0; i < offer_count; i++)
         if (offers[i].slot != UINT32_MAX && (offers[i].slot >= slot_count || offers[i].service_ordinal >= 32))
             return -EINVAL;
+    return 0;
+}
+
+int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count, struct snapshot **ret_snapshot)
+{
+    int error = offers_check(offers, offer_count, slot_count);
+    if (error < 0)
+        return error;
     if (offer_count)
         qsort(offers, offer_count, sizeof(*offers), offer_compare);
-    struct snapshot *snapshot = snapshot_allocate(slot_count, offer_count, service_cells(services_count(offers, offer_count)));
-    if (!snapshot)
+    uint32_t cells = service_cells(services_count(offers, offer_count));
+    size_t members_at = table_bytes(cells);
+    char *memory = calloc(1, members_at + sizeof(struct snapshot_member) * offer_count);
+    if (!memory)
         return -ENOMEM;
-    for (uint32_t i = 0; i < offer_count; i++)
-        snapshot_add(snapshot, &offers[i]);
+    struct snapshot *snapshot = (struct snapshot *)(void *)memory;
+    struct snapshot_member *members = (struct snapshot_member *)(void *)(memory + members_at);
+    snapshot->service_mask = cells - 1;
+    for (uint32_t first = 0, next; first < offer_count; first = next) {
+        for (next = first + 1; next < offer_count && offers[next].service_id == offers[first].service_id;)
+            next++;
+        uint32_t count = members_fill(&offers[first], next - first, members);
+        snapshot_put(snapshot, offers[first].service_id, members, count);
+        members += count;
+    }
     *ret_snapshot = snapshot;
     return 0;
 }
@@ -104,14 +145,14 @@ void snapshot_free(struct snapshot *snapshot)
 
 const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id)
 {
-    const struct snapshot_service *cell = service_cell(snapshot, service_id);
-    return cell->first_member == SERVICE_CELL_EMPTY ? NULL : cell;
+    const struct snapshot_service *cell = &snapshot->services[service_cell(snapshot, service_id)];
+    return cell->members ? cell : NULL;
 }
 
 bool snapshot_is_empty(const struct snapshot *snapshot)
 {
     for (uint32_t i = 0; i <= snapshot->service_mask; i++)
-        if (snapshot->services[i].first_member != SERVICE_CELL_EMPTY)
+        if (snapshot->services[i].members)
             return false;
     return true;
 }

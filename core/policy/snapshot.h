@@ -3,7 +3,9 @@
  * Invariant: every member names a slot below slot_count; a service's members stand together; a service that was once offered stays
  * known with no members, so that "unknown service" and "no node right now" are told apart.
  * Thread: built on the control thread, read by every core until its next batch; freed when all have moved on.
- * Memory: snapshot_new copies what it is given; one allocation. What there is to know of the node in a slot stands in its values. */
+ * Memory: one allocation. snapshot_new copies what it is given; a table made with snapshot_new_table refers to lists of members that
+ * stay their owner's, so that the next snapshot can share those that have not changed. What there is to know of the node in a slot stands
+ * in its values. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,17 +26,14 @@ struct snapshot_member {
 _Static_assert(sizeof(struct snapshot_member) == 4, "sixteen members a cache line");
 
 struct snapshot_service {
-    uint64_t service_id; /* meaningless where first_member is UINT32_MAX: an empty cell */
-    uint32_t first_member;
+    uint64_t service_id;
+    const struct snapshot_member *members; /* NULL: an empty cell */
     uint32_t member_count;
 };
 
 struct snapshot {
-    uint32_t slot_count;
-    uint32_t member_count;
     uint32_t service_mask; /* cells of the service table - 1 */
-    struct snapshot_member *members;
-    struct snapshot_service *services;
+    struct snapshot_service services[];
 };
 
 /* One (service, node) pair as the builder takes it. Slot UINT32_MAX: the service is known, but nobody offers it. */
@@ -48,6 +47,16 @@ struct snapshot_offer {
 NODISCARD int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t offer_count,
                            struct snapshot **ret_snapshot);
 void snapshot_free(struct snapshot *snapshot); /* NULL is a no-op */
+
+/* A table for up to service_count services, empty. -ENOMEM. */
+NODISCARD int snapshot_new_table(uint32_t service_count, struct snapshot **ret_snapshot);
+
+/* A table as large as the other one; every cell must be copied before it is of use. -ENOMEM. */
+NODISCARD int snapshot_new_like(const struct snapshot *other, struct snapshot **ret_snapshot);
+void snapshot_copy_cells(struct snapshot *snapshot, const struct snapshot *from, uint32_t first, uint32_t count);
+
+/* Until the snapshot is published: who offers the service; it may be in the table already. members may be NULL when there are none. */
+void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members, uint32_t member_count);
 
 /* No service is known. Looks at every cell while that is so: for cold paths. */
 bool snapshot_is_empty(const struct snapshot *snapshot);

@@ -52,6 +52,21 @@ static inline void node_values_apply(struct node_values *values, const struct no
     atomic_store_explicit(&values->picks_at_report, picks, memory_order_relaxed);
 }
 
+/* For a node that gets another slot, which no reader knows yet; picks that are counted meanwhile are lost. */
+static inline void node_values_copy(struct node_values *values, struct node_values *from)
+{
+    atomic_store_explicit(&values->flags, atomic_load_explicit(&from->flags, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&values->below_mask, atomic_load_explicit(&from->below_mask, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&values->load_index, atomic_load_explicit(&from->load_index, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&values->load_per_job, atomic_load_explicit(&from->load_per_job, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&values->picks, atomic_load_explicit(&from->picks, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&values->picks_at_report, atomic_load_explicit(&from->picks_at_report, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
 /* The load to expect by now: the report, plus what this dispatcher has sent there since. */
 static inline float node_values_expected_load(const struct node_values *values)
 {

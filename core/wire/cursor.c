@@ -2,9 +2,6 @@
 
 #include "core/base/errors.h"
 
-/* The bits of the smallest float that is not finite. Any with the sign bit set are greater, so one comparison refuses all. */
-#define F32_INFINITY_BITS UINT32_C(0x7f800000)
-
 _Static_assert(sizeof(float) == sizeof(uint32_t), "f32 fields are IEEE-754 binary32");
 
 bool bytes_are_zero(const uint8_t *bytes, size_t length)

@@ -115,6 +115,9 @@ static inline uint64_t wire_read_u64(struct wire_reader *reader)
     return bytes ? bytes_load_u64(bytes) : 0;
 }
 
+/* The bits of the smallest float that is not finite. Any with the sign bit set are greater, so one comparison refuses all. */
+#define F32_INFINITY_BITS UINT32_C(0x7f800000)
+
 /* Finite and ≥ 0, else REFUSAL_BAD_FLOAT. */
 float wire_read_f32(struct wire_reader *reader);
 

@@ -172,7 +172,7 @@ Test(directory, replaces_everything_only_when_the_last_part_has_come, .init = se
     cr_expect_eq(offered(), 1, "still the old list");
     cr_assert_eq(take_list_part(version(9, 1, 2), 2, &nodes[1], 1, false, false), 0);
     cr_expect_eq(offered(), 2);
-    cr_expect_eq(map_get(&directory->members.by_address, &nodes[2].address), MAP_NONE);
+    cr_expect_eq(members_find(&directory->members, &nodes[2].address), MEMBER_NONE);
 }
 
 Test(directory, refuses_a_part_without_its_beginning, .init = setup, .fini = teardown)
@@ -188,7 +188,7 @@ Test(directory, changes_values_in_place_without_a_new_snapshot, .init = setup, .
     struct wire_node node = worker(7500);
     cr_assert_eq(take_list(version(9, 1, 5), &node, 1), 0);
     const struct view *before = directory->view;
-    uint32_t slot = map_get(&directory->members.by_address, &node.address);
+    uint32_t slot = members_find(&directory->members, &node.address);
     struct node_values *values = &directory->members.values[slot];
     atomic_store(&values->picks, 7);
     node.flags = WIRE_NODE_ADMIN_DRAIN;
@@ -204,7 +204,7 @@ Test(directory, keeps_own_picks_when_the_same_report_is_told_again, .init = setu
 {
     struct wire_node node = worker(7500);
     cr_assert_eq(take_list(version(9, 1, 5), &node, 1), 0);
-    struct node_values *values = &directory->members.values[map_get(&directory->members.by_address, &node.address)];
+    struct node_values *values = &directory->members.values[members_find(&directory->members, &node.address)];
     atomic_store(&values->picks, 2);
     cr_assert_eq(take_list(version(9, 1, 6), &node, 1), 0);
     cr_expect_float_eq(node_values_expected_load(values), 1.0f, 1e-6f);
@@ -234,16 +234,16 @@ Test(directory, gives_a_slot_away_only_after_the_cores_have_moved_on, .init = se
 {
     struct wire_node nodes[3] = {worker(7500), worker(7501), worker(7502)};
     cr_assert_eq(take_list(version(9, 1, 1), nodes, 2), 0);
-    uint32_t slot = map_get(&directory->members.by_address, &nodes[0].address);
+    uint32_t slot = members_find(&directory->members, &nodes[0].address);
     (void)publication_enter(&directory->publication, 0);
     cr_assert_eq(take_delta(1, 2, NULL, &nodes[0].address), 0);
     cr_assert_eq(take_delta(2, 3, &nodes[2], NULL), 0);
     cr_expect(address_equal(&directory->members.values[slot].address, &nodes[0].address));
-    cr_expect_neq(map_get(&directory->members.by_address, &nodes[2].address), slot);
+    cr_expect_neq(members_find(&directory->members, &nodes[2].address), slot);
     publication_leave(&directory->publication, 0);
     nodes[0].address.port = 7600;
     cr_assert_eq(take_delta(3, 4, &nodes[0], NULL), 0);
-    cr_expect_eq(map_get(&directory->members.by_address, &nodes[0].address), slot);
+    cr_expect_eq(members_find(&directory->members, &nodes[0].address), slot);
 }
 
 static void take_regions(uint32_t table_version, uint16_t region)

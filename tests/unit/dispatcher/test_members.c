@@ -1,31 +1,49 @@
 /* Slots, values and snapshots of the nodes that rm has told about. */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "core/base/clock.h"
-#include "core/base/memory.h"
 #include "core/wire/service.h"
 #include "dispatcher/members.h"
 
 #define NOW_NS (1000 * NS_PER_S)
 #define ECHO_ID service_id("echo", 4)
 
-static struct publication *publication;
 static struct members members;
-static int view; /* what stands for the views of the cores */
+static struct snapshot *current;
 
 static void setup(void)
 {
-    publication = memory_new_aligned(sizeof(*publication));
-    cr_assert_not_null(publication);
-    publication_init(publication, 1, &view);
-    cr_assert_eq(members_init(&members, publication), 0);
+    cr_assert_eq(members_init(&members), 0);
+    cr_assert_eq(snapshot_new_table(0, &current), 0);
 }
 
 static void teardown(void)
 {
-    publication_done(publication);
+    snapshot_free(current);
     members_done(&members);
-    free(publication);
+}
+
+/* What an old snapshot holds back; the slices are so small that every phase is interrupted. */
+static struct members_gone publish_holding(void)
+{
+    struct snapshot *next;
+    struct members_gone gone;
+    int error;
+    do {
+        int64_t work = 1;
+        error = members_build(&members, current, &work, &next, &gone);
+    } while (error == -EAGAIN);
+    cr_assert_eq(error, 0);
+    snapshot_free(current);
+    current = next;
+    return gone;
+}
+
+static void publish(void)
+{
+    struct members_gone gone = publish_holding();
+    members_reclaim(&members, &gone);
 }
 
 static struct wire_node worker(uint16_t port)
@@ -44,19 +62,32 @@ static struct wire_node worker(uint16_t port)
 
 static uint32_t put(const struct wire_node *node)
 {
-    cr_assert_eq(members_put(&members, node, NOW_NS, 1), 0);
-    return map_get(&members.by_address, &node->address);
+    static uint8_t bytes[DIRECTORY_PART_BYTES_MAX];
+    struct wire_nodes_builder builder;
+    struct wire_directory list = {.version = {.rm_id = 1}, .node_total = 1, .first = true};
+    struct wire_nodes nodes;
+    struct frame frame;
+    struct node_entry entry;
+    struct member_news news;
+    enum refusal refusal;
+    wire_directory_begin(&builder, &list, 1, bytes, sizeof(bytes));
+    cr_assert_eq(wire_nodes_add(&builder, node), 0);
+    int length = wire_nodes_finish(&builder, false);
+    cr_assert_eq(frame_decode_stream(bytes, (size_t)length, &frame, &refusal), length);
+    cr_assert_eq(wire_directory_decode(&frame, &list, &nodes, &refusal), 0);
+    cr_assert_eq(wire_nodes_next_entry(&nodes, &entry, &refusal), 1);
+    members_expect(&members, entry, &news);
+    members_prefetch(&members, &news);
+    cr_assert_eq(members_put(&members, &news, NOW_NS), 0);
+    return members_find(&members, &node->address);
 }
 
 static uint32_t offered(uint64_t service_id, bool *ret_known)
 {
-    struct snapshot *snapshot;
-    cr_assert_eq(members_snapshot(&members, &snapshot), 0);
-    const struct snapshot_service *service = snapshot_service_find(snapshot, service_id);
-    uint32_t count = service ? service->member_count : 0;
+    publish();
+    const struct snapshot_service *service = snapshot_service_find(current, service_id);
     *ret_known = service != NULL;
-    snapshot_free(snapshot);
-    return count;
+    return service ? service->member_count : 0;
 }
 
 static float expected_load(uint32_t slot)
@@ -68,19 +99,17 @@ Test(members, do_not_remove_whom_they_do_not_have, .init = setup, .fini = teardo
 {
     struct wire_node node = worker(1);
     cr_expect_not(members_remove(&members, &node.address));
-    cr_expect_not(members.changed);
+    cr_expect_not(members_changed(&members));
 }
 
 Test(members, a_slot_waits_for_the_snapshot_without_its_node, .init = setup, .fini = teardown)
 {
     struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
     uint32_t slot = put(&nodes[0]);
-    members_published(&members);
+    publish();
     cr_assert(members_remove(&members, &nodes[0].address));
-    publication_collect(publication);
     cr_expect_neq(put(&nodes[1]), slot, "the current snapshot still names the first");
-    members_published(&members);
-    publication_collect(publication);
+    publish();
     cr_expect_eq(put(&nodes[2]), slot);
 }
 
@@ -88,16 +117,106 @@ Test(members, a_slot_waits_for_the_core_that_was_given_the_old_snapshot, .init =
 {
     struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
     uint32_t slot = put(&nodes[0]);
-    members_published(&members);
+    publish();
     cr_assert(members_remove(&members, &nodes[0].address));
-    (void)publication_enter(publication, 0); /* after the removal, but the snapshot is the old one */
-    publication_replace(publication, &view);
-    members_published(&members);
-    publication_collect(publication);
+    struct members_gone gone = publish_holding();
     cr_expect_neq(put(&nodes[1]), slot);
-    publication_leave(publication, 0);
-    publication_collect(publication);
+    members_reclaim(&members, &gone);
     cr_expect_eq(put(&nodes[2]), slot);
+}
+
+/* One slice of a build, after which it is not finished. */
+static void build_a_little(void)
+{
+    struct snapshot *next;
+    struct members_gone gone;
+    int64_t work = 1;
+    cr_assert_eq(members_build(&members, current, &work, &next, &gone), -EAGAIN);
+}
+
+Test(members, what_changes_during_a_build_goes_into_the_next_snapshot, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
+    bool known;
+    put(&nodes[0]);
+    put(&nodes[1]);
+    build_a_little();
+    put(&nodes[2]);
+    cr_assert(members_remove(&members, &nodes[0].address));
+    publish();
+    cr_expect(members_changed(&members));
+    cr_expect_eq(offered(ECHO_ID, &known), 2);
+    cr_expect_not(members_changed(&members));
+}
+
+Test(members, who_comes_and_goes_between_two_snapshots_is_in_neither, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[2] = {worker(1), worker(2)};
+    bool known;
+    put(&nodes[0]);
+    publish();
+    uint32_t slot = put(&nodes[1]);
+    cr_assert(members_remove(&members, &nodes[1].address));
+    cr_expect_eq(offered(ECHO_ID, &known), 1);
+    cr_expect_eq(put(&nodes[1]), slot, "and its slot is free again");
+}
+
+Test(members, a_build_that_is_given_up_can_be_begun_anew, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[2] = {worker(1), worker(2)};
+    bool known;
+    put(&nodes[0]);
+    publish();
+    put(&nodes[1]);
+    cr_assert(members_remove(&members, &nodes[0].address));
+    for (int slices = 1; slices < 5; slices++) {
+        for (int i = 0; i < slices; i++)
+            build_a_little();
+        members_build_abandon(&members);
+    }
+    cr_expect_eq(offered(ECHO_ID, &known), 1);
+}
+
+Test(members, nodes_that_offer_the_same_share_a_set, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
+    nodes[2].services[0].service_id++;
+    uint32_t slots[3] = {put(&nodes[0]), put(&nodes[1]), put(&nodes[2])};
+    cr_expect_eq(members_at(&members, slots[0])->services, members_at(&members, slots[1])->services);
+    cr_expect_neq(members_at(&members, slots[0])->services, members_at(&members, slots[2])->services);
+    cr_expect_eq(members.offers.set_count, 2);
+    cr_assert(members_remove(&members, &nodes[2].address));
+    publish();
+    cr_expect_eq(members.offers.set_count, 1);
+}
+
+Test(members, a_node_that_changes_what_it_offers_keeps_its_picks, .init = setup, .fini = teardown)
+{
+    struct wire_node node = worker(1);
+    uint32_t slot = put(&node);
+    publish();
+    atomic_store(&members.values[slot].picks, 4);
+    node.services[0].service_id++;
+    uint32_t other = put(&node);
+    cr_expect_neq(other, slot, "who still sees the old snapshot must find what it says");
+    cr_expect_eq(members.present_count, 1);
+    cr_expect_float_eq(expected_load(other), 1.5f, 1e-6f);
+}
+
+Test(members, a_new_service_is_taken_in_when_the_table_is_full_of_forgotten_ones, .init = setup, .fini = teardown)
+{
+    struct wire_node node = worker(1);
+    bool known;
+    for (uint32_t i = 0; i < OFFERS_SERVICES_MAX + 10; i++) {
+        node.services[0].service_id = i + 1;
+        put(&node);
+        if (i % 64 == 0)
+            publish();
+    }
+    cr_expect_eq(offered(OFFERS_SERVICES_MAX + 10, &known), 1);
+    cr_expect_eq(members.offers.service_count, OFFERS_SERVICES_MAX);
+    cr_expect_eq(offered(1, &known), 0);
+    cr_expect_not(known, "it was forgotten for another one");
 }
 
 Test(members, a_node_that_comes_back_gets_another_slot_while_the_old_one_is_in_use, .init = setup, .fini = teardown)
@@ -118,8 +237,7 @@ Test(members, a_reused_slot_knows_nothing_of_the_node_before, .init = setup, .fi
     uint32_t slot = put(&nodes[0]);
     atomic_store(&members.values[slot].picks, 7);
     cr_assert(members_remove(&members, &nodes[0].address));
-    members_published(&members);
-    publication_collect(publication);
+    publish();
     cr_assert_eq(put(&nodes[1]), slot);
     cr_expect_eq(atomic_load(&members.values[slot].flags), 0);
     cr_expect_eq(atomic_load(&members.values[slot].picks), 0);
@@ -174,20 +292,20 @@ Test(members, only_what_a_snapshot_shows_needs_a_new_one, .init = setup, .fini =
 {
     struct wire_node node = worker(1);
     put(&node);
-    cr_expect(members.changed);
-    members_published(&members);
+    cr_expect(members_changed(&members));
+    publish();
     node.load_index = 2;
     node.flags = WIRE_NODE_DRAINING | WIRE_NODE_LAST;
     node.age_ms = 0;
     put(&node);
-    cr_expect_not(members.changed);
+    cr_expect_not(members_changed(&members));
     node.flags = WIRE_NODE_NO_JOBS;
     put(&node);
-    cr_expect(members.changed);
-    members_published(&members);
+    cr_expect(members_changed(&members));
+    publish();
     node.services[0].service_id++;
     put(&node);
-    cr_expect(members.changed);
+    cr_expect(members_changed(&members));
 }
 
 Test(members, a_service_stays_known_when_its_last_node_has_gone, .init = setup, .fini = teardown)
@@ -203,17 +321,19 @@ Test(members, a_service_stays_known_when_its_last_node_has_gone, .init = setup, 
     cr_expect(known);
 }
 
-Test(members, a_sweep_removes_whom_the_list_did_not_name, .init = setup, .fini = teardown)
+Test(members, a_list_removes_whom_it_did_not_name, .init = setup, .fini = teardown)
 {
     struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
     bool known;
     for (int i = 0; i < 3; i++)
         put(&nodes[i]);
-    cr_assert_eq(members_put(&members, &nodes[1], NOW_NS, 2), 0);
-    cr_expect_eq(members_sweep(&members, 2), 2);
+    members_list_begin(&members);
+    put(&nodes[1]);
+    put(&nodes[1]);
+    cr_expect_eq(members_list_end(&members), 2);
     cr_expect_eq(offered(ECHO_ID, &known), 1);
-    cr_expect_neq(map_get(&members.by_address, &nodes[1].address), MAP_NONE);
-    cr_expect_eq(members_sweep(&members, 2), 0);
+    cr_expect_neq(members_find(&members, &nodes[1].address), MEMBER_NONE);
+    cr_expect_eq(members_list_end(&members), 0);
 }
 
 Test(members, thousands_come_and_go_in_the_slots_of_a_few, .init = setup, .fini = teardown)
@@ -224,11 +344,10 @@ Test(members, thousands_come_and_go_in_the_slots_of_a_few, .init = setup, .fini 
             nodes[i] = worker((uint16_t)(round * 10 + i + 1));
             put(&nodes[i]);
         }
-        members_published(&members);
+        publish();
         for (uint16_t i = 0; i < 10; i++)
             cr_assert(members_remove(&members, &nodes[i].address));
-        members_published(&members);
-        publication_collect(publication);
+        publish();
     }
     cr_expect_eq(members.slot_count, 10);
     cr_expect_eq(members.present_count, 0);
