@@ -15,6 +15,7 @@ struct outgoing {
     bool open;
     uint32_t source; /* number of the datagram that is being answered */
     struct address peer;
+    uint32_t via; /* the address that the datagram came to */
     uint8_t *bytes;
     uint32_t length;
 };

@@ -52,6 +52,7 @@ void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, ui
         .arrived_ns = udp_arrived_ns(udp),
         .peer = *peer,
         .source = ++core->datagram_count,
+        .generation = udp_datagram_via(udp),
         .transport = FRAME_UDP,
     };
     if (UNLIKELY(length > DATAGRAM_BYTES_MAX || length == 0)) {

@@ -25,7 +25,7 @@ struct request {
     uint64_t service_id;
     struct address peer;
     uint32_t source; /* UDP: running number of the datagram; TCP: index of the connection */
-    uint32_t generation; /* TCP: of the connection */
+    uint32_t generation; /* TCP: of the connection; UDP: of this machine's addresses the one that was asked (udp_datagram_via) */
     uint32_t wait_ms; /* 0: no limit */
     uint16_t limit; /* bytes that the answer may have: UDP: those of the request */
     uint8_t kind; /* enum request_kind */

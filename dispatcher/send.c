@@ -5,7 +5,7 @@ static void outgoing_flush(struct core *core)
 {
     struct outgoing *outgoing = &core->outgoing;
     if (outgoing->open && outgoing->length)
-        udp_send_commit(core->udp, &outgoing->peer, outgoing->length);
+        udp_send_commit_via(core->udp, &outgoing->peer, outgoing->via, outgoing->length);
     outgoing->open = false;
 }
 
@@ -20,6 +20,7 @@ static void send_udp(struct core *core, const struct request *request)
         outgoing->open = true;
         outgoing->source = request->source;
         outgoing->peer = request->peer;
+        outgoing->via = request->generation;
         outgoing->length = 0;
     }
     outgoing->length += answer_encode(&core->answers, request, outgoing->bytes + outgoing->length);

@@ -41,12 +41,16 @@ struct udp_packet {
     uint32_t offset; /* into udp.send_bytes */
     uint32_t length;
     uint32_t segment_bytes; /* all segments but the last have this length; = length for a single one */
+    uint32_t via; /* leaves from udp.vias[via - 1]; 0: from where the kernel finds best */
 };
 
 static inline uint32_t udp_packet_datagrams(const struct udp_packet *packet)
 {
     return packet->length <= packet->segment_bytes ? 1 : (packet->length + packet->segment_bytes - 1) / packet->segment_bytes;
 }
+
+/* Of the machine's own addresses under which datagrams came; those above this number are answered as the kernel finds best. */
+#define UDP_VIAS_MAX 64u
 
 struct udp {
     struct handle handle;
@@ -71,6 +75,11 @@ struct udp {
     uint64_t batch_wall_ns; /* 0: not needed */
     uint64_t batch_age_ns_min;
     uint32_t batch_count;
+    bool wildcard; /* bound to no address in particular: answers must leave from the one that was asked */
+    uint32_t via; /* of the datagram that is being delivered */
+    const struct address *answering; /* its sender; NULL: none is being delivered */
+    uint32_t via_count;
+    struct address vias[UDP_VIAS_MAX];
 };
 
 /* In front of what a stream receives: room for the beginning of a frame that came before, so that only this has to be copied. */
@@ -261,6 +270,7 @@ extern const struct loop_backend loop_backend_uring;
 struct udp_received {
     uint32_t segment_bytes; /* > 0: GRO put several of this length together; the last may be shorter */
     uint64_t wall_ns; /* when it came; 0: not stamped */
+    struct address local; /* where it came to, without a port; ADDRESS_NONE: not told */
 };
 
 /* A datagram, or several. Valid until batch_end. */

@@ -35,6 +35,25 @@ uint32_t socket_name_set(union socket_name *name, uint8_t socket_family, const s
     return sizeof(name->ipv6);
 }
 
+/* An answer can't leave from a group. */
+static void socket_read_local(const struct cmsghdr *message, struct address *ret_local)
+{
+    if (message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo to;
+        memcpy(&to, CMSG_DATA(message), sizeof(to));
+        ret_local->family = ADDRESS_IPV4;
+        memcpy(ret_local->ip, &to.ipi_spec_dst, 4);
+    } else if (message->cmsg_level == IPPROTO_IPV6 && message->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo to;
+        memcpy(&to, CMSG_DATA(message), sizeof(to));
+        if (IN6_IS_ADDR_MULTICAST(&to.ipi6_addr))
+            return;
+        ret_local->family = ADDRESS_IPV6;
+        memcpy(ret_local->ip, &to.ipi6_addr, 16);
+        *ret_local = address_plain(ret_local);
+    }
+}
+
 struct udp_received socket_read_control(void *control, size_t length)
 {
     struct udp_received received = {0};
@@ -48,22 +67,42 @@ struct udp_received socket_read_control(void *control, size_t length)
             struct timespec stamp;
             memcpy(&stamp, CMSG_DATA(message), sizeof(stamp));
             received.wall_ns = (uint64_t)stamp.tv_sec * NS_PER_S + (uint64_t)stamp.tv_nsec;
+        } else {
+            socket_read_local(message, &received.local);
         }
     }
     return received;
 }
 
-void socket_set_segment_bytes(struct msghdr *header, union socket_control *control, uint32_t segment_bytes)
+/* Behind the messages that are there. */
+static void socket_append_control(struct msghdr *header, union socket_control *control, int level, int type, const void *value,
+                                  size_t bytes)
 {
-    uint16_t value = (uint16_t)segment_bytes;
-    control->header = (struct cmsghdr){
-        .cmsg_level = SOL_UDP,
-        .cmsg_type = UDP_SEGMENT,
-        .cmsg_len = CMSG_LEN(sizeof(value)),
-    };
-    memcpy(CMSG_DATA(&control->header), &value, sizeof(value));
+    struct cmsghdr *message = (struct cmsghdr *)(void *)(control->bytes + header->msg_controllen);
+    *message = (struct cmsghdr){.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(bytes)};
+    memcpy(CMSG_DATA(message), value, bytes);
     header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(sizeof(value));
+    header->msg_controllen += CMSG_SPACE(bytes);
+}
+
+void socket_write_control(const struct udp *udp, const struct udp_packet *packet, struct msghdr *header,
+                          union socket_control *control)
+{
+    if (packet->length > packet->segment_bytes) {
+        uint16_t segment_bytes = (uint16_t)packet->segment_bytes;
+        socket_append_control(header, control, SOL_UDP, UDP_SEGMENT, &segment_bytes, sizeof(segment_bytes));
+    }
+    if (packet->via == 0)
+        return;
+    union socket_name name;
+    (void)socket_name_set(&name, udp->local.family, &udp->vias[packet->via - 1]);
+    if (udp->local.family == ADDRESS_IPV4) {
+        struct in_pktinfo from = {.ipi_spec_dst = name.ipv4.sin_addr};
+        socket_append_control(header, control, IPPROTO_IP, IP_PKTINFO, &from, sizeof(from));
+    } else {
+        struct in6_pktinfo from = {.ipi6_addr = name.ipv6.sin6_addr};
+        socket_append_control(header, control, IPPROTO_IPV6, IPV6_PKTINFO, &from, sizeof(from));
+    }
 }
 
 static int socket_close_failed(int fd, int error)
@@ -132,6 +171,9 @@ static int socket_setup_udp(int fd, const struct udp_config *config)
         error = socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0 && config->segmentation)
         error = socket_set(fd, SOL_UDP, UDP_GRO, 1);
+    if (error == 0 && socket_tells_local(config))
+        error = config->address.family == ADDRESS_IPV4 ? socket_set(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                                                       : socket_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     if (error == 0 && config->socket_receive_bytes > 0)
         error = socket_set(fd, SOL_SOCKET, SO_RCVBUF, (int)config->socket_receive_bytes);
     if (error == 0 && config->socket_send_bytes > 0)

@@ -15,17 +15,40 @@
 /* Fills the name that a socket of `socket_family` sends to; returns its length. IPv4 peers of an IPv6 socket are mapped. */
 uint32_t socket_name_set(union socket_name *name, uint8_t socket_family, const struct address *address);
 
-/* Room for the control messages with the segment size of GRO or GSO, and with a time stamp. */
+/* Room for the control messages with the segment size of GRO or GSO, with a time stamp, and with an address of this machine. */
 union socket_control {
     struct cmsghdr header;
-    uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct timespec))];
+    uint8_t bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 };
+
+/* Whether the kernel is to say where each datagram came to. */
+static inline bool socket_tells_local(const struct udp_config *config)
+{
+    return address_is_wildcard(&config->address) && config->connect.family == ADDRESS_NONE;
+}
+
+/* Whether anything comes beside name and bytes; goes out beside them. */
+static inline bool socket_receives_control(const struct udp_config *config)
+{
+    return config->segmentation || config->age_ns_max > 0 || socket_tells_local(config);
+}
+
+static inline bool socket_sends_control(const struct udp_config *config)
+{
+    return config->segmentation || socket_tells_local(config);
+}
 
 /* What the control messages say; `length`: of all of them. */
 struct udp_received socket_read_control(void *control, size_t length);
 
-/* Lets the kernel cut what is sent into segments. */
-void socket_set_segment_bytes(struct msghdr *header, union socket_control *control, uint32_t segment_bytes);
+static inline bool socket_needs_control(const struct udp_packet *packet)
+{
+    return packet->length > packet->segment_bytes || packet->via > 0;
+}
+
+/* What the kernel must be told of a packet beside name and bytes: to cut it into segments, where to send it from. */
+void socket_write_control(const struct udp *udp, const struct udp_packet *packet, struct msghdr *header,
+                          union socket_control *control);
 
 NODISCARD int socket_open_udp(const struct udp_config *config, bool nonblocking, int *ret_fd, struct address *ret_local);
 /* loop_backend.udp_tune of both. */

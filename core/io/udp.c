@@ -82,6 +82,7 @@ int udp_open(struct loop *loop, const struct udp_config *config, struct udp **re
     udp->ctx = config->ctx;
     udp->config = *config;
     udp->segmenting = config->segmentation;
+    udp->wildcard = socket_tells_local(config);
     backlog_init(&udp->backlog, UDP_BACKLOG_BYTES_MIN, config->socket_receive_bytes, config->age_ns_max);
     list_init(&udp->dirty_link);
     timer_init(&udp->error_timer, udp_on_error_timer, udp);
@@ -142,14 +143,36 @@ __attribute__((noinline, cold)) static void udp_datagram_age(struct udp *udp, ui
     udp->arrived_ns = udp->batch_ns > age_ns ? udp->batch_ns - age_ns : 0;
 }
 
+static inline void udp_deliver(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
+    if (UNLIKELY(length == 0))
+        LOOP_COUNT(udp->handle.loop, datagrams_empty, 1);
+    udp->on_datagram(udp->ctx, udp, peer, bytes, length);
+}
+
 static void udp_deliver_segments(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
                                  uint32_t segment_bytes)
 {
     for (uint32_t offset = 0; offset < length && udp->on_datagram != NULL; offset += segment_bytes) {
         uint32_t rest = length - offset;
-        LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
-        udp->on_datagram(udp->ctx, udp, peer, bytes + offset, rest < segment_bytes ? rest : segment_bytes);
+        udp_deliver(udp, peer, bytes + offset, rest < segment_bytes ? rest : segment_bytes);
     }
+}
+
+/* A machine has few addresses, and the same one is asked again and again. */
+__attribute__((noinline)) static uint32_t udp_via_find(struct udp *udp, const struct address *local)
+{
+    if (local->family == ADDRESS_NONE)
+        return 0;
+    for (uint32_t i = 0; i < udp->via_count; i++) {
+        if (address_equal(&udp->vias[i], local))
+            return i + 1;
+    }
+    if (udp->via_count == UDP_VIAS_MAX)
+        return 0;
+    udp->vias[udp->via_count] = *local;
+    return ++udp->via_count;
 }
 
 void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *bytes, uint32_t length,
@@ -164,14 +187,19 @@ void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *b
     udp->arrived_ns = udp->batch_ns;
     if (UNLIKELY(udp->batch_wall_ns > 0))
         udp_datagram_age(udp, received->wall_ns);
-    if (received->segment_bytes > 0) {
+    if (UNLIKELY(udp->wildcard))
+        udp->via = udp_via_find(udp, &received->local);
+    udp->answering = &peer;
+    if (received->segment_bytes > 0)
         udp_deliver_segments(udp, &peer, bytes, length, received->segment_bytes);
-        return;
-    }
-    LOOP_COUNT(udp->handle.loop, datagrams_received, 1);
-    if (UNLIKELY(length == 0))
-        LOOP_COUNT(udp->handle.loop, datagrams_empty, 1);
-    udp->on_datagram(udp->ctx, udp, &peer, bytes, length);
+    else
+        udp_deliver(udp, &peer, bytes, length);
+    udp->answering = NULL;
+}
+
+uint32_t udp_datagram_via(const struct udp *udp)
+{
+    return udp->via;
 }
 
 uint64_t udp_arrived_ns(const struct udp *udp)
@@ -206,7 +234,7 @@ int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_bytes)
 }
 
 /* Answers to one peer that follow each other and have one length leave as one GSO send: they lie behind each other already. */
-static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t length)
+static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length)
 {
     if (udp->packet_count == udp->packets_queued || length == 0)
         return false;
@@ -215,7 +243,7 @@ static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, u
         return false;
     if (last->length / last->segment_bytes >= UDP_SEGMENTS_MAX || last->length + length > UDP_PAYLOAD_BYTES_MAX)
         return false;
-    if (memcmp(&udp->last_peer, peer, sizeof(*peer)) != 0)
+    if (last->via != via || memcmp(&udp->last_peer, peer, sizeof(*peer)) != 0)
         return false;
     last->length += length;
     return true;
@@ -223,13 +251,18 @@ static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, u
 
 void udp_send_commit(struct udp *udp, const struct address *peer, uint32_t length)
 {
+    udp_send_commit_via(udp, peer, 0, length);
+}
+
+void udp_send_commit_via(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length)
+{
     DEBUG_CHECK(udp->packet_count < udp->config.send_packets && length <= udp->config.send_bytes - udp->send_used);
     if (UNLIKELY(peer->family == ADDRESS_NONE || (peer->family == ADDRESS_IPV6 && udp->local.family == ADDRESS_IPV4))) {
         LOOP_COUNT(udp->handle.loop, datagram_send_drops, 1);
         return;
     }
     if (udp->segmenting) {
-        if (udp_joins_last_packet(udp, peer, length)) {
+        if (udp_joins_last_packet(udp, peer, via, length)) {
             udp->send_used += length;
             return;
         }
@@ -240,6 +273,7 @@ void udp_send_commit(struct udp *udp, const struct address *peer, uint32_t lengt
     packet->offset = udp->send_used;
     packet->length = length;
     packet->segment_bytes = length > 0 ? length : 1;
+    packet->via = via;
     udp->send_used += length;
     if (udp->packet_count++ == 0)
         list_append(&udp->handle.loop->udp_dirty, &udp->dirty_link);
@@ -255,7 +289,8 @@ int udp_send(struct udp *udp, const struct address *peer, const uint8_t *bytes, 
         return error;
     if (length > 0)
         memcpy(slot, bytes, length);
-    udp_send_commit(udp, peer, length);
+    bool answers = udp->answering != NULL && address_equal(udp->answering, peer);
+    udp_send_commit_via(udp, peer, answers ? udp->via : 0, length);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * Invariant: nothing here allocates after udp_open, blocks, or grows. What can't be sent is dropped and counted; errors of one
  * peer (port unreachable) never stop the socket. An empty datagram is delivered with length 0; one longer than a receive buffer
  * is dropped and counted.
+ * A socket on a wildcard address answers from the address that was asked: a connected peer takes no answer from another one.
  * Receive buffers stay valid until the batch hook has returned: on_datagram may queue pointers into them for the hook.
  * Thread: the loop's. Memory: udp_open allocates all buffers; udp_close frees them when the kernel has let go of them. */
 #pragma once
@@ -60,6 +61,9 @@ const struct address *udp_local_address(const struct udp *udp);
  * while the backlog is looked at. Else the time of the batch, which is later. */
 uint64_t udp_arrived_ns(const struct udp *udp);
 
+/* Within on_datagram: under which of the machine's addresses the datagram came, for udp_send_commit_via; 0 where it doesn't matter. */
+uint32_t udp_datagram_via(const struct udp *udp);
+
 /* Room for a datagram of up to `capacity` bytes in the send pool, valid until the next call on this socket. A begin without a
  * commit is taken back by the next begin. -ENOBUFS: no room even after submitting what is queued; counted as a drop. */
 NODISCARD int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_bytes);
@@ -67,5 +71,8 @@ NODISCARD int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_b
 /* Sends the first `length` ≤ capacity bytes of it to the peer, at the latest at the end of the batch. */
 void udp_send_commit(struct udp *udp, const struct address *peer, uint32_t length);
 
-/* Both in one, copying. -ENOBUFS; -EMSGSIZE above UDP_PAYLOAD_BYTES_MAX. */
+/* The same as the answer to a datagram that came `via`. */
+void udp_send_commit_via(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length);
+
+/* Both in one, copying. Within on_datagram and to its peer, the answer to that datagram. -ENOBUFS; -EMSGSIZE above UDP_PAYLOAD_BYTES_MAX. */
 NODISCARD int udp_send(struct udp *udp, const struct address *peer, const uint8_t *bytes, uint32_t length);

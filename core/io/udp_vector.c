@@ -21,7 +21,7 @@ struct udp_vector {
     struct iovec *out_bytes;
     union socket_name *in_names;
     union socket_control *in_control; /* NULL: nothing comes beside the bytes */
-    union socket_control *out_control; /* NULL without segmentation */
+    union socket_control *out_control; /* NULL: nothing goes out beside the bytes */
     uint8_t *buffers;
 };
 
@@ -43,7 +43,7 @@ void udp_vector_free(struct udp_vector *vector)
 static bool udp_vector_allocate(struct udp_vector *vector, const struct udp_config *config)
 {
     uint32_t size = vector->size;
-    bool control = config->segmentation || config->age_ns_max > 0;
+    bool control = socket_receives_control(config), out_control = socket_sends_control(config);
     vector->in = calloc(size, sizeof(*vector->in));
     vector->out = calloc(size, sizeof(*vector->out));
     vector->in_bytes = calloc(size, sizeof(*vector->in_bytes));
@@ -52,11 +52,11 @@ static bool udp_vector_allocate(struct udp_vector *vector, const struct udp_conf
     vector->buffers = malloc((size_t)size * vector->buffer_bytes);
     if (control)
         vector->in_control = calloc(size, sizeof(*vector->in_control));
-    if (config->segmentation)
+    if (out_control)
         vector->out_control = calloc(size, sizeof(*vector->out_control));
     return vector->in != NULL && vector->out != NULL && vector->in_bytes != NULL && vector->out_bytes != NULL &&
            vector->in_names != NULL && vector->buffers != NULL && (!control || vector->in_control != NULL) &&
-           (!config->segmentation || vector->out_control != NULL);
+           (!out_control || vector->out_control != NULL);
 }
 
 struct udp_vector *udp_vector_new(const struct udp_config *config, bool polled)
@@ -145,8 +145,8 @@ static void udp_vector_prepare(struct udp *udp, struct udp_vector *vector, uint3
     header->msg_namelen = packet->name_bytes;
     header->msg_control = NULL;
     header->msg_controllen = 0;
-    if (packet->length > packet->segment_bytes)
-        socket_set_segment_bytes(header, &vector->out_control[index], packet->segment_bytes);
+    if (socket_needs_control(packet))
+        socket_write_control(udp, packet, header, &vector->out_control[index]);
 }
 
 /* Sends packets[first …] with one call; returns how many it dealt with, ≥ 1. */

@@ -58,9 +58,9 @@ static void uring_udp_free(struct uring_state *state, struct uring_udp *own)
 static int uring_udp_allocate(struct uring_state *state, struct uring_udp *own, const struct udp_config *config)
 {
     own->layout.msg_namelen = URING_NAME_BYTES;
-    own->layout.msg_controllen = config->segmentation || config->age_ns_max > 0 ? sizeof(union socket_control) : 0;
+    own->layout.msg_controllen = socket_receives_control(config) ? sizeof(union socket_control) : 0;
     own->held = calloc(config->receive_buffers, sizeof(*own->held));
-    bool messages = config->segmentation || !state->send_address;
+    bool messages = socket_sends_control(config) || !state->send_address;
     if (messages)
         own->messages = calloc(config->send_packets, sizeof(*own->messages));
     if (own->held == NULL || (messages && own->messages == NULL))
@@ -196,8 +196,7 @@ static void uring_udp_prepare_message(struct udp *udp, struct udp_packet *packet
         .msg_iov = &message->bytes,
         .msg_iovlen = 1,
     };
-    if (packet->length > packet->segment_bytes)
-        socket_set_segment_bytes(&message->header, &message->control, packet->segment_bytes);
+    socket_write_control(udp, packet, &message->header, &message->control);
     io_uring_prep_sendmsg(sqe, udp->handle.fd, &message->header, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -205,7 +204,7 @@ static void uring_udp_prepare_send(struct uring_state *state, struct udp *udp, u
 {
     struct uring_udp *own = udp->backend_state;
     struct udp_packet *packet = &udp->packets[index];
-    if (LIKELY(state->send_address && packet->length <= packet->segment_bytes)) {
+    if (LIKELY(state->send_address && !socket_needs_control(packet))) {
         io_uring_prep_send(sqe, udp->handle.fd, udp->send_bytes + packet->offset, packet->length, MSG_DONTWAIT | MSG_NOSIGNAL);
         io_uring_prep_send_set_addr(sqe, &packet->name.any, (uint16_t)packet->name_bytes);
     } else {

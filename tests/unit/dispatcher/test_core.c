@@ -247,6 +247,18 @@ TEST_BOTH(core_udp, packed_requests_are_answered_in_order_in_one_datagram)
     close(client);
 }
 
+TEST_BOTH(core_udp, on_a_wildcard_address_answers_from_the_one_that_was_asked)
+{
+    struct sockaddr_storage name;
+    bench_reopen(bench, "0.0.0.0:0", BENCH_QUEUE, 2);
+    struct address asked = *core_address(bench->core);
+    memcpy(asked.ip, (const uint8_t[]){127, 0, 0, 9}, 4);
+    int client = bench_client(bench, SOCK_DGRAM);
+    cr_assert_eq(connect(client, (const struct sockaddr *)&name, address_to_socket(&asked, &name)), 0);
+    expect_silence_so_far(bench, client);
+    close(client);
+}
+
 /* Cut apart by the kernel at our end, if at all, and joined again by it at the client's. */
 TEST_BOTH(core_udp, datagrams_that_came_joined_are_answered_joined)
 {

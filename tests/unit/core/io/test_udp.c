@@ -19,33 +19,34 @@ struct echo {
     bool silent;
     struct {
         struct address peer;
+        uint32_t via;
         uint8_t *bytes;
         uint32_t length;
     } queue[QUEUE_MAX];
 };
 
-static void echo_answer(struct echo *echo, const struct address *peer, const uint8_t *bytes, uint32_t length)
+static void echo_answer(struct echo *echo, const struct address *peer, uint32_t via, const uint8_t *bytes, uint32_t length)
 {
     uint8_t *slot;
     cr_assert_eq(udp_send_begin(echo->udp, length, &slot), 0);
     if (length > 0)
         memcpy(slot, bytes, length);
-    udp_send_commit(echo->udp, peer, length);
+    udp_send_commit_via(echo->udp, peer, via, length);
 }
 
 static void echo_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
 {
     struct echo *echo = ctx;
-    (void)udp;
     echo->received++;
     if (echo->silent)
         return;
     if (!echo->from_hook) {
-        echo_answer(echo, peer, bytes, length);
+        echo_answer(echo, peer, udp_datagram_via(udp), bytes, length);
         return;
     }
     cr_assert_lt(echo->queued, QUEUE_MAX);
     echo->queue[echo->queued].peer = *peer;
+    echo->queue[echo->queued].via = udp_datagram_via(udp);
     echo->queue[echo->queued].bytes = bytes;
     echo->queue[echo->queued].length = length;
     echo->queued++;
@@ -56,7 +57,7 @@ static void echo_on_batch(void *ctx, struct loop *loop)
     struct echo *echo = ctx;
     (void)loop;
     for (uint32_t i = 0; i < echo->queued; i++)
-        echo_answer(echo, &echo->queue[i].peer, echo->queue[i].bytes, echo->queue[i].length);
+        echo_answer(echo, &echo->queue[i].peer, echo->queue[i].via, echo->queue[i].bytes, echo->queue[i].length);
     echo->queued = 0;
 }
 
@@ -321,6 +322,50 @@ TEST_ALL(udp, ipv6_wildcard_answers_ipv4_too)
     loop_flush(loop);
     client_expect(client, "four");
     loop_free(loop);
+}
+
+/* Clients of several addresses of this machine, each connected, so that it takes answers from that address only. */
+static void expect_answers_from_where_asked(struct loop *loop, struct udp_config *config, const char *wildcard, bool from_hook)
+{
+    struct echo *echo = echo_open(loop, config, wildcard);
+    echo->from_hook = from_hook;
+    for (uint8_t i = 1; i <= 5; i++) {
+        struct address server = fixture_loopback(udp_local_address(echo->udp)->port);
+        server.ip[3] = i;
+        int client = fixture_udp_client(&server);
+        for (int j = 0; j < 3; j++)
+            client_send(client, "who?");
+        fixture_run_until(loop, &echo->received, i * 3u);
+        loop_flush(loop);
+        for (int j = 0; j < 3; j++)
+            client_expect(client, "who?");
+        close(client);
+    }
+    loop_free(loop);
+}
+
+TEST_ALL(udp, wildcard_answers_from_the_address_that_was_asked)
+{
+    struct udp_config config;
+    udp_config_init(&config);
+    expect_answers_from_where_asked(fixture_loop(kind), &config, "0.0.0.0:0", true);
+}
+
+TEST_ALL(udp, wildcard_answers_from_the_address_that_was_asked_in_segments_too)
+{
+    struct udp_config config;
+    udp_config_init(&config);
+    config.segmentation = true;
+    config.receive_buffer_bytes = 65536;
+    config.receive_buffers = 16;
+    expect_answers_from_where_asked(fixture_loop(kind), &config, "0.0.0.0:0", true);
+}
+
+TEST_ALL(udp, ipv6_wildcard_answers_from_the_ipv4_address_that_was_asked)
+{
+    struct udp_config config;
+    udp_config_init(&config);
+    expect_answers_from_where_asked(fixture_loop(kind), &config, "[::]:0", false);
 }
 
 /* Ten answers for one peer leave as one super-datagram and arrive as ten. */
