@@ -149,6 +149,15 @@ void announcer_hasten(struct node *node)
     send_due(node);
 }
 
+void announcer_change(struct node *node)
+{
+    if (!timer_is_running(&node->heartbeat_timer))
+        return; /* not started */
+    counter_add(&node->counters, COUNTER_HEARTBEATS_EXTRA, 1);
+    heartbeats_change(&node->heartbeats, loop_now_ns(node->loop));
+    send_due(node);
+}
+
 static void on_ack(struct node *node, uint32_t rm_index, const struct frame *frame)
 {
     struct wire_heartbeat_ack ack;

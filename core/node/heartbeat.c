@@ -89,8 +89,12 @@ enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t r
         rm->extra = HEARTBEAT_NOTHING;
         rm->extra_ns = now_ns + EXTRA_GAP_NS;
     }
+    /* A regular one right behind it would say the same again. */
+    if (heartbeats->interval_ns > HEARTBEAT_GAP_NS && rm->due_ns < now_ns + HEARTBEAT_GAP_NS)
+        advance_due(heartbeats, rm, rm->due_ns);
     if (message == HEARTBEAT_REGISTER)
         rm->registering = true;
+    rm->sent_ns = now_ns;
     rm->sent_sequence = ++heartbeats->sequence;
     *ret_sequence = rm->sent_sequence;
     /* As if all were IPv6: the list may change until the next one, and a few bytes a second are nothing. */
@@ -105,6 +109,18 @@ void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns)
         if (rm->extra == HEARTBEAT_NOTHING)
             rm->extra = HEARTBEAT_BEAT;
         rm->extra_ns = now_ns;
+    }
+}
+
+void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < heartbeats->rm_count; i++) {
+        struct heartbeat_rm *rm = &heartbeats->rms[i];
+        if (rm->state != HEARTBEAT_REACHED || rm->extra != HEARTBEAT_NOTHING)
+            continue;
+        uint64_t earliest_ns = rm->sent_ns + HEARTBEAT_GAP_NS;
+        rm->extra = HEARTBEAT_BEAT;
+        rm->extra_ns = earliest_ns > now_ns ? earliest_ns : now_ns;
     }
 }
 

@@ -21,6 +21,7 @@
 #include "core/wire/heartbeat.h"
 
 #define HEARTBEAT_RMS_MAX 8u
+#define HEARTBEAT_GAP_NS UINT64_C(10000000) /* between a heartbeat for a change and any other (N8) */
 #define HEARTBEAT_REFUSED_NS UINT64_C(5000000000)
 
 enum heartbeat_state {
@@ -48,6 +49,7 @@ struct heartbeat_rm {
     uint64_t heard_ns; /* last acknowledgement, or when we began */
     uint64_t acknowledged_ns; /* last acknowledgement; 0: none */
     bool registering; /* a REGISTER went out and is not acknowledged yet */
+    uint64_t sent_ns; /* when the last message to this rm went; 0: none */
     uint64_t sent_sequence; /* of the last message to this rm */
     uint64_t acked_sequence;
     uint64_t boot_id; /* of the rm that acknowledged last, and the sequence of that */
@@ -80,6 +82,9 @@ enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t r
 
 /* Everybody shall hear of a change at once. */
 void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns);
+
+/* Something has changed fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last message to them. */
+void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns);
 
 /* The rm that has this address, or HEARTBEAT_RMS_MAX. */
 uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct address *peer);

@@ -58,6 +58,24 @@ void node_note_unable(struct node *node, int error)
     set_unable(node, error);
 }
 
+/* (N8.) Samples as they are, not their means, which would hide how fast. */
+static void look_at_changes(struct node *node, const struct load_sample *sample)
+{
+    const struct resource_report *report = resources_report(node->resources);
+    const float values[CHANGE_METRICS] = {
+        [CHANGE_CPU] = sample->part[LOAD_CPU],
+        [CHANGE_MEMORY] = sample->part[LOAD_MEMORY],
+        [CHANGE_DISK] = sample->part[LOAD_DISK],
+        [CHANGE_QUEUE] = sample->part[LOAD_QUEUE] / (float)node->config.slots,
+        [CHANGE_DISK_READ] = report->value[RESOURCE_DISK_READ],
+        [CHANGE_DISK_WRITE] = report->value[RESOURCE_DISK_WRITE],
+        [CHANGE_NIC_IN] = report->value[RESOURCE_NIC_IN],
+        [CHANGE_NIC_OUT] = report->value[RESOURCE_NIC_OUT],
+    };
+    if (change_add(&node->change, loop_now_ns(node->loop), values))
+        announcer_change(node);
+}
+
 static void on_sample_time(void *ctx, struct timer *timer)
 {
     struct node *node = ctx;
@@ -67,6 +85,7 @@ static void on_sample_time(void *ctx, struct timer *timer)
     sample.part[LOAD_QUEUE] = (float)(executors_queued(node->executors) + executors_running(node->executors));
     load_add(&node->load, &sample);
     load_read(&node->load, &node->report);
+    look_at_changes(node, &sample);
     if (node->unable != 0 && loop_now_ns(node->loop) - node->unable_ns >= NODE_UNABLE_NS)
         set_unable(node, 0);
     node_publish(node);
@@ -256,6 +275,7 @@ static int start_parts(struct node *node)
     if (r < 0)
         return r;
     load_read(&node->load, &node->report);
+    change_init(&node->change, &node->config.change);
     r = dedupe_init(&node->dedupe);
     if (r < 0)
         return r;

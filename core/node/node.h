@@ -19,6 +19,7 @@
 #include "core/base/macros.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
+#include "core/node/change.h"
 #include "core/node/heartbeat.h"
 #include "core/node/load.h"
 #include "core/node/resources.h"
@@ -67,6 +68,7 @@ struct node_config {
     enum load_disk load_disk;
     float capacity[RESOURCE_CAPACITIES]; /* configured; 0: as detected */
     float load_weights[LOAD_PARTS];
+    struct change_config change;
     float queue_factor; /* > 0: how much the queue counts, 1.5 on dispatchers (D10) */
     double sleep_factor;
 };
@@ -117,6 +119,8 @@ struct node_stats {
     uint16_t region;
     uint32_t slots;
     uint32_t queue_max;
+    struct resource_report resources;
+    float change_rate[CHANGE_METRICS];
     uint32_t jobs_queued;
     uint32_t jobs_running;
     uint32_t connections;

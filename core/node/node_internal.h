@@ -10,6 +10,7 @@
 #include "core/io/stream.h"
 #include "core/io/timer.h"
 #include "core/io/udp.h"
+#include "core/node/change.h"
 #include "core/node/dedupe.h"
 #include "core/node/dispatcher_counts.h"
 #include "core/node/estimate.h"
@@ -60,6 +61,9 @@ struct node_board {
     _Atomic float load_index;
     _Atomic float load_per_job;
     _Atomic float load_mean[LOAD_PARTS];
+    _Atomic uint32_t resources_known;
+    _Atomic float resources[RESOURCES];
+    _Atomic float change_rate[CHANGE_METRICS];
     struct {
         _Atomic uint32_t jobs;
         _Atomic float mean_s;
@@ -89,6 +93,7 @@ struct node {
     struct load load;
     struct load_report report; /* as of the latest sample */
     struct resources *resources;
+    struct change change;
     struct timer sample_timer;
     uint64_t sample_due_ns;
 
@@ -166,6 +171,9 @@ void job_on_part(struct node *node, struct job_part *part);
 NODISCARD int announcer_start(struct node *node);
 void announcer_stop(struct node *node);
 void announcer_hasten(struct node *node);
+
+/* Out of turn, since something has changed fast (N8). */
+void announcer_change(struct node *node);
 
 /* node.c */
 void node_publish(struct node *node);

@@ -36,6 +36,12 @@ void node_publish(struct node *node)
     put_float(&board->load_per_job, load->per_job);
     for (uint32_t i = 0; i < LOAD_PARTS; i++)
         put_float(&board->load_mean[i], load->mean[i]);
+    const struct resource_report *resources = resources_report(node->resources);
+    put_u32(&board->resources_known, resources->known);
+    for (uint32_t i = 0; i < RESOURCES; i++)
+        put_float(&board->resources[i], resources->value[i]);
+    for (uint32_t i = 0; i < CHANGE_METRICS; i++)
+        put_float(&board->change_rate[i], node->change.rate[i]);
     for (uint32_t i = 0; i < node->config.services.count; i++) {
         put_u32(&board->services[i].jobs, node->estimate.jobs[i]);
         put_float(&board->services[i].mean_s, estimate_job_s(&node->estimate, i));
@@ -71,6 +77,11 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
     };
     for (uint32_t i = 0; i < LOAD_PARTS; i++)
         stats.load.mean[i] = get_float(&board->load_mean[i]);
+    stats.resources.known = get_u32(&board->resources_known);
+    for (uint32_t i = 0; i < RESOURCES; i++)
+        stats.resources.value[i] = get_float(&board->resources[i]);
+    for (uint32_t i = 0; i < CHANGE_METRICS; i++)
+        stats.change_rate[i] = get_float(&board->change_rate[i]);
     for (uint32_t i = 0; i < stats.service_count; i++)
         stats.services[i] = (struct node_service_stats){
             .name = node->config.services.items[i].name,

@@ -82,6 +82,9 @@ int node_config_from_options(const struct node_options *options, enum wire_node_
         config.queue_factor = kind == WIRE_NODE_DISPATCHER ? QUEUE_FACTOR_DISPATCHER : 1;
     for (uint32_t i = 0; i < RESOURCE_CAPACITIES; i++)
         config.capacity[i] = options->capacity.value[i];
+    for (uint32_t i = 0; i < CHANGE_METRICS; i++)
+        config.change.threshold[i] = options->change_thresholds.value[i];
+    config.change.budget = options->extra_heartbeats;
     for (uint32_t part = 0; part < LOAD_PARTS; part++)
         config.load_weights[part] = options->load_weights.value[part];
     r = service_set_parse(&options->services, &config.services, ret_error);

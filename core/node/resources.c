@@ -22,6 +22,21 @@
 
 #define MBIT_PER_MB 8
 
+const char *const resource_names[RESOURCES] = {
+    [RESOURCE_CPU_CORES] = "cpu_cores",
+    [RESOURCE_MEMORY_GB] = "memory_gb",
+    [RESOURCE_DISK_READ_CAPACITY] = "disk_read_capacity",
+    [RESOURCE_DISK_WRITE_CAPACITY] = "disk_write_capacity",
+    [RESOURCE_NIC_IN_CAPACITY] = "nic_in_capacity",
+    [RESOURCE_NIC_OUT_CAPACITY] = "nic_out_capacity",
+    [RESOURCE_DISK_READ] = "disk_read",
+    [RESOURCE_DISK_WRITE] = "disk_write",
+    [RESOURCE_NIC_IN] = "nic_in",
+    [RESOURCE_NIC_OUT] = "nic_out",
+    [RESOURCE_PRESSURE_CPU] = "pressure_cpu",
+    [RESOURCE_PRESSURE_IO] = "pressure_io",
+};
+
 enum source {
     SOURCE_CPU,
     SOURCE_MEMORY,

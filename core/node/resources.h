@@ -33,6 +33,9 @@ enum resource {
     RESOURCES,
 };
 
+/* "cpu_cores": as in PROTOCOL.md's table of metadata. */
+extern const char *const resource_names[RESOURCES];
+
 struct resource_report {
     uint32_t known; /* bit by resource */
     float value[RESOURCES];

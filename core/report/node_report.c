@@ -38,6 +38,11 @@ void node_report_measure(const struct node *node, struct measures *measures)
     gauge_set(gauges, GAUGE_NODE_LOAD, (double)stats.load.index);
     for (uint32_t i = 0; i < LOAD_PARTS; i++)
         gauge_set_labelled(gauges, GAUGE_NODE_LOAD_MEAN, (double)stats.load.mean[i], &load_part_names[i]);
+    for (uint32_t i = 0; i < RESOURCES; i++)
+        if (stats.resources.known >> i & 1)
+            gauge_set_labelled(gauges, GAUGE_NODE_RESOURCE, (double)stats.resources.value[i], &resource_names[i]);
+    for (uint32_t i = 0; i < CHANGE_METRICS; i++)
+        gauge_set_labelled(gauges, GAUGE_NODE_CHANGE, (double)stats.change_rate[i], &change_metric_names[i]);
     for (uint32_t i = 0; i < stats.service_count; i++)
         gauge_set_labelled(gauges, GAUGE_NODE_SERVICE_TIME, (double)stats.services[i].mean_s, &stats.services[i].name);
     for (uint32_t i = 0; i < stats.rm_count; i++) {

@@ -280,3 +280,43 @@ Test(heartbeat, latest_admin_state_wins)
     cr_assert_eq(heartbeats_on_ack(&beats, 1, &message, START, &changed), 0);
     cr_expect_eq(beats.admin.flags, 0);
 }
+
+Test(heartbeat, change_is_told_to_nobody_who_does_not_listen)
+{
+    (void)take(0, START);
+    heartbeats_change(&beats, START + MS);
+    cr_expect_eq(take(0, START + 20 * MS), HEARTBEAT_NOTHING);
+}
+
+Test(heartbeat, change_is_told_at_once)
+{
+    reach(START);
+    uint64_t now_ns = START + 100 * MS;
+    heartbeats_change(&beats, now_ns);
+    cr_expect_eq(heartbeats_due_ns(&beats), START, "the other rm still waits for its REGISTER");
+    cr_expect_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    cr_expect_eq(take(0, now_ns), HEARTBEAT_NOTHING);
+}
+
+Test(heartbeat, changes_are_told_10_ms_apart)
+{
+    reach(START);
+    (void)take(1, START);
+    uint64_t now_ns = START + 100 * MS;
+    heartbeats_change(&beats, now_ns);
+    cr_assert_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    heartbeats_change(&beats, now_ns + 2 * MS);
+    cr_expect_eq(heartbeats_due_ns(&beats), now_ns + 10 * MS);
+    cr_expect_eq(take(0, now_ns + 9 * MS), HEARTBEAT_NOTHING);
+    cr_expect_eq(take(0, now_ns + 10 * MS), HEARTBEAT_BEAT);
+}
+
+Test(heartbeat, regular_one_does_not_follow_right_behind_a_change)
+{
+    reach(START);
+    uint64_t regular_ns = START + INTERVAL / 2; /* the phase of init */
+    heartbeats_change(&beats, regular_ns - 5 * MS);
+    cr_assert_eq(take(0, regular_ns - 5 * MS), HEARTBEAT_BEAT);
+    cr_expect_eq(take(0, regular_ns), HEARTBEAT_NOTHING);
+    cr_expect_eq(take(0, regular_ns + INTERVAL), HEARTBEAT_BEAT);
+}
