@@ -10,14 +10,18 @@ shows as the difference.
 import contextlib
 import json
 import mmap
+import os
 import pathlib
+import resource
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import support.independent as wire
 from support.cluster import BIN, PATIENCE_S, SANITIZED, Cluster, address_new, check, main, run, wait_until
 
 FEW, MANY = 4000, 40000
@@ -25,6 +29,11 @@ CONNECTIONS, DEPTH = 4, 16
 
 # Both runs open and close as many connections, but what is left of closing them may be counted in the next one.
 SLACK = 16 * CONNECTIONS
+
+SLOW_READERS = 100
+# What waits to be sent, twice 256 KiB, in buffers that grow by doubling.
+SLOW_READER_BYTES_MAX = 4 * 256 * 1024 * (2 if SANITIZED else 1)
+IDLE = 10000
 
 # What each loop may call: waiting, and receiving and sending for many requests at a time.
 CALLS_ALLOWED = {
@@ -173,6 +182,79 @@ def counting_sees_what_happens(cluster):
         check(calls.get("setsockopt", 0) >= 50, f"{counted.loop}: system calls are missed: {calls}")
 
 
+def rss_bytes(process):
+    """Memory that the process really has."""
+    return int(pathlib.Path(f"/proc/{process.popen.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def connections_open(address, count, stack):
+    ip, port = address.rsplit(":", 1)
+    return [stack.enter_context(socket.create_connection((ip, int(port)), PATIENCE_S)) for _ in range(count)]
+
+
+def send_all_that_goes(connections, what):
+    """Until nobody takes any more; returns how many bytes went."""
+    total = 0
+    for connection in connections:
+        connection.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                total += connection.send(what)
+    return total
+
+
+def slow_readers_grow_nothing(cluster):
+    """A hundred clients that ask and never read: each has its share of buffers, and then is not heard any more; after a while it is
+    shut out, and the memory is there for others."""
+    requests = wire.request_address("echo") * 1000
+    process = cluster.dispatcher(address := address_new(), cluster.address_rm, "--no-jobs", name="slow")
+    wait_until("it knows the worker", lambda: process.running() and cluster.nodes("slow"))
+    stats = lambda: cluster.ctl("slow", "stats")["stats"]  # noqa: E731
+    before, growths = rss_bytes(process), []
+    for _ in range(3):
+        closed = stats()["usher_connections_too_slow_total"]
+        with contextlib.ExitStack() as stack:
+            connections = connections_open(address, SLOW_READERS, stack)
+            sizes = []
+            for _ in range(2):
+                deadline = time.monotonic() + 1.5
+                while time.monotonic() < deadline:
+                    send_all_that_goes(connections, requests)
+                    time.sleep(0.1)
+                sizes.append(rss_bytes(process))
+            growths.append(sizes[1] - sizes[0])
+            check(sizes[1] - before <= SLOW_READERS * SLOW_READER_BYTES_MAX, f"they cost {sizes[1] - before} bytes")
+            wait_until("they are shut out", lambda: stats()["usher_connections_too_slow_total"] >= closed + SLOW_READERS)
+    print(f"     {SLOW_READERS} clients that do not read hold {(sizes[1] - before) / SLOW_READERS / 1024:.0f} KiB each; then grow by {growths} bytes")
+    check(max(growths) <= SLOW_READERS * 16384, f"memory grows while they send on: {growths}")
+
+
+def idle_connections_cost_little(cluster):
+    """Many clients that are only connected, while others ask over UDP."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    count = min(1000 if SANITIZED else IDLE, limits[1] - 500)
+    process = cluster.dispatcher(address := address_new(), cluster.address_rm, "--no-jobs", name="idle")
+    wait_until("it knows the worker", lambda: process.running() and cluster.nodes("idle"))
+
+    def p99_us():
+        code, out, err = run("usher-load", "ask", "--dispatcher", address, "--rate", "2000", "--warmup", "200ms", "--duration", "1s", "--json")
+        check(code == 0, f"usher-load: exit {code}: {out} {err}")
+        return json.loads(out)["latency_us"]["p99"]
+
+    without, before = p99_us(), rss_bytes(process)
+    with contextlib.ExitStack() as stack:
+        connections_open(address, count, stack)
+        wait_until("all are connected", lambda: cluster.ctl("idle", "status")["connections"] == count)
+        each = (rss_bytes(process) - before) // count
+        with_them = p99_us()
+    print(f"     {count} idle connections: {each} bytes each, UDP p99 {with_them:.0f} us instead of {without:.0f} us")
+    check(SANITIZED or each <= 4096, f"an idle connection costs {each} bytes")
+    # Neighbours on a busy machine change a p99 by several times; looking at every connection for every request would by hundreds.
+    check(with_them <= 20 * without + 20000, f"UDP p99 rises from {without} us to {with_them} us")
+    wait_until("all are gone", lambda: cluster.ctl("idle", "status")["connections"] == 0)
+
+
 def tracing_is_allowed():
     """A container may forbid it."""
     tried = subprocess.run(["strace", "-c", "true"], capture_output=True, text=True)
@@ -181,6 +263,6 @@ def tracing_is_allowed():
     return tried.returncode == 0
 
 
+COUNTING = (counting_sees_what_happens, nothing_is_allocated_or_locked_per_request, only_batches_make_system_calls)
 # A sanitizer's runtime allocates and locks for itself, and wants to stand before libc alone.
-if not SANITIZED and tracing_is_allowed():
-    main(counting_sees_what_happens, nothing_is_allocated_or_locked_per_request, only_batches_make_system_calls, stage=stage)
+main(*(COUNTING if not SANITIZED and tracing_is_allowed() else ()), slow_readers_grow_nothing, idle_connections_cost_little, stage=stage)

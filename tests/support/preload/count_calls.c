@@ -114,6 +114,8 @@ int posix_memalign(void **ret_memory, size_t alignment, size_t bytes)
 
 void free(void *memory)
 {
+    if (!memory)
+        return;
     COUNT(frees);
     __libc_free(memory);
 }
