@@ -16,6 +16,7 @@ int connections_init(struct connections *connections, uint32_t capacity)
     if (table == MAP_FAILED)
         return -ENOMEM;
     connections->table = table;
+    list_init(&connections->watched);
     return 0;
 }
 
@@ -42,6 +43,7 @@ struct connection *connections_add(struct connections *connections, struct strea
         return NULL;
     struct connection *connection = &connections->table[index];
     *connection = (struct connection){.stream = stream, .index = index, .generation = connection->generation + 1};
+    list_init(&connection->watched_link);
     count_change(connections, 1);
     return connection;
 }
@@ -50,6 +52,7 @@ void connections_remove(struct connections *connections, struct connection *conn
 {
     CHECK(connection->stream);
     connection->stream = NULL;
+    list_remove(&connection->watched_link);
     connection->next_free = connections->first_free;
     connections->first_free = connection->index;
     count_change(connections, UINT32_MAX);

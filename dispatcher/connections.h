@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/io/list.h"
 #include "core/io/stream.h"
 
 struct connection {
@@ -23,6 +24,7 @@ struct connection {
     uint64_t seen_taken; /* at the last look */
     size_t seen_pending;
     uint64_t still_ns; /* the last look at which something had moved */
+    struct list_link watched_link; /* in connections.watched while it may become too slow */
     uint32_t next_free;
 };
 
@@ -31,6 +33,7 @@ struct connections {
     uint32_t capacity;
     uint32_t used; /* entries ever used */
     uint32_t first_free;
+    struct list_link watched; /* something has come of them and is not over yet; idle ones cost nobody a look */
     _Atomic uint32_t count;
 };
 

@@ -23,6 +23,9 @@
 /* A tenth of the time that clients wait by default. */
 #define SOCKET_AGE_NS_MAX (5 * NS_PER_MS)
 
+/* A connection costs next to nothing while it is idle; this is for peers that went without a word. */
+#define CONNECTION_IDLE_MS (10u * 60u * 1000u)
+
 /* Of ports that the kernel picks for TCP and somebody has for UDP. */
 #define PORT_TRIES 16u
 
@@ -50,7 +53,9 @@ static int core_open_listener(struct core *core)
     config.address = core->address;
     config.reuseport = true;
     config.retry_bind = core->config.address.port != 0;
-    config.connections_max = CORE_CONNECTIONS_MAX;
+    config.connections_max = core->config.connections_max;
+    config.per_address_max = core->config.connections_per_address;
+    config.idle_ms = CONNECTION_IDLE_MS;
     config.limits.carry_bytes_max = CONNECTION_CARRY_BYTES_MAX;
     config.limits.high_bytes = CONNECTION_HIGH_BYTES;
     config.limits.low_bytes = CONNECTION_HIGH_BYTES / 4;
@@ -103,7 +108,7 @@ static int core_allocate(struct core *core)
 {
     core->run.source = CONNECTION_NONE;
     int error = request_queue_init(&core->queue, core->config.queue_capacity);
-    return error < 0 ? error : connections_init(&core->connections, CORE_CONNECTIONS_MAX);
+    return error < 0 ? error : connections_init(&core->connections, core->config.connections_max);
 }
 
 int core_new(const struct core_config *config, struct core **ret_core)

@@ -47,6 +47,8 @@ struct core_config {
     bool joined_datagrams; /* GRO in, GSO out */
     struct address address; /* port 0: the kernel picks one */
     uint32_t queue_capacity; /* a power of two */
+    uint32_t connections_max; /* 1 … CORE_CONNECTIONS_MAX */
+    uint32_t connections_per_address; /* 0: no limit */
 };
 
 /* Opens the sockets: -EADDRINUSE and others of bind(2), -ENOMEM … */

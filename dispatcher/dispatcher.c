@@ -122,9 +122,13 @@ static int node_thread_start(struct dispatcher *dispatcher)
 
 /* ---- cores ---- */
 
+/* Clients that a dispatcher should be able to keep connected; the log says when the machine does not allow it. */
+#define CONNECTIONS_EXPECTED 10000u
+
 static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
 {
     const struct dispatcher_own_options *own = &dispatcher->options->own;
+    uint32_t threads = threads_wanted(own->threads);
     struct core_config config = {
         .shared = &dispatcher->shared,
         .loop_kind = daemon_loop_kind(dispatcher->daemon),
@@ -132,11 +136,13 @@ static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_erro
         .joined_datagrams = own->gro != 0,
         .address = own->listen,
         .queue_capacity = power_of_two_from(own->request_queue),
+        .connections_max = daemon_connections_max(threads, CORE_CONNECTIONS_MAX, CONNECTIONS_EXPECTED),
+        .connections_per_address = own->connections_per_address,
     };
     int error = port_check(&config.address);
     if (error < 0)
         return daemon_fail_listen(ret_error, "listen", &config.address, error);
-    for (; config.index < threads_wanted(own->threads); config.index++) {
+    for (; config.index < threads; config.index++) {
         error = core_new(&config, &dispatcher->cores[config.index]);
         if (error < 0)
             return daemon_fail_listen(ret_error, "listen", &config.address, error);

@@ -170,6 +170,18 @@ static size_t connection_take(struct connection *connection, const uint8_t *byte
     return used;
 }
 
+/* Until nothing of it is in progress any more. */
+static void connection_watch(struct connection *connection)
+{
+    struct core *core = connection->core;
+    if (LIKELY(!list_is_empty(&connection->watched_link)))
+        return;
+    connection->seen_pending = 0;
+    list_append(&core->connections.watched, &connection->watched_link);
+    if (!timer_is_running(&core->look))
+        timer_start(core->loop, &core->look, loop_now_ns(core->loop) + CONNECTIONS_LOOK_NS);
+}
+
 static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct connection *connection = ctx;
@@ -185,6 +197,7 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
     };
     if (connection->refused || connection->skip_bytes > 0)
         return length;
+    connection_watch(connection);
     uint64_t partial_ns = connection->partial_ns;
     connection->partial_ns = 0;
     while (used < length) {
@@ -245,8 +258,6 @@ void core_on_accept(void *ctx, struct listener *listener, struct stream *stream)
         return; /* without handlers the loop closes it */
     connection->core = core;
     stream_set_handlers(stream, &connection_handlers, connection);
-    if (!timer_is_running(&core->look))
-        timer_start(core->loop, &core->look, loop_now_ns(core->loop) + CONNECTIONS_LOOK_NS);
 }
 
 /* Neither reads what waits for it nor says anything. */
@@ -261,21 +272,33 @@ static bool connection_is_unread(struct connection *connection, uint64_t now_ns)
     return now_ns - connection->still_ns >= CONNECTION_PATIENCE_NS;
 }
 
+static bool connection_is_too_slow(struct connection *connection, uint64_t now_ns)
+{
+    bool partial = connection->partial_ns && now_ns - connection->partial_ns >= CONNECTION_PATIENCE_NS;
+    return connection_is_unread(connection, now_ns) || partial;
+}
+
+/* Nothing is begun, asked or waits: nothing can become too slow before something comes, which watches it anew. */
+static bool connection_is_idle(const struct connection *connection)
+{
+    return connection->partial_ns == 0 && connection->owed_bytes == 0 && stream_pending_bytes(connection->stream) == 0;
+}
+
 void core_on_look(void *ctx, struct timer *timer)
 {
     struct core *core = ctx;
-    struct connections *connections = &core->connections;
     uint64_t now_ns = loop_now_ns(core->loop);
-    for (uint32_t i = 0; i < connections->used; i++) {
-        struct connection *connection = &connections->table[i];
-        if (!connection->stream)
-            continue;
-        bool partial = connection->partial_ns && now_ns - connection->partial_ns >= CONNECTION_PATIENCE_NS;
-        if (!connection_is_unread(connection, now_ns) && !partial)
-            continue;
-        counter_add(&core->counters, COUNTER_CONNECTIONS_TOO_SLOW, 1);
-        stream_abort(connection->stream);
+    struct list_link watched;
+    list_take_all(&core->connections.watched, &watched);
+    for (struct list_link *link; (link = list_take_first(&watched)) != NULL;) {
+        struct connection *connection = CONTAINER_OF(link, struct connection, watched_link);
+        if (connection_is_too_slow(connection, now_ns)) {
+            counter_add(&core->counters, COUNTER_CONNECTIONS_TOO_SLOW, 1);
+            stream_abort(connection->stream);
+        } else if (!connection_is_idle(connection)) {
+            list_append(&core->connections.watched, link);
+        }
     }
-    if (connections->count)
+    if (!list_is_empty(&core->connections.watched))
         timer_start(core->loop, timer, now_ns + CONNECTIONS_LOOK_NS);
 }

@@ -147,6 +147,7 @@ static int open_sockets(struct rm *rm, struct conf_error *ret_error)
         .rm_id = rm->identity.rm_id,
         .epoch = rm->identity.epoch,
         .region = (uint16_t)rm->options->own.region,
+        .connections_max = daemon_connections_max(1, SUBSCRIBERS_MAX, SUBSCRIBERS_MAX),
         .patience_ns = SUBSCRIBERS_PATIENCE_NS,
     };
     error = subscribers_new(&subscribers, &rm->subscribers);

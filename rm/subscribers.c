@@ -289,7 +289,7 @@ int subscribers_new(const struct subscribers_config *config, struct subscribers 
     listener_config_init(&listener);
     listener.address = config->listen;
     listener.retry_bind = true;
-    listener.connections_max = SUBSCRIBERS_MAX;
+    listener.connections_max = config->connections_max;
     listener.on_accept = on_accept;
     listener.ctx = subscribers;
     int error = listener_open(config->loop, &listener, &subscribers->listener);

@@ -30,6 +30,7 @@ struct subscribers_config {
     uint64_t rm_id;
     uint64_t epoch;
     uint16_t region;
+    uint32_t connections_max; /* 1 … SUBSCRIBERS_MAX */
     uint64_t patience_ns; /* for a frame from its first byte to its last */
 };
 

@@ -41,6 +41,9 @@ static int fail_start(const struct daemon *daemon, const struct conf_error *erro
     return EXIT_CODE_FAILED;
 }
 
+/* What a daemon needs beside the connections of its service: loops, sockets, rm, the admin socket, metrics, files. */
+#define DESCRIPTORS_RESERVED 64u
+
 /* As many descriptors and as much locked memory (rings) as the machine lets us have. */
 static void raise_limits(void)
 {
@@ -52,6 +55,20 @@ static void raise_limits(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(resources[i], &limit); /* in vain is no harm: what we cannot have is counted where it is missed */
     }
+}
+
+uint32_t daemon_connections_max(uint32_t shares, uint32_t connections_max, uint32_t expected)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return connections_max;
+    uint64_t each = limit.rlim_cur > DESCRIPTORS_RESERVED ? (limit.rlim_cur - DESCRIPTORS_RESERVED) / shares : 1;
+    if (each >= connections_max)
+        return connections_max;
+    each = each > 0 ? each : 1;
+    if (each * shares < expected)
+        LOG(MESSAGE_CONNECTIONS_LIMITED, LOG_NUMBER("connections", each * shares), LOG_NUMBER("descriptors", limit.rlim_cur));
+    return (uint32_t)each;
 }
 
 static void set_identity(struct daemon *daemon)

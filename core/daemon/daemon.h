@@ -111,6 +111,9 @@ enum loop_kind daemon_loop_kind(const struct daemon *daemon); /* what the progra
 
 /* A loop of the program's own has been made: where it works with less than it asked for, the log says so (once) and `status` too. */
 void daemon_look_at_loop(struct daemon *daemon, const struct loop *loop);
+/* How many connections each of `shares` listeners may take at a time, 1 … connections_max, when they share what descriptors the daemon has
+ * but a reserve for itself. When all together are fewer than `expected`, the log says so. */
+uint32_t daemon_connections_max(uint32_t shares, uint32_t connections_max, uint32_t expected);
 const char *daemon_state_dir(const struct daemon *daemon); /* this daemon's own folder, mode 0700 */
 uint64_t daemon_boot_id(const struct daemon *daemon); /* random, not 0, new at each start */
 

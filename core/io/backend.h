@@ -21,6 +21,7 @@
 #include "core/io/handle.h"
 #include "core/io/list.h"
 #include "core/io/loop.h"
+#include "core/io/peers.h"
 #include "core/io/poll.h"
 #include "core/io/stream.h"
 #include "core/io/stream_pool.h"
@@ -119,6 +120,8 @@ struct stream {
     struct listener *listener; /* NULL: not accepted here */
     bool busy; /* its owner says that it is not idle */
     struct list_link listener_link; /* in listener->idle or listener->busy */
+    uint64_t touched_ns; /* when something came or went last; 0 before */
+    struct peer *address_count; /* its entry in listener->peers; NULL: not counted */
     struct timer close_timer;
     stream_detached_function *on_detached;
     void *detached_ctx;
@@ -149,13 +152,18 @@ struct listener {
     struct list_link idle; /* the quietest first; some may be in the middle of a frame */
     struct list_link busy;
     uint32_t stream_count;
+    struct peers peers; /* of per_address_max */
+    struct timer idle_timer; /* of idle_ms: for the first in `idle` */
     struct timer rearm_timer;
     char *unix_path;
     int reserve_fd; /* of keeps_reserve; −1: none, or a connection has it */
 };
 
+/* A connection of its is in the list of idle ones now. */
+void listener_on_stream_idle(struct listener *listener);
+
 /* A connection of its has been closed: it has left its lists. */
-void listener_on_stream_gone(struct listener *listener);
+void listener_on_stream_gone(struct listener *listener, struct stream *stream);
 
 struct watch {
     struct handle handle;

@@ -14,6 +14,9 @@
 /* And when an idle connection was closed for it: about as long as that takes. */
 #define LISTENER_REARM_EVICTED_MS UINT64_C(1)
 
+/* Connections that idle_ms ends at a time: ten thousand of them shall not hold up the others. */
+#define LISTENER_EXPIRED_PER_BATCH 64u
+
 /* How many of the longest idle connections are looked at to find one that is not in the middle of a frame. */
 #define LISTENER_EVICT_LOOKS 16u
 
@@ -28,6 +31,29 @@ static void listener_on_rearm_timer(void *ctx, struct timer *timer)
     (void)timer;
     struct listener *listener = ctx;
     listener->handle.loop->backend->listener_arm(listener->handle.loop, listener);
+}
+
+/* The oldest come first in the list, so that those that are in use cost nothing here. What is in the middle of something for so long
+ * goes as well. */
+static void listener_on_idle_timer(void *ctx, struct timer *timer)
+{
+    struct listener *listener = ctx;
+    struct loop *loop = listener->handle.loop;
+    uint64_t idle_ns = listener->config.idle_ms * NS_PER_MS;
+    uint32_t ended = 0;
+    struct list_link *link = listener->idle.next;
+    for (; link != &listener->idle; link = link->next) {
+        struct stream *stream = CONTAINER_OF(link, struct stream, listener_link);
+        if (stream->state == STREAM_ENDING)
+            continue; /* leaves the list at the end of the batch */
+        if (stream->touched_ns + idle_ns > loop->now_ns || ended == LISTENER_EXPIRED_PER_BATCH)
+            break;
+        LOOP_COUNT(loop, streams_expired, 1);
+        stream_fail(stream, USHER_ECANCELLED);
+        ended++;
+    }
+    if (link != &listener->idle)
+        timer_start(loop, timer, CONTAINER_OF(link, struct stream, listener_link)->touched_ns + idle_ns);
 }
 
 int listener_open(struct loop *loop, const struct listener_config *config, struct listener **ret_listener)
@@ -45,6 +71,8 @@ int listener_open(struct loop *loop, const struct listener_config *config, struc
     listener->config = *config;
     list_init(&listener->idle);
     list_init(&listener->busy);
+    peers_init(&listener->peers);
+    timer_init(&listener->idle_timer, listener_on_idle_timer, listener);
     timer_init(&listener->rearm_timer, listener_on_rearm_timer, listener);
     if (config->unix_path != NULL) {
         listener->unix_path = strdup(config->unix_path);
@@ -67,8 +95,11 @@ int listener_open(struct loop *loop, const struct listener_config *config, struc
 
 static void listener_forget(struct list_link *streams)
 {
-    for (struct list_link *link; (link = list_take_first(streams)) != NULL;)
-        CONTAINER_OF(link, struct stream, listener_link)->listener = NULL;
+    for (struct list_link *link; (link = list_take_first(streams)) != NULL;) {
+        struct stream *stream = CONTAINER_OF(link, struct stream, listener_link);
+        stream->listener = NULL;
+        stream->address_count = NULL;
+    }
 }
 
 void listener_close(struct listener *listener)
@@ -76,6 +107,7 @@ void listener_close(struct listener *listener)
     if (listener->handle.ending)
         return;
     timer_stop(&listener->rearm_timer);
+    timer_stop(&listener->idle_timer);
     listener_forget(&listener->idle);
     listener_forget(&listener->busy);
     if (listener->unix_path != NULL)
@@ -89,6 +121,7 @@ void listener_finish(struct listener *listener)
     loop->backend->release(loop, &listener->handle);
     if (listener->reserve_fd >= 0)
         (void)close(listener->reserve_fd);
+    peers_done(&listener->peers);
     handle_done(&listener->handle);
     free(listener->unix_path);
     free(listener);
@@ -120,6 +153,23 @@ static bool listener_has_room(struct listener *listener)
     return limit == 0 || listener->stream_count < limit || listener_evict(listener);
 }
 
+/* From here on its address counts it. */
+static int listener_attach(struct listener *listener, struct stream *stream)
+{
+    struct loop *loop = listener->handle.loop;
+    int error = loop->backend->stream_attach(loop, stream);
+    if (error < 0) {
+        LOOP_COUNT(loop, accept_errors, 1);
+        return error;
+    }
+    if (listener->config.per_address_max == 0)
+        return 0;
+    error = peers_add(&listener->peers, &stream->peer, listener->config.per_address_max, &stream->address_count);
+    if (error < 0)
+        LOOP_COUNT(loop, accepts_refused, 1);
+    return error;
+}
+
 static int listener_take(struct listener *listener, int fd, struct stream **ret_stream)
 {
     struct loop *loop = listener->handle.loop;
@@ -134,9 +184,8 @@ static int listener_take(struct listener *listener, int fd, struct stream **ret_
         return error;
     }
     stream->handle.fd = fd;
-    error = loop->backend->stream_attach(loop, stream);
+    error = listener_attach(listener, stream);
     if (error < 0) {
-        LOOP_COUNT(loop, accept_errors, 1);
         handle_done(&stream->handle);
         free(stream);
         return error;
@@ -157,18 +206,27 @@ void listener_event_accept(struct listener *listener, int fd)
     stream_open(stream);
     stream->limits = listener->config.limits;
     stream->listener = listener;
-    list_append(&listener->idle, &stream->listener_link);
     listener->stream_count++;
+    stream_touch(stream);
+    listener_on_stream_idle(listener);
     listener->on_accept(listener->ctx, listener, stream);
     if (stream->handlers == NULL)
         stream_abort(stream);
     stream_update_receiving(stream);
 }
 
+void listener_on_stream_idle(struct listener *listener)
+{
+    struct loop *loop = listener->handle.loop;
+    if (listener->config.idle_ms != 0 && !timer_is_running(&listener->idle_timer))
+        timer_start(loop, &listener->idle_timer, loop->now_ns + listener->config.idle_ms * NS_PER_MS);
+}
+
 /* At once, before somebody else has the descriptor that the connection had. */
-void listener_on_stream_gone(struct listener *listener)
+void listener_on_stream_gone(struct listener *listener, struct stream *stream)
 {
     listener->stream_count--;
+    peers_remove(&listener->peers, stream->address_count);
     if (listener->config.keeps_reserve && listener->reserve_fd < 0)
         listener->reserve_fd = socket_reserve();
 }

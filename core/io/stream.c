@@ -161,6 +161,7 @@ void stream_touch(struct stream *stream)
         return;
     list_remove(&stream->listener_link);
     list_append(stream->busy ? &stream->listener->busy : &stream->listener->idle, &stream->listener_link);
+    stream->touched_ns = stream->handle.loop->now_ns;
 }
 
 void stream_set_busy(struct stream *stream, bool busy)
@@ -169,6 +170,8 @@ void stream_set_busy(struct stream *stream, bool busy)
         return;
     stream->busy = busy;
     stream_touch(stream);
+    if (!busy && stream->listener != NULL)
+        listener_on_stream_idle(stream->listener);
 }
 
 void stream_event_received(struct stream *stream, uint8_t *bytes, size_t length)
@@ -297,7 +300,7 @@ static void stream_free(struct stream *stream)
     list_remove(&stream->dirty_link);
     list_remove(&stream->listener_link);
     if (stream->listener != NULL)
-        listener_on_stream_gone(stream->listener);
+        listener_on_stream_gone(stream->listener, stream);
     handle_done(&stream->handle);
     buffer_done(&stream->carry);
     stream_pool_give(pool, &stream->sending);

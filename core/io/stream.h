@@ -135,6 +135,9 @@ struct listener_config {
     uint32_t backlog; /* default 1024 */
     uint32_t
         connections_max; /* 0: no limit. At the limit the longest idle connection is closed, or, where none is idle, the new one refused */
+    uint32_t
+        per_address_max; /* 0: no limit. Connections of one IPv4 address or IPv6 /64 but loopback; further ones are refused */
+    uint32_t idle_ms; /* 0: no limit. A connection of which nothing has come and to which nothing went for so long is closed */
     struct stream_limits limits; /* of accepted streams */
     listener_accept_function *on_accept;
     void *ctx;

@@ -263,7 +263,7 @@ static uint64_t control_run(struct control *control, struct core_shared *shared)
 
 static bool cores_open(enum loop_kind kind, struct core_shared *shared, struct core *cores[static CORES])
 {
-    struct core_config config = {.shared = shared, .loop_kind = kind, .queue_capacity = 8192};
+    struct core_config config = {.shared = shared, .loop_kind = kind, .queue_capacity = 8192, .connections_max = 1000};
     CHECK(address_parse("127.0.0.1:0", &config.address) == 0);
     for (; config.index < CORES; config.index++) {
         int error = core_new(&config, &cores[config.index]);

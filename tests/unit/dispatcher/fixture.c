@@ -52,6 +52,7 @@ static void bench_open(struct bench *bench, const char *listen, uint32_t queue_c
         .shared = &bench->shared,
         .loop_kind = bench->kind,
         .queue_capacity = queue_capacity,
+        .connections_max = CORE_CONNECTIONS_MAX,
         .joined_datagrams = true,
     };
     view_make(bench, dispatcher_count);

@@ -52,3 +52,23 @@ TEST_BOTH(core_runs, clients_and_datagrams_in_turn_get_their_own_answers)
     for (uint32_t i = 0; i < 3; i++)
         close(clients[i]);
 }
+
+/* Thousands of them cost nobody anything. */
+TEST_BOTH(core_runs, idle_connections_are_not_looked_at)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    while (core_connections(bench->core) == 0)
+        cr_assert_eq(loop_run_once(bench->core->loop, NS_PER_MS), 0);
+    cr_expect(!timer_is_running(&bench->core->look), "one that has not said anything");
+    bench_hold(bench, true);
+    ask(bench, client, 1, 1);
+    cr_expect(timer_is_running(&bench->core->look));
+    core_on_look(bench->core, &bench->core->look);
+    cr_expect(!list_is_empty(&bench->core->connections.watched), "it waits for its answer");
+    bench_hold(bench, false);
+    expect_address(&answers[0], bench, client, 1);
+    bench_run_batches(bench);
+    core_on_look(bench->core, &bench->core->look);
+    cr_expect(list_is_empty(&bench->core->connections.watched));
+    close(client);
+}

@@ -40,7 +40,8 @@ static void setup(void)
     fixture = fixture_new(false);
     clock_follow();
     fixture->cluster->started_ns = fixture->now.ns;
-    struct subscribers_config own = {.loop = loop,
+    struct subscribers_config own = {.connections_max = SUBSCRIBERS_MAX,
+                                     .loop = loop,
                                      .listen = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}},
                                      .cluster = fixture->cluster,
                                      .counters = &counters,

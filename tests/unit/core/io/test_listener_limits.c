@@ -1,0 +1,183 @@
+/* What a listener allows one address, and how long it lets a connection be idle. */
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/errors.h"
+#include "core/io/backend.h"
+#include "tests/unit/core/io/fixture.h"
+
+static struct {
+    struct stream *last;
+    uint32_t accepted;
+    uint32_t shown;
+    uint32_t closed;
+    int error;
+} server;
+
+static size_t server_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
+{
+    (void)ctx;
+    (void)stream;
+    (void)bytes;
+    server.shown++;
+    return length;
+}
+
+static void server_on_closed(void *ctx, struct stream *stream, int error)
+{
+    (void)ctx;
+    (void)stream;
+    server.closed++;
+    server.error = error;
+}
+
+static const struct stream_handlers server_handlers = {.on_bytes = server_on_bytes, .on_closed = server_on_closed};
+
+static void server_on_accept(void *ctx, struct listener *listener, struct stream *stream)
+{
+    (void)ctx;
+    (void)listener;
+    server.last = stream;
+    server.accepted++;
+    stream_set_handlers(stream, &server_handlers, NULL);
+}
+
+static struct listener *server_listen(struct loop *loop, struct listener_config *config)
+{
+    struct listener *listener;
+    config->on_accept = server_on_accept;
+    cr_assert_eq(listener_open(loop, config, &listener), 0);
+    return listener;
+}
+
+static int client_of(struct loop *loop, const struct listener *listener)
+{
+    uint32_t accepted = server.accepted;
+    int fd = fixture_stream_client(listener_local_address(listener));
+    fixture_run_until(loop, &server.accepted, accepted + 1);
+    return fd;
+}
+
+/* An IPv4 address of this machine that is not loopback. */
+static bool own_address(struct address *ret_address)
+{
+    struct ifaddrs *all;
+    bool found = false;
+    cr_assert_eq(getifaddrs(&all), 0);
+    for (const struct ifaddrs *one = all; one != NULL && !found; one = one->ifa_next)
+        found = one->ifa_addr != NULL && one->ifa_addr->sa_family == AF_INET &&
+                address_from_socket(one->ifa_addr, ret_address) == 0 && !address_is_loopback(ret_address);
+    freeifaddrs(all);
+    return found;
+}
+
+TEST_BOTH(listener_limits, an_address_gets_no_more_than_its_share)
+{
+    struct listener_config config;
+    listener_config_init(&config);
+    config.per_address_max = 2;
+    if (!own_address(&config.address))
+        return; /* nothing but loopback here, which has no limit */
+    config.address.port = 0;
+    struct loop *loop = fixture_loop(kind);
+    struct listener *listener = server_listen(loop, &config);
+    int first = client_of(loop, listener);
+    client_of(loop, listener);
+    int third = fixture_stream_client(listener_local_address(listener));
+    fixture_run_for(loop, 20);
+    char byte;
+    cr_expect_leq(recv(third, &byte, 1, 0), 0);
+    cr_expect_eq(server.accepted, 2);
+    cr_expect_eq(loop_stats(loop)->accepts_refused, 1);
+    close(first);
+    fixture_run_until(loop, &server.closed, 1);
+    client_of(loop, listener);
+    loop_free(loop);
+}
+
+TEST_BOTH(listener_limits, connections_outlive_their_listener)
+{
+    struct listener_config config;
+    listener_config_init(&config);
+    config.per_address_max = 2;
+    config.idle_ms = 60000;
+    if (!own_address(&config.address))
+        return;
+    config.address.port = 0;
+    struct loop *loop = fixture_loop(kind);
+    struct listener *listener = server_listen(loop, &config);
+    int fd = client_of(loop, listener);
+    listener_close(listener);
+    fixture_run_for(loop, 20);
+    cr_assert_eq(send(fd, "x", 1, 0), 1);
+    fixture_run_until(loop, &server.shown, 1);
+    close(fd);
+    fixture_run_until(loop, &server.closed, 1);
+    cr_expect_eq(server.error, 0);
+    loop_free(loop);
+}
+
+TEST_BOTH(listener_limits, an_idle_connection_ends_and_one_in_use_does_not)
+{
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = fixture_loopback(0);
+    config.idle_ms = 60;
+    struct listener *listener = server_listen(loop, &config);
+    int quiet = client_of(loop, listener);
+    int talking = client_of(loop, listener);
+    while (server.closed == 0) {
+        cr_assert_eq(send(talking, "x", 1, 0), 1);
+        fixture_run_for(loop, 5);
+    }
+    cr_expect_eq(server.error, USHER_ECANCELLED);
+    char byte;
+    cr_expect_eq(recv(quiet, &byte, 1, 0), 0);
+    cr_expect_eq(recv(talking, &byte, 1, MSG_DONTWAIT), -1);
+    cr_expect_eq(errno, EAGAIN);
+    cr_expect_eq(loop_stats(loop)->streams_expired, 1);
+    fixture_run_until(loop, &server.closed, 2);
+    loop_free(loop);
+}
+
+TEST_BOTH(listener_limits, a_busy_connection_is_idle_only_afterwards)
+{
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = fixture_loopback(0);
+    config.idle_ms = 20;
+    struct listener *listener = server_listen(loop, &config);
+    client_of(loop, listener);
+    stream_set_busy(server.last, true);
+    fixture_run_for(loop, 60);
+    cr_expect_eq(server.closed, 0);
+    stream_set_busy(server.last, false);
+    fixture_run_until(loop, &server.closed, 1);
+    loop_free(loop);
+}
+
+/* Nobody looks at idle ones one by one. */
+TEST_BOTH(listener_limits, hundreds_of_idle_connections_run_one_timer_between_them)
+{
+    enum { CONNECTIONS = 300 };
+    struct loop *loop = fixture_loop(kind);
+    struct listener_config config;
+    listener_config_init(&config);
+    config.address = fixture_loopback(0);
+    config.idle_ms = 60000;
+    struct listener *listener = server_listen(loop, &config);
+    for (uint32_t i = 0; i < CONNECTIONS; i++)
+        client_of(loop, listener);
+    uint64_t batches = loop_stats(loop)->batches;
+    fixture_run_for(loop, 100);
+    cr_expect_lt(loop_stats(loop)->batches - batches, 100);
+    cr_expect_eq(server.closed, 0);
+    cr_expect_null(loop->timers->child);
+    loop_free(loop);
+}
