@@ -31,3 +31,6 @@ if(client_type STREQUAL "STATIC_LIBRARY" AND NOT USHER_SANITIZE)
     install(TARGETS libusher LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(FILES client/include/usher/usher.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/usher)
 endif()
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/grafana ${PROJECT_SOURCE_DIR}/deploy/prometheus
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/usher)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/exit_code.h"
+#include "tools/usherctl/check.h"
 #include "tools/usherctl/connection.h"
 #include "tools/usherctl/find.h"
 #include "tools/usherctl/print.h"
@@ -25,15 +26,19 @@ static const struct conf_table ctl_tables[] = {{.title = "Options", .rows = ctl_
 static const struct conf_program ctl_program = {
     .name = "usherctl",
     .summary = "asks and steers the daemons of Usher on this machine",
-    .description = "Commands that every daemon has:\n"
-                   "\n"
-                   "  status - what it is and how it is\n"
-                   "  stats - all counters and gauges\n"
-                   "  set NAME VALUE - change an option while it runs\n"
-                   "  help - all its commands\n"
-                   "\n"
-                   "usher-rm: nodes [SERVICE], drain NODE [--reason TEXT], ready NODE. usher-dispatcher: nodes [SERVICE], "
-                   "which shows its own directory.",
+    .description =
+        "Commands that every daemon has:\n"
+        "\n"
+        "  status - what it is and how it is\n"
+        "  stats - all counters and gauges\n"
+        "  set NAME VALUE - change an option while it runs\n"
+        "  help - all its commands\n"
+        "  check [METRIC=WARNING[:CRITICAL] ...] - health as a line for Nagios and its like, with their exit codes: 0 OK, "
+        "1 WARNING, 2 CRITICAL, 3 UNKNOWN. METRIC is one of stats, with its labels or without\n"
+        "\n"
+        "usher-rm: nodes [SERVICE], services, drain NODE [--reason TEXT], ready NODE, weight NODE auto|N. usher-dispatcher: "
+        "nodes [SERVICE], "
+        "which shows its own directory.",
     .words = "COMMAND [ARGUMENT...]",
     .man_section = 8,
     .options_bytes = sizeof(struct ctl_options),
@@ -63,6 +68,18 @@ static int report_failure(const json_t *answer)
     return code > EXIT_CODE_OK && code <= EXIT_CODE_NO_NODE ? (int)code : EXIT_CODE_FAILED;
 }
 
+/* Monitoring has exit codes of its own. path: NULL where no socket was found. */
+static int run_check(const struct ctl_options *options, const char *path, const struct conf_words *words, struct conf_error *why)
+{
+    struct conf_error found = *why;
+    why->text[0] = '\0'; /* the line says it */
+    if (options->json || options->reason)
+        return (int)check_fail(CHECK_UNKNOWN, "check prints a line for monitoring: without --json and --reason");
+    if (!options->socket && !path)
+        return (int)check_fail(CHECK_CRITICAL, found.text);
+    return (int)check_run(options->socket ? options->socket : path, words->item + 1, words->count - 1, options->timeout_ns);
+}
+
 static int run(const struct ctl_options *options, const struct conf_words *words, struct conf_error *why)
 {
     char path[PATH_MAX];
@@ -78,7 +95,10 @@ static int run(const struct ctl_options *options, const struct conf_words *words
         conf_error_set(why, "say what to do: usherctl status; usherctl --help lists the commands");
         return EXIT_CODE_USAGE;
     }
+    bool checks = strcmp(words->item[0], "check") == 0;
     int code = options->socket ? EXIT_CODE_OK : find_socket(options->state_dir, path, why);
+    if (checks)
+        return run_check(options, code == EXIT_CODE_OK ? path : NULL, words, why);
     if (code != EXIT_CODE_OK)
         return code;
     code = connection_call(options->socket ? options->socket : path, request, count, options->timeout_ns, &answer, why);
