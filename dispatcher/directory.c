@@ -146,6 +146,7 @@ static void snapshot_publish(struct directory *directory, struct snapshot *snaps
     struct location *location = directory->view->location;
     if (directory->location_changed && location_build(directory, &location) == 0)
         directory->location_changed = false;
+    directory->publications++;
     directory->view->gone = *gone;
     next_publish(directory, snapshot, location);
 }
@@ -387,8 +388,10 @@ int directory_take(struct directory *directory, const struct frame *frame, uint6
         error = directory_take_delta(directory, frame, now_ns, ret_refusal);
     else
         error = directory_take_regions(directory, frame, ret_refusal);
-    if (error == 0 || error == -ESTALE)
+    if (error == 0 || error == -ESTALE) {
         directory->updated_ns = now_ns;
+        directory->restored = false;
+    }
     /* If memory is short it is tried again when it is due. */
     (void)directory_step(directory, now_ns);
     return error;

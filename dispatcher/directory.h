@@ -36,6 +36,8 @@ struct directory {
     struct wire_version list_version;
     uint32_t list_nodes; /* so far */
     uint64_t updated_ns; /* when rm last said something; 0: never */
+    uint64_t publications; /* snapshots that have become current */
+    bool restored; /* from the file of the last run: rm has not spoken since */
     bool location_changed; /* it differs from the one in the view */
 };
 

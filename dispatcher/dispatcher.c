@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
+#include "core/base/log.h"
 #include "core/io/port.h"
 #include "core/report/node_report.h"
 
@@ -171,6 +172,22 @@ static void on_refuse(void *ctx, struct timer *timer)
     node_refuse_new(dispatcher->node);
 }
 
+/* What the last run knew is better than nothing until rm speaks. */
+static int directory_restore(struct dispatcher *dispatcher)
+{
+    struct loop *loop = daemon_loop(dispatcher->daemon);
+    const char *state_dir = daemon_state_dir(dispatcher->daemon);
+    struct conf_error why;
+    uint16_t region = (uint16_t)dispatcher->options->node.region;
+    int error = saved_load(dispatcher->directory, state_dir, region, loop_now_ns(loop), loop_wall_ms(loop), &why);
+    if (error == 0)
+        LOG(MESSAGE_DIRECTORY_RESTORED, LOG_NUMBER("nodes", dispatcher->directory->members.present_count),
+            LOG_NUMBER("age_s", (loop_now_ns(loop) - dispatcher->directory->updated_ns) / NS_PER_S));
+    else if (error != -ENOENT)
+        LOG(MESSAGE_DIRECTORY_NOT_RESTORED, LOG_TEXT("file", state_dir), LOG_TEXT("reason", why.text));
+    return saver_new(loop, dispatcher->directory, state_dir, region, &dispatcher->saver);
+}
+
 static void subscribe(struct dispatcher *dispatcher)
 {
     const struct dispatcher_options *options = dispatcher->options;
@@ -217,6 +234,8 @@ static int dispatcher_open(struct dispatcher *dispatcher, struct conf_error *ret
     int error = node_config_from_options(&dispatcher->options->node, WIRE_NODE_DISPATCHER, &node, ret_error);
     if (error == 0)
         error = shared_init(dispatcher);
+    if (error == 0)
+        error = directory_restore(dispatcher);
     if (error < 0)
         return error;
     dispatcher->shared.queue_factor = node.queue_factor;
@@ -296,6 +315,7 @@ void dispatcher_stop(void *state)
     for (uint32_t i = 0; i < dispatcher->core_count; i++)
         core_free(dispatcher->cores[i]);
     loop_free(dispatcher->node_loop);
+    saver_free(dispatcher->saver);
     directory_free(dispatcher->directory);
     free(dispatcher);
 }

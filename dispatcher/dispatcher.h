@@ -9,6 +9,7 @@
 #include "dispatcher/core.h"
 #include "dispatcher/directory.h"
 #include "dispatcher/options.h"
+#include "dispatcher/saved.h"
 #include "dispatcher/subscription.h"
 
 struct dispatcher {
@@ -17,6 +18,7 @@ struct dispatcher {
     struct address address; /* the service address, with its port */
     struct directory *directory;
     struct subscription subscription;
+    struct saver *saver;
     struct core_shared shared;
     struct core *cores[PUBLICATION_READERS_MAX];
     uint32_t core_count;

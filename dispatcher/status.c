@@ -21,7 +21,8 @@ static uint64_t directory_age_ns(const struct dispatcher *dispatcher)
 
 static bool directory_is_old(const struct dispatcher *dispatcher)
 {
-    return directory_age_ns(dispatcher) > DIRECTORY_OLD_NS + dispatcher->options->own.refresh_ns;
+    return dispatcher->directory->restored ||
+           directory_age_ns(dispatcher) > DIRECTORY_OLD_NS + dispatcher->options->own.refresh_ns;
 }
 
 static double seconds(uint64_t ns)
@@ -33,6 +34,8 @@ static const char *directory_state(const struct dispatcher *dispatcher)
 {
     if (!directory_is_filled(dispatcher->directory))
         return "empty: no rm has answered yet";
+    if (dispatcher->directory->restored)
+        return "old: from before the restart, no rm has answered yet";
     return directory_is_old(dispatcher) ? "old: rm does not answer, serving the last one" : "current";
 }
 

@@ -10,8 +10,8 @@
 #include "core/io/stream.h"
 #include "core/io/timer.h"
 #include "core/wire/error.h"
+#include "core/wire/region_frame.h"
 #include "rm/feed.h"
-#include "rm/region_frame.h"
 
 /* A dispatcher asks every --refresh, which is a minute at most; one that has said nothing for so long is gone. */
 #define IDLE_NS_MAX (120 * NS_PER_S)

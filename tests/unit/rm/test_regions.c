@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/wire/directory.h"
-#include "rm/region_frame.h"
+#include "core/wire/region_frame.h"
 #include "rm/regions.h"
 
 static int parse(const char *text, struct region_table **ret_table, struct conf_error *ret_error)

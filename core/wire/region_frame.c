@@ -1,4 +1,4 @@
-#include "rm/region_frame.h"
+#include "core/wire/region_frame.h"
 
 #include <errno.h>
 #include <stdlib.h>
