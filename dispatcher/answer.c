@@ -33,14 +33,14 @@ static __attribute__((noinline, cold)) uint32_t answer_failed(struct answer_cont
                         empty ? "this dispatcher knows no nodes yet; is rm reachable?" : NULL, bytes);
 }
 
+#define STATES_TOLD (WIRE_ADDRESS_DISPATCHER | WIRE_ADDRESS_NO_ECHO | WIRE_ADDRESS_LAST)
+_Static_assert((int)NODE_VALUE_DISPATCHER == (int)WIRE_ADDRESS_DISPATCHER, "a node's flags are its state on the wire");
+_Static_assert((int)NODE_VALUE_NO_ECHO == (int)WIRE_ADDRESS_NO_ECHO, "the same");
+_Static_assert((int)NODE_VALUE_LAST == (int)WIRE_ADDRESS_LAST, "the same");
+
 static uint8_t address_state(const struct node_values *values)
 {
-    uint32_t flags = atomic_load_explicit(&values->flags, memory_order_relaxed);
-    uint32_t state = 0;
-    state |= flags & NODE_VALUE_DISPATCHER ? WIRE_ADDRESS_DISPATCHER : 0;
-    state |= flags & NODE_VALUE_NO_ECHO ? WIRE_ADDRESS_NO_ECHO : 0;
-    state |= flags & NODE_VALUE_LAST ? WIRE_ADDRESS_LAST : 0;
-    return (uint8_t)state;
+    return (uint8_t)(atomic_load_explicit(&values->flags, memory_order_relaxed) & STATES_TOLD);
 }
 
 /* Those that did not fit into the answer were not sent anybody. */
@@ -132,32 +132,44 @@ void answer_begin(struct answer_context *context, enum policy policy, const stru
     wire_usual_reply_init(&context->reply, context->boot_id, context->region, view->location->version);
 }
 
+/* Whether answer_encode does all by itself. */
+static inline bool request_is_apart(const struct request *request)
+{
+    return request->kind != REQUEST_ADDRESS || request->count != 1 || request->exclude_count != 0;
+}
+
+static inline bool request_is_expired(const struct request *request, uint64_t now_ns)
+{
+    return request->wait_ms != 0 && now_ns - request->arrived_ns > request->wait_ms * NS_PER_MS;
+}
+
+/* For items begin … end - 1. */
+static void run_pick(struct answer_context *context, uint32_t begin, uint32_t end)
+{
+    policy_pick_batch(context->policy, context->picks, context->view->snapshot, context->values, context->items + begin,
+                      end - begin);
+}
+
 void answer_prepare(struct answer_context *context, const struct request requests[], uint32_t count, uint64_t now_ns)
 {
-    uint8_t request_of[PICK_BATCH_MAX]; /* by item */
-    uint32_t item_count = 0;
+    uint32_t begin = 0; /* of a run of usual requests */
     context->first = requests;
     for (uint32_t i = 0; i < count; i++) {
-        const struct request *request = &requests[i];
-        if (UNLIKELY(request->wait_ms != 0 && now_ns - request->arrived_ns > request->wait_ms * NS_PER_MS)) {
-            counter_add(context->counters, COUNTER_REQUESTS_EXPIRED, 1);
-            context->picked[i] = ANSWER_NONE;
+        bool expired = request_is_expired(&requests[i], now_ns);
+        context->items[i].service_id = requests[i].service_id;
+        if (LIKELY(!expired && !request_is_apart(&requests[i])))
             continue;
-        }
-        context->picked[i] = ANSWER_APART;
-        if (UNLIKELY(request->kind != REQUEST_ADDRESS || request->count != 1 || request->exclude_count != 0))
-            continue;
-        context->items[item_count].service_id = request->service_id;
-        request_of[item_count++] = (uint8_t)i;
+        run_pick(context, begin, i);
+        begin = i + 1;
+        context->items[i].result = expired ? ANSWER_NONE : ANSWER_APART;
+        counter_add(context->counters, COUNTER_REQUESTS_EXPIRED, expired);
     }
-    policy_pick_batch(context->policy, context->picks, context->view->snapshot, context->values, context->items, item_count);
-    for (uint32_t i = 0; i < item_count; i++)
-        context->picked[request_of[i]] = context->items[i].result;
+    run_pick(context, begin, count);
 }
 
 uint32_t answer_encode(struct answer_context *context, const struct request *request, uint8_t *bytes)
 {
-    int picked = context->picked[request - context->first];
+    int picked = context->items[request - context->first].result;
     if (UNLIKELY(picked < 0))
         return answer_apart(context, request, picked, bytes);
     const struct node_values *values = &context->values[picked];

@@ -34,8 +34,7 @@ struct answer_context {
 
     /* From answer_prepare on. */
     const struct request *first;
-    int picked[ANSWER_BATCH_MAX]; /* slots, errors of policy_pick_batch, or what answer.c says */
-    struct pick_item items[PICK_BATCH_MAX];
+    struct pick_item items[ANSWER_BATCH_MAX]; /* by request; the result may also be what answer.c says */
 };
 
 /* Between publication_enter, which gave the view, and publication_leave. */

@@ -35,23 +35,23 @@ uint32_t request_queue_take(struct request_queue *queue, const struct request *f
                             uint32_t requests_max, uint32_t *ret_count)
 {
     struct wire_usual_request usual;
+    const struct request sender = *from; /* a copy that no store through `request` can change: it stays in registers */
     uint32_t used = 0, count = 0;
     size_t room;
     struct request *request = spsc_queue_reserve(&queue->items, &room);
     if (room > requests_max)
         room = requests_max;
     for (; count < room && wire_usual_request_decode(bytes + used, length - used, &usual); count++, request++) {
-        /* Field by field: `from` was written so, and wider loads of it would have to wait for its stores. */
-        request->arrived_ns = from->arrived_ns;
+        request->arrived_ns = sender.arrived_ns;
         request->request_id = usual.request_id;
         request->service_id = usual.service_id;
-        request->peer = from->peer;
-        request->source = from->source;
-        request->generation = from->generation;
+        request->peer = sender.peer;
+        request->source = sender.source;
+        request->generation = sender.generation;
         request->wait_ms = usual.wait_ms;
-        request->limit = from->transport == FRAME_UDP ? (uint16_t)usual.length : from->limit;
+        request->limit = sender.transport == FRAME_UDP ? (uint16_t)usual.length : sender.limit;
         request->kind = REQUEST_ADDRESS;
-        request->transport = from->transport;
+        request->transport = sender.transport;
         request->count = usual.count;
         request->exclude_count = 0;
         used += usual.length;

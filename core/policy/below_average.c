@@ -14,8 +14,11 @@ static void below_average_draw(struct pick_batch *batch)
     struct random_state *random = &batch->state->random;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        random_below_two(random, item->member_count, item->member_count, &item->position[0], &item->position[1]);
-        random_below_two(random, item->member_count, item->member_count, &item->position[2], &item->position[3]);
+        uint32_t positions[CANDIDATES];
+        random_below_two(random, item->member_count, item->member_count, &positions[0], &positions[1]);
+        random_below_two(random, item->member_count, item->member_count, &positions[2], &positions[3]);
+        for (uint32_t k = 0; k < CANDIDATES; k++)
+            item_candidate(batch, item, k, positions[k]);
     }
 }
 
@@ -42,7 +45,6 @@ static void below_average_choose_batch(struct pick_batch *batch)
 const struct policy_methods below_average_methods = {
     .choose = pick_at_random,
     .accept = below_average_accept,
-    .candidate_count = CANDIDATES,
     .draw = below_average_draw,
     .choose_batch = below_average_choose_batch,
 };

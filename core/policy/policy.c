@@ -64,18 +64,6 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
     return pick.slot_count ? (int)pick.slot_count : USHER_ENONODE;
 }
 
-/* What the candidates' positions say, into the items; and their values on their way into the cache. */
-static void candidates_fetch(const struct pick_batch *batch, uint32_t candidate_count)
-{
-    for (uint32_t i = 0; i < batch->item_count; i++) {
-        struct pick_item *item = &batch->items[i];
-        for (uint32_t k = 0; k < candidate_count; k++) {
-            item->candidate[k] = item->members[item->position[k]];
-            __builtin_prefetch(&batch->values[item->candidate[k].slot], 1);
-        }
-    }
-}
-
 static __attribute__((noinline, cold)) int pick_general(enum policy policy, struct pick_batch *batch,
                                                         const struct snapshot *snapshot, uint64_t service_id)
 {
@@ -91,7 +79,6 @@ static void batch_run(enum policy policy, struct pick_batch *batch, const struct
     const struct policy_methods *methods = methods_of[policy];
     CHECK(methods);
     methods->draw(batch);
-    candidates_fetch(batch, methods->candidate_count);
     methods->choose_batch(batch);
     for (uint32_t i = 0; i < batch->item_count; i++)
         if (UNLIKELY(batch->items[i].result == PICK_UNSURE))

@@ -5,8 +5,8 @@
  * Cost: O(1) expected for each address. Where fewer than about 1 in PICK_TRIES members qualify, one pass over the service's members.
  * Thread: a context belongs to one core. Nothing blocks or allocates.
  *
- * Nearly every request wants one node and excludes none. Those are picked in batches, in steps that each go over the whole batch: draw
- * candidates, read which nodes they are and ask for their values, choose. So the memory of many requests is waited for at once, and
+ * Nearly every request wants one node and excludes none. Those are picked in batches, in steps that each go over the whole batch: find
+ * the service, draw candidates and ask for their values, choose. So the memory of many requests is waited for at once, and
  * not of one after the other. How each policy does its steps stands in its own file, behind policy_methods.h. */
 #pragma once
 
@@ -67,9 +67,9 @@ struct pick_item {
     int result; /* set: the node's slot, or USHER_ENOSERVICE, USHER_ENONODE */
 
     /* Between the steps. */
+    uint32_t turn; /* of policies that take turns */
     uint32_t member_count;
     const struct snapshot_member *members; /* of the service */
-    uint32_t position[PICK_CANDIDATES_MAX]; /* among them */
     struct snapshot_member candidate[PICK_CANDIDATES_MAX];
 };
 

@@ -47,8 +47,7 @@ struct policy_methods {
     /* The part of its turns that a member gets, 0 … 1. NULL: all. */
     double (*share)(const struct pick_state *state, const struct node_values *values);
 
-    /* A batch: sets candidate_count positions of each item, all below its member_count; members may come twice. */
-    uint32_t candidate_count;
+    /* A batch: each item's candidates, by item_candidate; members may come twice. */
     void (*draw)(struct pick_batch *batch);
     /* Sets each item's result to the slot of one of its candidates, which it counts, or to PICK_UNSURE. */
     void (*choose_batch)(struct pick_batch *batch);
@@ -68,8 +67,12 @@ const struct snapshot_member *pick_at_random(struct pick *pick);
 /* The same in one pass over all members: reservoir sampling (Chao 1982). */
 const struct snapshot_member *pick_by_pass(struct pick *pick);
 
-/* Positions at random, one for each of the items' candidates. */
-void draw_at_random(struct pick_batch *batch);
+/* The member at a position below the item's member_count becomes a candidate; its values are on their way into the cache. */
+static inline void item_candidate(const struct pick_batch *batch, struct pick_item *item, uint32_t index, uint32_t position)
+{
+    item->candidate[index] = item->members[position];
+    __builtin_prefetch(&batch->values[item->candidate[index].slot], 1);
+}
 
 /* Neither drained nor expired. */
 static inline bool node_is_fresh(const struct node_values *values)

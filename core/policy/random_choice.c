@@ -10,7 +10,7 @@ static void random_draw(struct pick_batch *batch)
 {
     struct random_state *random = &batch->state->random;
     for (uint32_t i = 0; i < batch->item_count; i++)
-        batch->items[i].position[0] = random_below(random, batch->items[i].member_count);
+        item_candidate(batch, &batch->items[i], 0, random_below(random, batch->items[i].member_count));
 }
 
 static void random_choose_batch(struct pick_batch *batch)
@@ -31,7 +31,6 @@ static void random_choose_batch(struct pick_batch *batch)
 const struct policy_methods random_methods = {
     .choose = pick_at_random,
     .share = random_share,
-    .candidate_count = 1,
     .draw = random_draw,
     .choose_batch = random_choose_batch,
 };

@@ -34,9 +34,8 @@ static void round_robin_draw(struct pick_batch *batch)
 {
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        uint32_t turn = (*cursor_of(batch->state, item->service_id))++;
-        item->position[0] = turn % item->member_count;
-        item->position[1] = turn / item->member_count; /* not a member's: the lap, for the choice */
+        item->turn = (*cursor_of(batch->state, item->service_id))++;
+        item_candidate(batch, item, 0, item->turn % item->member_count);
     }
 }
 
@@ -47,7 +46,7 @@ static void round_robin_choose_batch(struct pick_batch *batch)
         uint32_t slot = item->candidate[0].slot;
         struct node_values *values = &batch->values[slot];
         item->result = PICK_UNSURE;
-        if (UNLIKELY(!node_is_fresh(values)) || !lap_counts(batch->state, values, item->position[1]))
+        if (UNLIKELY(!node_is_fresh(values)) || !lap_counts(batch->state, values, item->turn / item->member_count))
             continue;
         pick_count(values);
         item->result = (int)slot;
@@ -56,7 +55,6 @@ static void round_robin_choose_batch(struct pick_batch *batch)
 
 const struct policy_methods round_robin_methods = {
     .choose = round_robin_choose,
-    .candidate_count = 1,
     .draw = round_robin_draw,
     .choose_batch = round_robin_choose_batch,
 };

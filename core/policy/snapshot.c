@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/hash.h"
-
 /* What a service that nobody offers points to: it is known, so its cell is not empty. */
 static const struct snapshot_member nobody;
 
@@ -35,20 +33,15 @@ static uint32_t service_cells(uint32_t service_count)
     return cells;
 }
 
-static uint32_t service_cell(const struct snapshot *snapshot, uint64_t service_id)
-{
-    uint32_t index = (uint32_t)hash_mix(service_id) & snapshot->service_mask;
-    for (;;) {
-        const struct snapshot_service *cell = &snapshot->services[index];
-        if (!cell->members || cell->service_id == service_id)
-            return index;
-        index = (index + 1) & snapshot->service_mask;
-    }
-}
-
 static size_t table_bytes(uint32_t cells)
 {
     return sizeof(struct snapshot) + cells * sizeof(struct snapshot_service);
+}
+
+static void cells_set(struct snapshot *snapshot, uint32_t cells)
+{
+    snapshot->service_mask = cells - 1;
+    snapshot->service_shift = 64 - (uint32_t)__builtin_ctz(cells);
 }
 
 int snapshot_new_table(uint32_t service_count, struct snapshot **ret_snapshot)
@@ -57,7 +50,7 @@ int snapshot_new_table(uint32_t service_count, struct snapshot **ret_snapshot)
     struct snapshot *snapshot = calloc(1, table_bytes(cells));
     if (!snapshot)
         return -ENOMEM;
-    snapshot->service_mask = cells - 1;
+    cells_set(snapshot, cells);
     *ret_snapshot = snapshot;
     return 0;
 }
@@ -67,7 +60,7 @@ int snapshot_new_like(const struct snapshot *other, struct snapshot **ret_snapsh
     struct snapshot *snapshot = malloc(table_bytes(other->service_mask + 1));
     if (!snapshot)
         return -ENOMEM;
-    snapshot->service_mask = other->service_mask;
+    cells_set(snapshot, other->service_mask + 1);
     *ret_snapshot = snapshot;
     return 0;
 }
@@ -79,7 +72,7 @@ void snapshot_copy_cells(struct snapshot *snapshot, const struct snapshot *from,
 
 void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members, uint32_t member_count)
 {
-    snapshot->services[service_cell(snapshot, service_id)] = (struct snapshot_service){
+    snapshot->services[snapshot_cell(snapshot, service_id)] = (struct snapshot_service){
         .service_id = service_id,
         .members = member_count ? members : &nobody,
         .member_count = member_count,
@@ -126,7 +119,7 @@ int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t of
         return -ENOMEM;
     struct snapshot *snapshot = (struct snapshot *)(void *)memory;
     struct snapshot_member *members = (struct snapshot_member *)(void *)(memory + members_at);
-    snapshot->service_mask = cells - 1;
+    cells_set(snapshot, cells);
     for (uint32_t first = 0, next; first < offer_count; first = next) {
         for (next = first + 1; next < offer_count && offers[next].service_id == offers[first].service_id;)
             next++;
@@ -141,12 +134,6 @@ int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t of
 void snapshot_free(struct snapshot *snapshot)
 {
     free(snapshot);
-}
-
-const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id)
-{
-    const struct snapshot_service *cell = &snapshot->services[service_cell(snapshot, service_id)];
-    return cell->members ? cell : NULL;
 }
 
 bool snapshot_is_empty(const struct snapshot *snapshot)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/macros.h"
@@ -33,6 +34,7 @@ struct snapshot_service {
 
 struct snapshot {
     uint32_t service_mask; /* cells of the service table - 1 */
+    uint32_t service_shift; /* 64 - their logarithm */
     struct snapshot_service services[];
 };
 
@@ -61,5 +63,22 @@ void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct s
 /* No service is known. Looks at every cell while that is so: for cold paths. */
 bool snapshot_is_empty(const struct snapshot *snapshot);
 
+/* The index of the service's cell, or of the empty one where it would be. IDs are hashes already; one multiplication (Knuth 1973, 6.4)
+ * keeps those apart that were chosen to collide in their low bits. */
+static inline uint32_t snapshot_cell(const struct snapshot *snapshot, uint64_t service_id)
+{
+    uint32_t index = (uint32_t)(service_id * UINT64_C(0x9e3779b97f4a7c15) >> snapshot->service_shift);
+    for (;;) {
+        const struct snapshot_service *cell = &snapshot->services[index];
+        if (LIKELY(cell->service_id == service_id) || !cell->members)
+            return index;
+        index = (index + 1) & snapshot->service_mask;
+    }
+}
+
 /* NULL: the service is not known. */
-const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id);
+static inline const struct snapshot_service *snapshot_service_find(const struct snapshot *snapshot, uint64_t service_id)
+{
+    const struct snapshot_service *cell = &snapshot->services[snapshot_cell(snapshot, service_id)];
+    return LIKELY(cell->members) ? cell : NULL;
+}

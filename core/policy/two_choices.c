@@ -27,8 +27,8 @@ static void two_choices_draw(struct pick_batch *batch)
         uint32_t count = item->member_count, first, second;
         random_below_two(random, count, count - (count > 1), &first, &second);
         second += second >= first;
-        item->position[0] = first;
-        item->position[1] = second < count ? second : 0; /* of one member alone */
+        item_candidate(batch, item, 0, first);
+        item_candidate(batch, item, 1, second < count ? second : 0); /* 0: of one member alone */
     }
 }
 
@@ -50,7 +50,6 @@ static void two_choices_choose_batch(struct pick_batch *batch)
 
 const struct policy_methods two_choices_methods = {
     .choose = two_choices_choose,
-    .candidate_count = 2,
     .draw = two_choices_draw,
     .choose_batch = two_choices_choose_batch,
 };

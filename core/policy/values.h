@@ -16,10 +16,11 @@
 #include "core/base/macros.h"
 
 enum node_value_flag {
-    NODE_VALUE_LAST = 1, /* heartbeat expired, kept only so that the list is not empty: rank last */
-    NODE_VALUE_DRAIN = 2, /* drained by an operator, or leaving: never hand out */
-    NODE_VALUE_DISPATCHER = 4, /* gets less than a worker (D10) */
-    NODE_VALUE_NO_ECHO = 8, /* an attached server: it does not count what it gets */
+    /* What clients are told; the same bits as in their answers. */
+    NODE_VALUE_DISPATCHER = 1, /* gets less than a worker (D10) */
+    NODE_VALUE_NO_ECHO = 2, /* an attached server: it does not count what it gets */
+    NODE_VALUE_LAST = 4, /* heartbeat expired, kept only so that the list is not empty: rank last */
+    NODE_VALUE_DRAIN = 8, /* drained by an operator, or leaving: never hand out */
 };
 
 struct node_values {
