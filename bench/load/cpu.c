@@ -110,6 +110,24 @@ pid_t cpu_find_server(const struct address *address, bool tcp)
     return found;
 }
 
+void cpu_find_servers(const struct address *addresses, uint32_t count, bool tcp, struct cpu_servers *ret_servers)
+{
+    struct cpu_servers servers = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        pid_t pid = cpu_find_server(&addresses[i], tcp);
+        bool known = pid == 0;
+        for (uint32_t j = 0; j < servers.count; j++)
+            known = known || servers.pid[j] == pid;
+        if (!known)
+            servers.pid[servers.count++] = pid;
+        if (pid == 0) {
+            servers.count = 0;
+            break;
+        }
+    }
+    *ret_servers = servers;
+}
+
 /* schedstat counts nanoseconds; the ticks of stat are too coarse for a short run. */
 static bool cpu_thread_read(pid_t pid, const char *thread, uint64_t *ret_run_ns)
 {
@@ -180,4 +198,26 @@ struct cpu_own cpu_own_now(void)
         fclose(file);
     own.run_ns = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
     return own;
+}
+
+void cpu_watch_begin(struct cpu_watch *watch, const struct cpu_servers *servers)
+{
+    for (uint32_t i = 0; i < servers->count; i++)
+        cpu_sample_take(servers->pid[i], &watch->begin[i]);
+}
+
+struct cpu_use cpu_watch_end(struct cpu_watch *watch, const struct cpu_servers *servers)
+{
+    const struct cpu_use unknown = {.process_ns = -1, .busiest_ns = -1};
+    struct cpu_use all = {0};
+    for (uint32_t i = 0; i < servers->count; i++) {
+        cpu_sample_take(servers->pid[i], &watch->end[i]);
+        struct cpu_use one = cpu_use_between(&watch->begin[i], &watch->end[i]);
+        if (one.process_ns < 0)
+            return unknown;
+        all.process_ns += one.process_ns;
+        if (one.busiest_ns > all.busiest_ns)
+            all.busiest_ns = one.busiest_ns;
+    }
+    return servers->count > 0 ? all : unknown;
 }

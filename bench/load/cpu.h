@@ -28,8 +28,18 @@ struct cpu_use {
     double busiest_ns; /* the thread that used most */
 };
 
+#define CPU_SERVERS_MAX 64u
+
+struct cpu_servers {
+    uint32_t count; /* 0: unknown */
+    pid_t pid[CPU_SERVERS_MAX]; /* each once */
+};
+
 /* The process on this machine that listens at that address; 0: unknown. */
 pid_t cpu_find_server(const struct address *address, bool tcp);
+
+/* Those of all addresses (at most CPU_SERVERS_MAX); none when one is not known, for a part would be taken for the whole. */
+void cpu_find_servers(const struct address *addresses, uint32_t count, bool tcp, struct cpu_servers *ret_servers);
 
 /* pid 0 gives an unknown one. */
 void cpu_sample_take(pid_t pid, struct cpu_sample *ret_sample);
@@ -43,3 +53,14 @@ struct cpu_own {
     uint64_t wait_ns; /* it could have run, but others used its core */
 };
 struct cpu_own cpu_own_now(void);
+
+/* What several processes use between two moments. */
+struct cpu_watch {
+    struct cpu_sample begin[CPU_SERVERS_MAX];
+    struct cpu_sample end[CPU_SERVERS_MAX];
+};
+
+void cpu_watch_begin(struct cpu_watch *watch, const struct cpu_servers *servers);
+
+/* All processes added up, and the busiest thread of all; unknown when one of them is. */
+struct cpu_use cpu_watch_end(struct cpu_watch *watch, const struct cpu_servers *servers);

@@ -54,17 +54,24 @@ static inline uint64_t ledger_open(struct ledger *ledger, uint64_t planned_ns, u
     return (uint64_t)entry->generation << 32 | slot;
 }
 
-/* Ends the request with that ID. Returns its entry, which holds until the next ledger_open; NULL: no such request is open. */
-static inline const struct ledger_entry *ledger_close(struct ledger *ledger, uint64_t request_id)
+/* The open request with that ID; NULL: there is none. */
+static inline struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t request_id)
 {
     uint32_t slot = (uint32_t)request_id, generation = (uint32_t)(request_id >> 32);
     if (UNLIKELY(slot > ledger->mask))
         return NULL;
     struct ledger_entry *entry = &ledger->entries[slot];
-    if (UNLIKELY(entry->generation != generation || !(generation & 1)))
+    return LIKELY(entry->generation == generation && (generation & 1)) ? entry : NULL;
+}
+
+/* Ends the request with that ID. Returns its entry, which holds until the next ledger_open; NULL: no such request is open. */
+static inline const struct ledger_entry *ledger_close(struct ledger *ledger, uint64_t request_id)
+{
+    struct ledger_entry *entry = ledger_find(ledger, request_id);
+    if (UNLIKELY(!entry))
         return NULL;
     entry->generation++;
-    ledger->free[ledger->given++ & ledger->mask] = slot;
+    ledger->free[ledger->given++ & ledger->mask] = (uint32_t)request_id;
     ledger->open_count -= entry->planned_ns != LEDGER_ABANDONED;
     return entry;
 }

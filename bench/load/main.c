@@ -1,9 +1,12 @@
 /* usher-load - the load generator: how much a dispatcher can answer, and how fast. */
 #include "bench/load/ask.h"
+#include "bench/load/run.h"
 #include "core/base/exit_code.h"
 #include "core/conf/suite.h"
 
-static const struct conf_program *const programs[] = {&load_ask_program};
+static const struct conf_program *const programs[] = {&load_ask_program, &load_run_program};
+
+static int (*const commands[])(int argc, char *const *argv) = {load_ask_command, load_run_command}; /* in the same order */
 
 static const struct conf_suite suite = {
     .name = "usher-load",
@@ -24,5 +27,5 @@ int main(int argc, char **argv)
         return EXIT_CODE_OK;
     if (error < 0)
         return conf_fail(suite.name, &why);
-    return load_ask_command(argc - 1, argv + 1);
+    return commands[index](argc - 1, argv + 1);
 }

@@ -1,42 +1,28 @@
 #include "bench/load/report.h"
 
-#include <inttypes.h>
-#include <jansson.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/load/ask.h"
+#include "bench/load/spectrum.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/base/exit_code.h"
 
-#define REPORT_BAR_COLUMNS 50
-#define REPORT_DOUBLINGS 64
-
-struct report_quantile {
-    const char *name; /* in JSON */
-    const char *text;
-    double fraction;
-};
-
-static const struct report_quantile quantiles[] = {
+const struct load_report_quantile load_report_quantiles[LOAD_REPORT_QUANTILES] = {
     {"p50", "p50", 0.5}, {"p90", "p90", 0.9}, {"p99", "p99", 0.99}, {"p999", "p99.9", 0.999}, {"p9999", "p99.99", 0.9999},
 };
 
-static double report_quantile_us(const struct tally *tally, double fraction)
-{
-    return (double)histogram_quantile(&tally->latency_ns, fraction) / (double)NS_PER_US;
-}
-
-static double report_per_second(const struct team_result *result, uint64_t count)
+double load_report_per_second(const struct team_result *result, uint64_t count)
 {
     return result->measured_ns ? (double)count * (double)NS_PER_S / (double)result->measured_ns : 0;
 }
 
-enum verdict load_report_verdict(const struct engine_config *config, const struct team_result *result)
+enum verdict load_report_verdict(const struct load_report *report)
 {
+    const struct team_result *result = report->result;
     struct verdict_evidence evidence = {
-        .open_loop = config->rate > 0,
+        .open_loop = report->open_loop,
         .disconnected = result->disconnected,
         .sent = result->tally.sent,
         .late = result->tally.late,
@@ -61,141 +47,44 @@ int load_report_exit_code(const struct tally *tally)
     return no_node == tally->received ? EXIT_CODE_NO_NODE : EXIT_CODE_FAILED;
 }
 
-static json_t *report_latency_json(const struct tally *tally)
-{
-    json_t *latency = json_pack("{s:f}", "mean", histogram_mean(&tally->latency_ns) / (double)NS_PER_US);
-    for (size_t i = 0; i < ARRAY_COUNT(quantiles); i++)
-        json_object_set_new(latency, quantiles[i].name, json_real(report_quantile_us(tally, quantiles[i].fraction)));
-    json_object_set_new(latency, "max", json_real((double)tally->latency_ns.max / (double)NS_PER_US));
-    return latency;
-}
-
-static json_t *report_share_json(double share)
-{
-    return share < 0 ? json_null() : json_real(share);
-}
-
-static const char *const report_protos[] = {"udp", "tcp", "dns", "resp"};
-
-static json_t *report_settings_json(const struct engine_config *config)
-{
-    char address[ADDRESS_TEXT_BYTES];
-    json_t *dispatchers = json_array();
-    for (uint32_t i = 0; i < config->server_count; i++)
-        json_array_append_new(dispatchers, json_string(address_format(&config->servers[i], address)));
-    json_t *settings = json_pack("{s:o, s:s, s:b, s:s, s:I, s:I, s:I, s:b, s:b, s:I, s:f}", "dispatchers", dispatchers, "proto",
-                                 report_protos[config->proto], "echo", config->echo, "loop", config->rate > 0 ? "open" : "closed",
-                                 "connections", (json_int_t)config->connections, "threads", (json_int_t)config->threads, "pack",
-                                 (json_int_t)config->pack, "gso", config->gso, "spin", config->spin, "count",
-                                 (json_int_t)config->count, "reply_timeout_s", (double)config->timeout_ns / (double)NS_PER_S);
-    if (config->rate > 0) {
-        json_object_set_new(settings, "rate", json_real(config->rate));
-        json_object_set_new(settings, "arrivals", json_string(config->arrivals == SCHEDULE_POISSON ? "poisson" : "constant"));
-    }
-    if (config->rate <= 0 || config->gso)
-        json_object_set_new(settings, "depth", json_integer((json_int_t)config->depth));
-    return settings;
-}
-
-static json_t *report_json(const struct engine_config *config, const struct team_result *result)
-{
-    const struct tally *tally = &result->tally;
-    enum verdict verdict = load_report_verdict(config, result);
-    json_t *codes = json_object();
-    for (uint32_t i = 0; i < tally->error_kinds; i++)
-        json_object_set_new(codes, tally->error[i].name, json_integer((json_int_t)tally->error[i].count));
-    bool valid = verdict == VERDICT_VALID;
-    return json_pack(
-        "{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:b, s:o}",
-        "offered_rps", report_per_second(result, tally->sent + result->unsent), "achieved_rps",
-        report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "received", (json_int_t)tally->received,
-        "answered", (json_int_t)tally->answered, "lost", (json_int_t)tally->lost, "errors", (json_int_t)tally->errors,
-        "errors_by_name", codes, "unexpected", (json_int_t)tally->unexpected, "nodes_named", (json_int_t)result->nodes_named,
-        "late", (json_int_t)tally->late, "late_max_us", (double)tally->late_max_ns / (double)NS_PER_US, "duration_s",
-        (double)result->measured_ns / (double)NS_PER_S, "latency_us", report_latency_json(tally), "client_cpu",
-        json_real(result->client_cpu), "client_busy", json_real(result->client_busy), "server_cpu",
-        report_share_json(result->server_cpu), "server_thread_cpu", report_share_json(result->server_thread_cpu), "valid", valid,
-        "verdict", verdict_text(verdict), "void_reason", valid ? json_null() : json_string(verdict_text(verdict)), "interrupted",
-        result->interrupted, "settings", report_settings_json(config));
-}
-
-/* "1.23 ms" */
-static const char *report_time(double us, char text[static 32])
+const char *load_report_time(double us, char text[static LOAD_REPORT_TIME_BYTES])
 {
     if (us < 1000)
-        snprintf(text, 32, "%.1f us", us);
+        snprintf(text, LOAD_REPORT_TIME_BYTES, "%.1f us", us);
     else if (us < 1e6)
-        snprintf(text, 32, "%.2f ms", us / 1000);
+        snprintf(text, LOAD_REPORT_TIME_BYTES, "%.2f ms", us / 1000);
     else
-        snprintf(text, 32, "%.3f s", us / 1e6);
+        snprintf(text, LOAD_REPORT_TIME_BYTES, "%.3f s", us / 1e6);
     return text;
 }
 
-static void report_print_latency(const struct tally *tally)
+/* What the goals make of an exit code. */
+static int report_judge(const struct load_report *report, int exit_code)
 {
-    char text[32];
-    printf("latency   mean %s", report_time(histogram_mean(&tally->latency_ns) / (double)NS_PER_US, text));
-    for (size_t i = 0; i < ARRAY_COUNT(quantiles); i++)
-        printf(", %s %s", quantiles[i].text, report_time(report_quantile_us(tally, quantiles[i].fraction), text));
-    printf(", max %s\n", report_time((double)tally->latency_ns.max / (double)NS_PER_US, text));
+    const struct team_result *result = report->result;
+    bool met = load_report_verdict(report) == VERDICT_VALID;
+    if (report->slo->count == 0 || exit_code != EXIT_CODE_OK)
+        return exit_code;
+    for (uint32_t i = 0; i < report->slo->count; i++) {
+        double figure;
+        met = slo_met(&report->slo->goal[i], &result->tally, result->measured_ns, &figure) && met;
+    }
+    return met ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
-/* A line for each doubling of the latency. */
-static void report_print_histogram(const struct histogram *latency_ns)
+static int report_write_spectrum(const struct load_report *report, int exit_code)
 {
-    uint64_t rows[REPORT_DOUBLINGS] = {0}, most = 1;
-    int first = REPORT_DOUBLINGS, last = -1;
-    char text[32];
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        uint64_t count = latency_ns->bucket[i];
-        int row = 63 - __builtin_clzll(histogram_bucket_value(i) | 1);
-        rows[row] += count;
-        most = rows[row] > most ? rows[row] : most;
-        first = count > 0 && row < first ? row : first;
-        last = count > 0 && row > last ? row : last;
+    FILE *file = fopen(report->hdr, "we");
+    bool failed = !file;
+    if (file) {
+        spectrum_write(file, &report->result->tally.latency_ns);
+        failed = ferror(file) != 0;
+        failed = fclose(file) != 0 || failed;
     }
-    for (int row = first; row <= last; row++) {
-        int columns = (int)((double)rows[row] * REPORT_BAR_COLUMNS / (double)most + 0.5);
-        printf("  < %10s  %-*.*s %6.2f %%  %" PRIu64 "\n", report_time((double)(UINT64_C(2) << row) / (double)NS_PER_US, text),
-               REPORT_BAR_COLUMNS, columns, "##################################################",
-               100.0 * (double)rows[row] / (double)latency_ns->total, rows[row]);
-    }
-}
-
-static void report_print_share(const char *name, double share)
-{
-    if (share < 0)
-        printf("%s unknown", name);
-    else
-        printf("%s %.0f %%", name, 100 * share);
-}
-
-static void report_print_text(const struct engine_config *config, const struct team_result *result)
-{
-    const struct tally *tally = &result->tally;
-    enum verdict verdict = load_report_verdict(config, result);
-    char text[32];
-    printf("requests  %.0f/s offered, %.0f/s answered over %.2f s%s\n", report_per_second(result, tally->sent + result->unsent),
-           report_per_second(result, tally->answered), (double)result->measured_ns / (double)NS_PER_S,
-           result->interrupted ? " (interrupted)" : "");
-    printf("          %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " lost, %" PRIu64 " errors\n", tally->sent,
-           tally->received, tally->lost, tally->errors);
-    for (uint32_t i = 0; i < tally->error_kinds; i++)
-        printf("          %" PRIu64 " x %s\n", tally->error[i].count, tally->error[i].name);
-    if (tally->unexpected > 0)
-        printf("          %" PRIu64 " replies that nothing waited for any more\n", tally->unexpected);
-    if (config->rate > 0)
-        printf("schedule  %" PRIu64 " sent late, at most by %s; %" PRIu64 " not sent\n", tally->late,
-               report_time((double)tally->late_max_ns / (double)NS_PER_US, text), result->unsent);
-    if (tally->latency_ns.total > 0) {
-        report_print_latency(tally);
-        report_print_histogram(&tally->latency_ns);
-    }
-    report_print_share("CPU       generator", result->client_cpu);
-    report_print_share(", busiest thread", result->client_busy);
-    report_print_share(", server", result->server_cpu);
-    report_print_share(", its busiest thread", result->server_thread_cpu);
-    printf("\n%s     %s\n", verdict == VERDICT_VALID ? "valid" : "VOID ", verdict_text(verdict));
+    if (!failed)
+        return exit_code;
+    fprintf(stderr, "%s: --hdr %s could not be written (%s)\n", report->program, report->hdr, error_text(-errno));
+    return EXIT_CODE_FAILED;
 }
 
 static int report_flush(int exit_code)
@@ -203,22 +92,27 @@ static int report_flush(int exit_code)
     return fflush(stdout) == 0 && !ferror(stdout) ? exit_code : EXIT_CODE_FAILED;
 }
 
-int load_report_print(const struct engine_config *config, const struct team_result *result, bool json)
+int load_report_print(struct load_report *report, bool json)
 {
-    if (!json) {
-        report_print_text(config, result);
-        return report_flush(load_report_exit_code(&result->tally));
+    int exit_code = report_judge(report, load_report_exit_code(&report->result->tally));
+    json_t *object = json ? load_report_json(report) : NULL;
+    if (report->hdr)
+        exit_code = report_write_spectrum(report, exit_code);
+    if (object) {
+        (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else if (json) {
+        exit_code = EXIT_CODE_FAILED; /* no memory */
+    } else {
+        load_report_print_text(report);
     }
-    json_t *object = report_json(config, result);
-    if (!object)
-        return EXIT_CODE_FAILED;
-    (void)json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    putchar('\n');
     json_decref(object);
-    return report_flush(load_report_exit_code(&result->tally));
+    json_decref(report->more);
+    report->more = NULL;
+    return report_flush(exit_code);
 }
 
-int load_report_failure(bool json, const char *error, const struct conf_error *why, int exit_code)
+int load_report_failure(const char *program, bool json, const char *error, const struct conf_error *why, int exit_code)
 {
     json_t *object = json ? json_pack("{s:s, s:s}", "error", error, "message", why->text) : NULL;
     if (object) {
@@ -226,6 +120,6 @@ int load_report_failure(bool json, const char *error, const struct conf_error *w
         putchar('\n');
         json_decref(object);
     }
-    fprintf(stderr, "%s: %s\n", load_ask_program.name, why->text);
+    fprintf(stderr, "%s: %s\n", program, why->text);
     return report_flush(exit_code);
 }

@@ -7,6 +7,7 @@ void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_
     memset(tally, 0, sizeof(*tally));
     tally->measure_from_ns = measure_from_ns;
     tally->timeout_ns = timeout_ns;
+    tally->late_from_ns = TALLY_LATE_NS;
 }
 
 static uint64_t tally_elapsed_ns(uint64_t from_ns, uint64_t now_ns)
@@ -20,7 +21,7 @@ void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint6
         return;
     uint64_t late_ns = tally_elapsed_ns(planned_ns, now_ns);
     tally->sent += count;
-    if (late_ns >= TALLY_LATE_NS)
+    if (late_ns >= tally->late_from_ns)
         tally->late += count;
     if (late_ns > tally->late_max_ns)
         tally->late_max_ns = late_ns;

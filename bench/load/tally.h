@@ -15,7 +15,7 @@
 /* More kinds than there are: the protocol's errors and those of a socket. */
 #define TALLY_ERRORS_MAX 32
 
-/* A send later than this after its planned time is the generator's fault. */
+/* A send later than this after its planned time is the generator's fault, where what is measured takes less than ten times as long. */
 #define TALLY_LATE_NS UINT64_C(1000000)
 
 struct tally_error {
@@ -26,11 +26,12 @@ struct tally_error {
 struct tally {
     uint64_t measure_from_ns; /* planned times from here on count */
     uint64_t timeout_ns;
+    uint64_t late_from_ns; /* later than this is late */
     uint64_t sent;
     uint64_t received; /* replies of any kind */
     uint64_t answered; /* of these, the sound ADDRESSes */
     uint64_t lost;
-    uint64_t late; /* of the sent ones, those that left TALLY_LATE_NS or more after their time */
+    uint64_t late; /* of the sent ones, those that left late_from_ns or more after their time */
     uint64_t late_max_ns;
     uint64_t unexpected; /* replies that nobody waited for: twice, or after the timeout; of the whole run */
     uint64_t errors;
@@ -39,6 +40,7 @@ struct tally {
     struct histogram latency_ns;
 };
 
+/* late_from_ns is TALLY_LATE_NS. */
 void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_ns);
 
 static inline bool tally_measures(const struct tally *tally, uint64_t planned_ns)

@@ -27,7 +27,7 @@ struct team_member {
 
 struct team {
     const struct engine_config *config;
-    const struct team_servers *servers;
+    const struct cpu_servers *servers;
     const volatile sig_atomic_t *interrupts;
     struct team_member members[ENGINE_THREADS_MAX];
     uint32_t member_count;
@@ -42,8 +42,7 @@ struct team {
     uint64_t reported_answers;
     uint64_t reported_latency_us;
     struct cpu_use server_use;
-    struct cpu_sample begin[ENGINE_SERVERS_MAX];
-    struct cpu_sample end[ENGINE_SERVERS_MAX];
+    struct cpu_watch watch;
 };
 
 static void *team_member_main(void *context)
@@ -85,27 +84,6 @@ static int team_start(struct team *team, struct conf_error *ret_error)
     return 0;
 }
 
-static void team_sample(const struct team *team, struct cpu_sample *samples)
-{
-    for (uint32_t i = 0; i < team->servers->count; i++)
-        cpu_sample_take(team->servers->pid[i], &samples[i]);
-}
-
-static void team_compare_samples(struct team *team)
-{
-    team->server_use = (struct cpu_use){.process_ns = team->servers->count > 0 ? 0 : -1, .busiest_ns = -1};
-    for (uint32_t i = 0; i < team->servers->count; i++) {
-        struct cpu_use use = cpu_use_between(&team->begin[i], &team->end[i]);
-        if (use.process_ns < 0) {
-            team->server_use.process_ns = team->server_use.busiest_ns = -1;
-            return;
-        }
-        team->server_use.process_ns += use.process_ns;
-        if (use.busiest_ns > team->server_use.busiest_ns)
-            team->server_use.busiest_ns = use.busiest_ns;
-    }
-}
-
 static void team_report_progress(struct team *team, uint64_t now_ns)
 {
     uint64_t answered = 0, lost = 0, errors = 0, latency_us = 0;
@@ -145,7 +123,7 @@ static void team_look_on(struct team *team)
         uint64_t count, now_ns = clock_monotonic_ns();
         if (!team->measuring && now_ns >= team->measure_from_ns) {
             team->measuring = true;
-            team_sample(team, team->begin);
+            cpu_watch_begin(&team->watch, team->servers);
             team->used_from_ns = clock_monotonic_ns();
         }
         if (now_ns >= team->report_at_ns)
@@ -157,8 +135,7 @@ static void team_look_on(struct team *team)
     if (!team->measuring)
         return;
     team->used_for_ns = clock_monotonic_ns() - team->used_from_ns;
-    team_sample(team, team->end);
-    team_compare_samples(team);
+    team->server_use = cpu_watch_end(&team->watch, team->servers);
 }
 
 static void team_join(struct team *team)
@@ -200,7 +177,7 @@ static void team_free(struct team *team)
     free(team);
 }
 
-int team_run(const struct engine_config *config, const struct team_servers *servers, bool progress,
+int team_run(const struct engine_config *config, const struct cpu_servers *servers, bool progress,
              const volatile sig_atomic_t *interrupts, struct team_result *ret_result, struct conf_error *ret_error)
 {
     struct team *team = calloc(1, sizeof(*team));

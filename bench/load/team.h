@@ -6,11 +6,6 @@
 #include "bench/load/cpu.h"
 #include "bench/load/engine.h"
 
-struct team_servers {
-    uint32_t count; /* 0: unknown */
-    pid_t pid[ENGINE_SERVERS_MAX]; /* each once */
-};
-
 struct team_result {
     struct tally tally;
     uint64_t unsent; /* planned, measured, and never sent */
@@ -25,5 +20,5 @@ struct team_result {
 };
 
 /* *interrupts grows with each wish to stop (engine_run). Negative errno with ret_error: nothing could be sent at all. */
-NODISCARD int team_run(const struct engine_config *config, const struct team_servers *servers, bool progress,
+NODISCARD int team_run(const struct engine_config *config, const struct cpu_servers *servers, bool progress,
                        const volatile sig_atomic_t *interrupts, struct team_result *ret_result, struct conf_error *ret_error);

@@ -1,0 +1,202 @@
+/* The side of the dispatchers: asks leave, addresses come. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench/load/jobs_internal.h"
+#include "core/base/clock.h"
+#include "core/base/errors.h"
+#include "core/wire/address_path.h"
+#include "core/wire/error.h"
+
+static const struct address *asker_dispatcher(const struct jobs *jobs, uint32_t index)
+{
+    return &jobs->config->dispatchers[index % jobs->config->dispatcher_count];
+}
+
+static int asker_open_udp(struct jobs *jobs, uint32_t index)
+{
+    struct link *link = &jobs->askers[index].link;
+    struct sockaddr_storage name;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = link->tag};
+    socklen_t length = address_to_socket(asker_dispatcher(jobs, index), &name);
+    link->fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (link->fd < 0 || connect(link->fd, (const struct sockaddr *)&name, length) < 0 ||
+        epoll_ctl(jobs->epoll_fd, EPOLL_CTL_ADD, link->fd, &event) < 0)
+        return -errno;
+    return 0;
+}
+
+int askers_open(struct jobs *jobs, struct conf_error *ret_error)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    uint32_t count = jobs->config->connections;
+    jobs->askers = calloc(count, sizeof(*jobs->askers));
+    for (uint32_t i = 0; jobs->askers && i < count; i++)
+        link_init(&jobs->askers[i].link, jobs->epoll_fd, jobs_tag(JOBS_ASKER, i));
+    for (uint32_t i = 0; i < count; i++) {
+        int error = !jobs->askers       ? -ENOMEM
+                    : jobs->config->tcp ? link_open(&jobs->askers[i].link, asker_dispatcher(jobs, i))
+                                        : asker_open_udp(jobs, i);
+        if (error < 0) {
+            conf_error_set(ret_error, "connection %u to %s failed (%s)", i + 1, address_format(asker_dispatcher(jobs, i), text),
+                           error_text(error));
+            return error;
+        }
+        jobs->askers_alive++;
+    }
+    return 0;
+}
+
+void askers_close(struct jobs *jobs)
+{
+    for (uint32_t i = 0; jobs->askers && i < jobs->config->connections; i++)
+        link_close(&jobs->askers[i].link);
+    free(jobs->askers);
+}
+
+static void asker_lost(struct jobs *jobs, uint32_t index, int error)
+{
+    jobs->askers_alive--;
+    if (jobs->askers[index].asking == 0)
+        tally_error(jobs->tally, error_name(error));
+    jobs_end_all(jobs, JOBS_ASKER, index, error_name(error));
+}
+
+/* A random one, as clients choose (C1): the next one that still lives. */
+static uint32_t asker_choose(struct jobs *jobs)
+{
+    uint32_t count = jobs->config->connections, index = random_below(&jobs->random, count);
+    while (jobs->askers[index].link.fd < 0)
+        index = index + 1 < count ? index + 1 : 0;
+    return index;
+}
+
+static int asker_write(struct jobs *jobs, uint64_t id, uint32_t index, uint8_t bytes[static DATAGRAM_BYTES_MAX])
+{
+    enum address_family family = asker_dispatcher(jobs, index)->family;
+    struct wire_address_request request = {
+        .service_id = jobs->config->service_id, .count = 1, .wait_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS)};
+    return wire_address_request_encode(&request, id, wire_address_bytes(1, family), bytes, DATAGRAM_BYTES_MAX);
+}
+
+bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
+{
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    uint32_t index = asker_choose(jobs);
+    struct jobs_asker *asker = &jobs->askers[index];
+    uint64_t id = ledger_open(&jobs->ledger, planned_ns, index);
+    int length = asker_write(jobs, id, index, bytes), error = length < 0 ? length : 0;
+    jobs->slots[(uint32_t)id] = (struct job){.asked_ns = jobs->now_ns, .state = JOB_ASKING};
+    asker->asking++;
+    if (error == 0 && !jobs->config->tcp && send(asker->link.fd, bytes, (size_t)length, MSG_DONTWAIT) < 0)
+        error = -errno;
+    if (UNLIKELY(error == -EAGAIN || error == -ENOBUFS)) {
+        (void)ledger_close(&jobs->ledger, id);
+        asker->asking--;
+        jobs->refused = true;
+        return false;
+    }
+    tally_sent(jobs->tally, planned_ns, jobs->now_ns, 1);
+    if (error == 0 && jobs->config->tcp) {
+        error = link_send(&asker->link, bytes, (size_t)length, NULL, 0);
+        if (error < 0)
+            asker_lost(jobs, index, error);
+    } else if (error < 0) {
+        job_end(jobs, id, error_name(error)); /* what ICMP said of an earlier one */
+    }
+    return true;
+}
+
+static void asker_take(struct jobs *jobs, uint32_t index, const struct frame *frame)
+{
+    const struct ledger_entry *entry;
+    struct wire_address address;
+    struct wire_error told;
+    enum refusal refusal;
+    struct job *job = job_find(jobs, frame->request_id, &entry);
+    int error = USHER_EPROTOCOL;
+    if (!job || job->state != JOB_ASKING || entry->connection != index) {
+        jobs->tally->unexpected++;
+        return;
+    }
+    if (frame->type == FRAME_TYPE_ADDRESS) {
+        error = wire_address_decode(frame, &address, &refusal);
+        if (error >= 0 && address.count != 1)
+            error = address.count == 0 ? USHER_ETOOLARGE : USHER_EPROTOCOL;
+        if (error >= 0 && (address.entries[0].state & WIRE_ADDRESS_NO_ECHO))
+            error = USHER_ENOTACCEPTED; /* an attached server takes no JOB */
+    } else if (frame->type == FRAME_TYPE_ERROR) {
+        error = wire_error_decode(frame, &told, &refusal);
+        error = error < 0 ? error : wire_error_to_error(told.code);
+    }
+    if (error < 0) {
+        job_end(jobs, frame->request_id, error_name(error));
+        return;
+    }
+    if (tally_measures(jobs->tally, entry->planned_ns))
+        histogram_add(&jobs->result->ask_us, (jobs->now_ns - job->asked_ns) / NS_PER_US);
+    jobs->askers[index].asking--;
+    node_submit(jobs, frame->request_id, &address.entries[0].address, address.boot_id);
+}
+
+static void asker_receive_udp(struct jobs *jobs, uint32_t index)
+{
+    struct frame frame;
+    enum refusal refusal;
+    for (;;) {
+        ssize_t length = recv(jobs->askers[index].link.fd, jobs->scratch, DATAGRAM_BYTES_MAX, MSG_DONTWAIT);
+        if (length < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (length < 0) {
+            tally_error(jobs->tally, error_name(-errno)); /* what ICMP said; it ends with this call */
+            continue;
+        }
+        int result = frame_decode_datagram(jobs->scratch, (size_t)length, &frame, &refusal);
+        if (result < 0)
+            tally_error(jobs->tally, error_name(result));
+        else
+            asker_take(jobs, index, &frame);
+    }
+}
+
+static void asker_receive_tcp(struct jobs *jobs, uint32_t index)
+{
+    struct link *link = &jobs->askers[index].link;
+    struct frame frame;
+    enum refusal refusal;
+    ssize_t length = link_receive(link, jobs->scratch, sizeof(jobs->scratch));
+    size_t used = 0;
+    int result = length < 0 ? (int)length : 0;
+    while (result >= 0 && used < (size_t)length) {
+        result = frame_decode_stream(jobs->scratch + used, (size_t)length - used, &frame, &refusal);
+        if (result < 0)
+            break;
+        asker_take(jobs, index, &frame);
+        used += frame.length;
+    }
+    if (result == -EAGAIN)
+        result = link_keep(link, jobs->scratch + used, (size_t)length - used);
+    if (result < 0) {
+        link_close(link);
+        asker_lost(jobs, index, result);
+    }
+}
+
+void asker_on_event(struct jobs *jobs, uint32_t index, uint32_t events)
+{
+    struct link *link = &jobs->askers[index].link;
+    if (link->fd < 0)
+        return;
+    if (!jobs->config->tcp) {
+        asker_receive_udp(jobs, index);
+        return;
+    }
+    int error = link->opening || (events & EPOLLOUT) ? link_on_writable(link) : 0;
+    if (error < 0)
+        asker_lost(jobs, index, error);
+    else if (events & ~(uint32_t)EPOLLOUT)
+        asker_receive_tcp(jobs, index);
+}

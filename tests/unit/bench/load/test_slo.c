@@ -1,0 +1,85 @@
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "bench/load/slo.h"
+#include "core/base/clock.h"
+
+static struct slo slo;
+static struct conf_error why;
+static struct tally tally;
+
+/* 100 answers of 1 to 100 ms, and one lost of 200 sent. */
+static void setup(void)
+{
+    tally_init(&tally, 1, NS_PER_S);
+    tally_sent(&tally, 1, 1, 200);
+    for (uint64_t i = 1; i <= 100; i++)
+        tally_answered(&tally, 1, 1 + i * NS_PER_MS, 1);
+    tally.lost = 1;
+}
+
+TestSuite(slo, .init = setup);
+
+static bool met(const char *text)
+{
+    double figure;
+    cr_assert_eq(slo_parse(text, &slo, &why), 0, "%s", why.text);
+    cr_assert_eq(slo.count, 1);
+    return slo_met(&slo.goal[0], &tally, NS_PER_S, &figure);
+}
+
+Test(slo, what_is_no_goal_is_refused)
+{
+    const char *wrong[] = {"p99",    "p99<",      "p99<1",  "p99>1ms",   "p101<1ms",
+                           "px<1ms", "worst<1ms", "lost<1", "lost<1ms",  "rps<5",
+                           "rps>5%", "p99=1ms",   ",",      "p99<1ms,,", "mean<0000000000000000000000000000000001ms"};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        cr_assert_eq(slo_parse(wrong[i], &slo, &why), -EINVAL, "%s", wrong[i]);
+        cr_assert_not_null(strstr(why.text, "--slo"));
+    }
+}
+
+Test(slo, latencies_of_nothing_meet_no_goal)
+{
+    tally_init(&tally, 1, NS_PER_S);
+    cr_assert_not(met("p99<1s"));
+    cr_assert_not(met("max<1s"));
+}
+
+Test(slo, no_goals_are_none)
+{
+    cr_assert_eq(slo_parse(NULL, &slo, &why), 0);
+    cr_assert_eq(slo.count, 0);
+}
+
+Test(slo, several_are_separated_by_commas)
+{
+    cr_assert_eq(slo_parse("p99<1ms,p99.9<=5ms,rps>50000", &slo, &why), 0);
+    cr_assert_eq(slo.count, 3);
+    cr_assert_str_eq(slo.goal[1].text, "p99.9<=5ms");
+    cr_assert_float_eq(slo.goal[1].quantile, 0.999, 1e-9);
+}
+
+Test(slo, quantiles_are_compared_with_durations)
+{
+    cr_assert(met("p50<52ms"));
+    cr_assert_not(met("p50<48ms"));
+    cr_assert(met("max<=100ms"));
+    cr_assert_not(met("max<100ms"));
+    cr_assert(met("mean<51ms"));
+}
+
+Test(slo, shares_are_of_what_was_sent)
+{
+    cr_assert(met("lost<=0.5%"));
+    cr_assert_not(met("lost<0.5%"));
+    cr_assert(met("errors<=0%"));
+}
+
+Test(slo, rate_must_be_above)
+{
+    cr_assert(met("rps>99"));
+    cr_assert_not(met("rps>100"));
+    cr_assert(met("rps>=100"));
+}
