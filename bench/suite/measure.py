@@ -1,0 +1,187 @@
+"""Measuring: one run of usher-load against a server, and rounds of runs next to each other.
+
+The speed of a machine drifts, a virtual one's by a third within minutes. So nothing here compares two runs that are not neighbours: a
+round runs every variant once, one after the other; ratios are formed within a round; what is reported is their median and spread.
+A run whose load generator was the bottleneck or late is VOID: it counts nowhere, and its round is repeated."""
+
+import dataclasses
+import json
+import os
+import signal
+import statistics
+import subprocess
+
+from suite.machine import Trouble, alone
+from suite.process import pinned
+from suite.servers import program
+
+ROUNDS_REPEATED = 2  # so many more for each wanted one, when runs are VOID
+RUN_LIMIT_S = 30  # beyond its own duration
+
+
+@dataclasses.dataclass
+class Pace:
+    """How long is measured: the difference between the full report, --quick and the tests."""
+
+    duration_s: float
+    warmup_s: float
+    rounds: int
+
+
+@dataclasses.dataclass
+class Sample:
+    """One run. Rates per second; `core_rate` per fully used server core; ns of server CPU per request; latencies in us."""
+
+    target: str
+    rate: float
+    core_rate: float
+    ns: float
+    p50: float
+    p99: float
+    p999: float
+    server_cpu: float
+    client_cpu: float
+    lost: int
+    errors: int
+    valid: bool
+    verdict: str
+
+
+@dataclasses.dataclass
+class Series:
+    """Values of one figure over the rounds that counted."""
+
+    values: list
+
+    def median(self):
+        return statistics.median(self.values) if self.values else None
+
+    def spread(self):
+        return (min(self.values), max(self.values)) if self.values else None
+
+
+def pick(runs, metric):
+    return Series([getattr(run, metric) for run in runs if run.valid and getattr(run, metric) is not None])
+
+
+class Bench:
+    """What a measurement needs: the binaries, the CPUs, the pace."""
+
+    def __init__(self, binaries, cpus, pace, say=lambda text: None):
+        self.binaries = binaries
+        self.cpus = cpus
+        self.load_cpus = {cpus.load}
+        self.pace = pace
+        self.say = say
+
+    def run(self, target, options, duration_s=None):
+        """One run of usher-load against a target; Sample."""
+        duration_s = duration_s or self.pace.duration_s
+        command = [program(self.binaries, "usher-load"), "ask", "--dispatcher", target.address, "--json", "--server-pid",
+                   str(target.server_pid()), "--duration", f"{round(duration_s * 1000)}ms", "--warmup",
+                   f"{round(self.pace.warmup_s * 1000)}ms", *target.options, *options]
+        resume(target)
+        try:
+            report = load_run(command, self.load_cpus, duration_s + self.pace.warmup_s + RUN_LIMIT_S)
+        finally:
+            rest(target)
+        return sample_of(target, report)
+
+    def rounds(self, targets, options, count=None, keep=None):
+        """Runs each target in turn until `count` rounds are without VOID, or enough was tried. Returns {target name: [Sample]} with
+        one entry a round in every list; keep, if given, is filled in place, so that an interruption loses nothing."""
+        count = count or self.pace.rounds
+        runs = keep if keep is not None else {}
+        for target in targets:
+            runs.setdefault(target.name, [])
+            rest(target)
+            self.warm(target, options)
+        good = 0
+        for _ in range(count * (1 + ROUNDS_REPEATED)):
+            with alone():
+                samples = [self.run(target, options) for target in targets]
+            for target, sample in zip(targets, samples):
+                runs[target.name].append(sample)
+            good += all(sample.valid for sample in samples)
+            self.say("  " + ", ".join(sample_text(sample) for sample in samples))
+            if good >= count:
+                break
+        return runs
+
+    def warm(self, target, options):
+        """A first short run, which counts nowhere: touches memory, and shows which of a server's processes works."""
+        if not target.is_warm:
+            self.run(target, options, 0.05)
+        target.is_warm = True
+
+
+def rest(target):
+    if target.spins and not target.is_resting:
+        target.process.signal_all(signal.SIGSTOP)
+        target.is_resting = True
+
+
+def resume(target):
+    if target.is_resting:
+        target.process.signal_all(signal.SIGCONT)
+        target.is_resting = False
+
+
+def load_run(command, cpus, limit_s):
+    """The JSON that usher-load prints. It is killed when we are interrupted."""
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, start_new_session=True, preexec_fn=pinned(cpus), env=os.environ) as process:
+        try:
+            out, err = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Trouble(f"usher-load did not end: {' '.join(map(str, command))}") from None
+        except BaseException:
+            process.kill()
+            raise
+    try:
+        report = json.loads(out)
+    except ValueError:
+        report = {"message": err.strip() or "it said nothing"}
+    if "achieved_rps" not in report:
+        raise Trouble(f"{' '.join(map(str, command))}: {report.get('message', report)}")
+    return report
+
+
+def sample_of(target, report):
+    latency, rate, share = report["latency_us"] or {}, report["achieved_rps"], report["server_cpu"]
+    answered, wrong = report["answered"], report["errors"]
+    valid, verdict = report["valid"], report["verdict"]
+    if valid and (answered == 0 or wrong > answered / 1000):
+        valid, verdict = False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
+    return Sample(target.name, rate, rate / share if share else None, 1e9 * share / rate if share and rate else None, latency.get("p50"),
+                  latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["lost"], wrong, valid, verdict)
+
+
+def sample_text(sample):
+    if not sample.valid:
+        return f"{sample.target} VOID ({sample.verdict})"
+    return f"{sample.target} {count_text(sample.rate)}/s, {sample.ns or 0:.0f} ns, p99 {sample.p99 or 0:.0f} us"
+
+
+def count_text(number):
+    """"412 k"."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def ratio(runs, of, over, metric):
+    """The ratio of two targets in each round in which both counted. `over` may name several: the best of them in that round."""
+    names = [over] if isinstance(over, str) else over
+    values = []
+    for i, sample in enumerate(runs.get(of, [])):
+        others = [runs[name][i] for name in names if len(runs.get(name, [])) > i]
+        if not others or not sample.valid or not all(other.valid for other in others):
+            continue
+        best = (min if metric in ("p50", "p99", "p999", "ns") else max)
+        base = best(getattr(other, metric) or 0 for other in others)
+        if base and getattr(sample, metric):
+            values.append(getattr(sample, metric) / base)
+    return Series(values)

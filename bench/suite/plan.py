@@ -1,0 +1,345 @@
+"""What is measured: the goals P1 … P10, and the curves. Each is a function that starts its servers, measures, and fills a Result, which
+holds what there is so far when it is interrupted."""
+
+import dataclasses
+import json
+import resource
+import subprocess
+import time
+
+from suite import servers
+from suite.machine import Trouble, alone, text_of
+from suite.measure import Series, count_text, pick, ratio
+from suite.process import Stage
+
+FEW_NODES = 8
+MANY_NODES = 100_000
+KNEE_P99_US = 1000
+KNEE_STEPS = 5
+
+
+@dataclasses.dataclass
+class Figure:
+    """One number of the report with its spread: a ratio in neighbouring runs, or a plain value. `sense` and `goal`: >= 0.95."""
+
+    id: str
+    label: str
+    values: list
+    unit: str = ""  # "" is a ratio
+    sense: str = ""
+    goal: float = 0
+
+    def median(self):
+        return Series(self.values).median()
+
+    def met(self):
+        """None: no goal, or nothing counted."""
+        median = self.median()
+        if not self.sense or median is None:
+            return None
+        return median >= self.goal if self.sense == ">=" else median <= self.goal
+
+
+@dataclasses.dataclass
+class Result:
+    """What one experiment gave."""
+
+    id: str
+    title: str
+    load: str = ""
+    figures: list = dataclasses.field(default_factory=list)
+    runs: dict = dataclasses.field(default_factory=dict)  # {target: [Sample]}, an entry a round
+    titles: dict = dataclasses.field(default_factory=dict)  # {target: what it is}
+    x_name: str = ""  # of a curve
+    points: list = dataclasses.field(default_factory=list)  # {"x": number, "runs": …, "figures": …}
+    notes: list = dataclasses.field(default_factory=list)
+
+
+UDP_LOAD = ["--connections", "64", "--depth", "16"]
+UDP_CLIENTS = ["--connections", "50", "--depth", "1"]
+UDP_ONE = ["--connections", "1", "--depth", "1"]
+TCP_CONNECTIONS = ["--connections", "50"]
+ECHOES_UDP = ["echo udp-uring", "echo udp-recvmmsg"]
+ECHOES_TCP = ["echo tcp-uring", "echo tcp-epoll"]
+
+
+class Plan:
+    """The experiments by name; `only` picks some. dispatcher_options go to every dispatcher; `against`: another build's programs,
+    whose dispatcher joins every round."""
+
+    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True):
+        self.bench = bench
+        self.dispatcher_options = list(dispatcher_options)
+        self.against = against
+        self.thorough = thorough
+
+    def echoes(self, stage, names):
+        return [servers.limit(stage, self.bench.binaries, name.split(" ")[1], name=name) for name in names]
+
+    def dispatchers(self, stage, transport, *options, name="dispatcher"):
+        """The dispatcher; the other build's too."""
+        cluster = servers.Cluster(stage, self.bench.binaries, FEW_NODES)
+        options = [*self.dispatcher_options, *options]
+        found = [cluster.dispatcher(transport, *options, name=name)]
+        if self.against:
+            found.append(cluster.dispatcher(transport, *options, name="other build", binaries=self.against))
+        return found
+
+    def rounds(self, result, targets, options):
+        result.load = result.load or "usher-load ask " + " ".join(options)
+        result.titles.update({target.name: target.title for target in targets})
+        return self.bench.rounds(targets, options, keep=result.runs)
+
+    def compare(self, result, label, over, metric, sense="", goal=0.0, figure_id=""):
+        """The figure dispatcher / over, and the other build's share of the dispatcher."""
+        figure_id = figure_id or result.id
+        result.figures.append(Figure(figure_id, label, ratio(result.runs, "dispatcher", over, metric).values, "", sense, goal))
+        if self.against:
+            result.figures.append(Figure(f"{figure_id} build", f"{label}: this build / other build",
+                                         ratio(result.runs, "dispatcher", "other build", metric).values))
+
+    # The goals.
+
+    def p1(self, result):
+        with Stage(self.bench.cpus) as stage:
+            single = self.dispatchers(stage, "udp", "--gro", "off", name="dispatcher --gro off")[:1]
+            self.rounds(result, [*self.dispatchers(stage, "udp"), *single, *self.echoes(stage, ECHOES_UDP)], UDP_LOAD)
+        self.compare(result, "UDP, one request per datagram / the faster bare echo", ECHOES_UDP, "core_rate", ">=", 0.95)
+        values = ratio(result.runs, single[0].name, ECHOES_UDP, "core_rate").values
+        result.figures.append(Figure("P1 single", "the same, no answers joined to super-datagrams", values, "", ">=", 0.95))
+
+    def p2(self, result):
+        with Stage(self.bench.cpus) as stage:
+            targets = [*self.dispatchers(stage, "udp"), servers.gdnsd(stage), servers.nsd(stage), *self.echoes(stage, ECHOES_UDP[:1])]
+            self.rounds(result, targets, UDP_CLIENTS)
+        self.compare(result, "UDP, 50 clients, per server core / gdnsd", "gdnsd", "core_rate", ">=", 1.3, "P2 gdnsd")
+        self.compare(result, "UDP, 50 clients, per server core / NSD", "NSD", "core_rate", ">=", 1.3, "P2 NSD")
+        self.compare(result, "the same / bare echo", ECHOES_UDP[:1], "core_rate", figure_id="P2 echo")
+
+    def p3(self, result):
+        with Stage(self.bench.cpus) as stage:
+            self.rounds(result, [*self.dispatchers(stage, "udp"), *self.echoes(stage, ECHOES_UDP)], UDP_ONE)
+        self.compare(result, "one outstanding over UDP, p50 / the faster bare echo", ECHOES_UDP, "p50", "<=", 1.05, "P3 p50")
+        self.compare(result, "one outstanding over UDP, p99 / the faster bare echo", ECHOES_UDP, "p99", "<=", 1.05, "P3 p99")
+
+    def p3_spin(self, result):
+        with Stage(self.bench.cpus) as stage:
+            echo = servers.limit(stage, self.bench.binaries, "udp-uring", "--spin", name="echo udp-uring")
+            self.rounds(result, [*self.dispatchers(stage, "udp", "--spin"), echo], [*UDP_ONE, "--spin"])
+        result.figures.append(Figure("P3 spin", "both sides spin, p50", pick(result.runs["dispatcher"], "p50").values, "us", "<=", 8))
+        self.compare(result, "both sides spin, p50 / bare echo", ["echo udp-uring"], "p50", figure_id="P3 spin echo")
+
+    def p4(self, result, depth, goal):
+        with Stage(self.bench.cpus) as stage:
+            self.rounds(result, [*self.dispatchers(stage, "tcp"), servers.redis(stage)], [*TCP_CONNECTIONS, "--depth", str(depth)])
+        self.compare(result, f"TCP, 50 connections, depth {depth} / Redis GET", "Redis", "core_rate", ">=", goal)
+
+    def p5(self, result):
+        with Stage(self.bench.cpus) as stage:
+            self.rounds(result, [*self.dispatchers(stage, "tcp"), *self.echoes(stage, ECHOES_TCP)], [*TCP_CONNECTIONS, "--depth", "64"])
+        self.compare(result, "TCP, 50 connections, depth 64 / the faster bare echo", ECHOES_TCP, "core_rate", ">=", 0.75)
+
+    def p6(self, result):
+        with Stage(self.bench.cpus) as stage:
+            targets = [*self.dispatchers(stage, "udp"), *self.echoes(stage, ["echo udp-gso"])]
+            self.rounds(result, targets, ["--connections", "8", "--gso", "--depth", "64"])
+        self.compare(result, "UDP, super-datagrams of 64 requests / bare echo with GRO and GSO", "echo udp-gso", "core_rate", ">=", 0.6)
+
+    def p6_packed(self, result):
+        with Stage(self.bench.cpus) as stage:
+            self.rounds(result, self.dispatchers(stage, "udp"), ["--connections", "16", "--pack", "28", "--depth", "448"])
+        values = pick(result.runs["dispatcher"], "core_rate").values
+        result.figures.append(Figure("P6 packed", "UDP, 28 requests in a datagram, per server core", values, "/s", ">=", 6e6))
+
+    def micro(self, result):
+        """P7 and P9, which bench-micro measures by itself, on the server's CPU."""
+        run_micro(self.bench, result, thorough=self.thorough)
+
+    def p10(self, result):
+        """The memory of a dispatcher with 100,000 nodes whose loads and membership change, and the wake-ups of an idle one."""
+        with Stage(self.bench.cpus) as stage:
+            cluster = servers.Cluster(stage, self.bench.binaries, nodes=MANY_NODES, updates=MANY_NODES, changes=1)
+            target = cluster.dispatcher("udp", *self.dispatcher_options)
+            time.sleep(3 if self.thorough else 1)
+            status = text_of(f"/proc/{target.process.pid}/status")
+        result.figures += [
+            Figure("P10 memory", f"resident with {MANY_NODES:,} nodes, receive buffers untouched", [status_mib(status, "VmRSS")], "MiB", "<=", 64),
+            Figure("P10 peak", "the most that was resident", [status_mib(status, "VmHWM")], "MiB"),
+        ]
+        with Stage(self.bench.cpus) as stage:
+            target = servers.Cluster(stage, self.bench.binaries).dispatcher("udp", *self.dispatcher_options)
+            time.sleep(0.5)
+            seconds = 5 if self.thorough else 1
+            with alone():
+                before = wakeups(target.process.pid)
+                time.sleep(seconds)
+                after = wakeups(target.process.pid)
+        answering = sum(after[thread] - before.get(thread, 0) for thread in after if after and thread[1].startswith("core"))
+        every = sum(after[thread] - before.get(thread, 0) for thread in after)
+        result.figures += [
+            Figure("P10 wakeups", "wake-ups of an idle dispatcher's answering threads", [answering / seconds], "/s", "<=", 0),
+            Figure("P10 timers", "wake-ups of all its threads: heartbeats, load samples, asking rm", [every / seconds], "/s"),
+        ]
+
+    # The curves.
+
+    def latency(self, result):
+        """Open loop: latency from the planned time, at rising rates up to what the closed loop reached, and the knee."""
+        result.x_name = "offered requests per second"
+        with Stage(self.bench.cpus) as stage:
+            targets = [*self.dispatchers(stage, "udp")[:1], *self.echoes(stage, ECHOES_UDP[:1])]
+            peak = pick(self.rounds(result, targets, UDP_LOAD)["dispatcher"], "rate").median()
+            if not peak:
+                result.notes.append("every run that should find the peak was VOID: no curve")
+                return
+            for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.3, 0.5, 0.7, 0.9):
+                self.point(result, peak * share, targets, open_loop(peak * share))
+            result.load = "usher-load ask " + " ".join(open_loop("RATE"))
+            knee, reason = self.knee(targets[0], peak)
+        result.figures.append(Figure("knee", f"highest rate with p99 below {KNEE_P99_US} us ({reason})", [knee] if knee else [], "/s"))
+        result.figures.append(Figure("knee share", "the same as a share of the closed loop's peak", [knee / peak] if knee else []))
+
+    def knee(self, target, peak):
+        """Bisection between nothing and somewhat more than the peak."""
+        low, high, reason = 0, peak * 1.05, ""
+        for step in range(KNEE_STEPS if self.thorough else 3):
+            rate = peak * 0.6 if step == 0 else (low + high) / 2
+            with alone():
+                sample = self.bench.run(target, open_loop(rate))
+            good = sample.valid and sample.p99 < KNEE_P99_US and sample.lost <= sample.rate / 1000
+            self.bench.say(f"  knee: {count_text(rate)}/s {'is below' if good else 'is above'}: p99 {sample.p99:.0f} us, {sample.verdict}")
+            low, high = (rate, high) if good else (low, rate)
+            if not good:
+                reason = "above it the load generator is late" if not sample.valid else "above it p99 is higher"
+        return low, reason
+
+    def point(self, result, x, targets, options):
+        runs = {}
+        result.points.append({"x": x, "runs": runs})
+        result.titles.update({target.name: target.title for target in targets})
+        self.bench.rounds(targets, options, keep=runs)
+
+    def nodes(self, result):
+        self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, 1000, MANY_NODES), {})
+
+    def services(self, result):
+        self.cost(result, "services", (1, 10, 100, 1000) if self.thorough else (1, 1000), {"nodes": 10_000})
+
+    def cost(self, result, name, numbers, fixed):
+        """CPU per request, each point in rounds with the first one."""
+        result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_LOAD)
+        for number in numbers:
+            with Stage(self.bench.cpus) as stage:
+                first = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: numbers[0]})
+                base = first.dispatcher("udp", *self.dispatcher_options, name=f"{numbers[0]} {name}")
+                if number == numbers[0]:
+                    self.point(result, number, [base], UDP_LOAD)
+                    continue
+                cluster = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: number})
+                target = cluster.dispatcher("udp", *self.dispatcher_options, name="dispatcher")
+                self.point(result, number, [target, base], UDP_LOAD)
+            runs = result.points[-1]["runs"]
+            result.figures.append(Figure(f"{name} {number}", f"CPU per request with {number:,} {name} / with {numbers[0]:,}",
+                                         ratio(runs, "dispatcher", base.name, "ns").values))
+
+    def connections(self, result):
+        """TCP, one request outstanding on each connection."""
+        result.x_name = "TCP connections"
+        result.load = "usher-load ask --proto tcp --connections N --depth 1"
+        with Stage(self.bench.cpus) as stage:
+            targets = [*self.dispatchers(stage, "tcp")[:1], *self.echoes(stage, ECHOES_TCP[:1]), servers.redis(stage)]
+            for number in (1, 10, 100, 1000, 10_000) if self.thorough else (1, 100, 1000):
+                if number + 100 > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+                    result.notes.append(f"{number:,} connections: skipped, this shell may have fewer descriptors: ulimit -Hn")
+                    continue
+                self.point(result, number, targets, ["--connections", str(number), "--depth", "1"])
+                runs = result.points[-1]["runs"]
+                result.figures.append(Figure(f"connections {number}", f"CPU per request with {number:,} connections / bare echo",
+                                             ratio(runs, "dispatcher", ECHOES_TCP[0], "ns").values))
+
+    def cores(self, result):
+        """Half of the CPUs answer at most, the others load."""
+        result.x_name = "answering threads"
+        allowed = self.bench.cpus.allowed
+        if len(allowed) < 4:
+            result.notes.append(f"skipped: this needs 4 CPUs or more, here are {len(allowed)}")
+            return
+        half = len(allowed) // 2
+        with Stage(self.bench.cpus) as stage:
+            cluster = servers.Cluster(stage, self.bench.binaries, FEW_NODES)
+            for number in sorted({1, 2, half}):
+                target = cluster.dispatcher("udp", *self.dispatcher_options, threads=number, cpus=set(allowed[:number]))
+                saved, self.bench.load_cpus = self.bench.load_cpus, set(allowed[-half:])
+                self.point(result, number, [target], ["--connections", str(16 * number), "--depth", "16", "--threads", str(half)])
+                self.bench.load_cpus = saved
+
+
+def open_loop(rate):
+    text = rate if isinstance(rate, str) else f"{max(1, round(rate))}"
+    return ["--connections", "64", "--rate", text, "--arrivals", "poisson", "--seed", "1", "--reply-timeout", "100ms"]
+
+
+def status_mib(status, name):
+    for line in status.splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) / 1024
+    raise Trouble(f"/proc/PID/status has no {name}: is this Linux?")
+
+
+def wakeups(pid):
+    """{(thread, name): how often it went to sleep of its own accord}"""
+    counts = {}
+    tasks = subprocess.run(["ls", f"/proc/{pid}/task"], capture_output=True, text=True, check=False).stdout.split()
+    for task in tasks:
+        for line in text_of(f"/proc/{pid}/task/{task}/status").splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                counts[task, text_of(f"/proc/{pid}/task/{task}/comm")] = int(line.split()[1])
+    return counts
+
+
+def run_micro(bench, result, thorough):
+    raise Trouble("later")
+
+
+def experiments(plan):
+    """{id: (title, function)} in the order in which they run: the goals first."""
+    return {
+        "P1": ("UDP, one request per datagram, against a bare echo", plan.p1),
+        "P2": ("UDP, 50 clients with one request outstanding each, against DNS servers", plan.p2),
+        "P3": ("UDP, one request outstanding: latency against a bare echo", plan.p3),
+        "P3spin": ("the same, both sides spinning", plan.p3_spin),
+        "P4d1": ("TCP, depth 1, against Redis", lambda result: plan.p4(result, 1, 1.25)),
+        "P4d16": ("TCP, depth 16, against Redis", lambda result: plan.p4(result, 16, 2.2)),
+        "P4d64": ("TCP, depth 64, against Redis", lambda result: plan.p4(result, 64, 4.0)),
+        "P5": ("TCP, depth 64, against a bare echo", plan.p5),
+        "P6": ("UDP, super-datagrams, against a bare echo", plan.p6),
+        "P6packed": ("UDP, 28 requests packed into each datagram", plan.p6_packed),
+        "P7": ("picks and queues alone (P7, P9)", plan.micro),
+        "P10": ("memory and wake-ups", plan.p10),
+        "latency": ("latency against offered load", plan.latency),
+        "nodes": ("cost per request against the number of nodes", plan.nodes),
+        "services": ("cost per request against the number of services", plan.services),
+        "connections": ("cost per request against the number of TCP connections", plan.connections),
+        "cores": ("answered requests against the number of cores", plan.cores),
+    }
+
+
+def chosen(names, available):
+    """The experiments that --only names: "P4" stands for all that begin so, "P9" for P7, which measures it."""
+    wanted = []
+    for name in names:
+        found = [key for key in available if key == name or key.startswith(name) and not key[len(name):][:1].isdigit()]
+        if name.upper() == "P9":
+            found = ["P7"]
+        if not found:
+            raise Trouble(f"--only {name}: there is no such measurement; there are {', '.join(available)}")
+        wanted += found
+    return [key for key in available if key in wanted]
+
+
+def as_json(result):
+    """A Result as it goes into report.json, with medians worked out."""
+    record = dataclasses.asdict(result)
+    for figure, row in zip(result.figures, record["figures"]):
+        row |= {"median": figure.median(), "spread": Series(figure.values).spread(), "met": figure.met()}
+    return json.loads(json.dumps(record))

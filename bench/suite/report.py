@@ -1,0 +1,127 @@
+"""The report: what goes into report.json, and the tables on the terminal."""
+
+import json
+
+from suite.measure import Series, count_text
+
+FORMAT = 1
+VERDICTS = {True: "met", False: "MISSED", None: "-"}
+
+
+def number_text(value, unit=""):
+    """A figure as people read it; "-" when nothing counted."""
+    if value is None:
+        return "-"
+    if unit == "":
+        return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    if unit == "/s":
+        return count_text(value) + "/s"
+    return f"{value:.1f} {unit}"
+
+
+def spread_text(figure):
+    if len(figure["values"]) < 2:
+        return ""
+    low, high = figure["spread"]
+    return f"{number_text(low, figure['unit'])} … {number_text(high, figure['unit'])}"
+
+
+def goal_text(figure):
+    if not figure["sense"]:
+        return ""
+    goal = number_text(figure["goal"], figure["unit"]) if figure["unit"] == "/s" else f"{figure['goal']:g} {figure['unit']}".strip()
+    return f"{'≥' if figure['sense'] == '>=' else '≤'} {goal}"
+
+
+def verdict_text(figure):
+    """Met or not; with a remark where the spread has both."""
+    if figure["sense"] and not figure["values"]:
+        return "VOID"
+    verdict = VERDICTS[figure["met"]]
+    if figure["met"] is None or len(figure["values"]) < 2:
+        return verdict
+    low, high = figure["spread"]
+    return verdict + (" (not in every round)" if low < figure["goal"] < high else "")
+
+
+def goals_of(report):
+    return [figure for result in report["results"] for figure in result["figures"] if figure["sense"]]
+
+
+def others_of(report):
+    return [figure for result in report["results"] for figure in result["figures"] if not figure["sense"]]
+
+
+def table(header, rows, right=()):
+    """Lines of text in columns; `right`: indices of columns that are aligned to the right."""
+    cells = [header, *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        lines.append("  ".join(cell.rjust(width) if i in right else cell.ljust(width)
+                               for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def figure_rows(figures):
+    return [[figure["id"], figure["label"], goal_text(figure), number_text(figure["median"], figure["unit"]), spread_text(figure),
+             str(len(figure["values"])), verdict_text(figure)] for figure in figures]
+
+
+def run_summary(runs):
+    """Medians of a target's runs that counted, and how many did not; None when none did."""
+    good = [run for run in runs if run["valid"]]
+    summary = {"void": len(runs) - len(good), "rounds": len(good)}
+    for name in ("rate", "core_rate", "ns", "p50", "p99", "p999", "server_cpu", "client_cpu"):
+        values = [run[name] for run in good if run[name] is not None]
+        summary[name], summary[name + "_spread"] = Series(values).median(), Series(values).spread()
+    return summary
+
+
+def run_rows(runs):
+    """A line for each target of a round."""
+    rows = []
+    for name, samples in runs.items():
+        s = run_summary(samples)
+        low, high = s["core_rate_spread"] or (None, None)
+        rows.append([name, number_text(s["core_rate"], "/s"), f"{number_text(low, '/s')} … {number_text(high, '/s')}",
+                     "-" if s["ns"] is None else f"{s['ns']:.0f}", *("-" if s[p] is None else f"{s[p]:.0f}" for p in ("p50", "p99", "p999")),
+                     percent_text(s["server_cpu"]), percent_text(s["client_cpu"]), str(s["rounds"]), str(s["void"] or "")])
+    return rows
+
+
+RUN_HEADER = ["program", "per server core", "spread", "CPU ns", "p50 us", "p99 us", "p99.9 us", "server", "load", "runs", "VOID"]
+
+
+def percent_text(share):
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def facts_text(facts):
+    machine = f"{facts['cpu']}, {facts['cpus']} CPUs{', virtual' if facts['virtual'] else ''}"
+    return (f"commit {facts['commit']}, {facts['date']}, {facts['kernel']}, {machine}\n"
+            f"{facts['compiler']}, {facts['flags']}; server on CPU {facts['server_cpu']}, load on CPU {facts['load_cpu']}")
+
+
+def text(report):
+    """What the terminal shows at the end."""
+    parts = [facts_text(report["facts"]), ""]
+    goals = goals_of(report)
+    if goals:
+        parts += [table(["goal", "what", "wanted", "reached", "spread", "rounds", "verdict"], figure_rows(goals), (2, 3, 5)), ""]
+    others = others_of(report)
+    if others:
+        parts += [table(["figure", "what", "", "median", "spread", "rounds", ""], figure_rows(others), (3, 5)), ""]
+    for result in report["results"]:
+        if result["runs"] and not result["points"]:
+            parts += [f"{result['id']}: {result['title']}   ({result['load']})",
+                      table(RUN_HEADER, run_rows(result["runs"]), (1, 3, 4, 5, 6, 7, 8, 9, 10)), ""]
+    parts += [f"{result['id']}: {note}" for result in report["results"] for note in result["notes"]]
+    parts += [f"not measured: {name}" for name in report["skipped"]]
+    if report["interrupted"]:
+        parts.append("interrupted: this is what there was")
+    return "\n".join(parts)
+
+
+def save(report, path):
+    path.write_text(json.dumps(report, indent=1) + "\n")

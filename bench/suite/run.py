@@ -1,0 +1,144 @@
+"""bench/run: builds, measures, reports."""
+
+import argparse
+import pathlib
+import signal
+import sys
+import time
+
+from suite import machine, page, plan, report, servers
+from suite.machine import Trouble
+from suite.measure import Bench, Pace
+
+PACES = {
+    "full": Pace(duration_s=2.0, warmup_s=0.3, rounds=7),
+    "quick": Pace(duration_s=0.4, warmup_s=0.1, rounds=3),
+    "tiny": Pace(duration_s=0.05, warmup_s=0.02, rounds=1),
+}
+TINY = ["P1", "P4d1", "P6", "P10", "latency", "services"]
+BUDGETS_S = {"quick": 105, "tiny": 45}
+TARGETS = ["usher-dispatcher", "usher-load", "usherctl", "bench-limit", "bench-feed", "bench-micro"]
+
+
+def arguments_read():
+    parser = argparse.ArgumentParser(
+        prog="bench/run", description="Measures the dispatcher against bare echoes and against gdnsd, NSD and Redis on this machine, and "
+        "writes bench/out/report.html and report.json. docs/BENCH.md says how to read them.",
+        epilog="Exit codes: 0 all was measured, 1 something could not be or nothing counted, 2 wrong arguments, 130 interrupted (the report "
+        "has what there was). With USHER_BENCH_LOCK=FILE that file is locked during each round of runs.")
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument("--quick", action="store_true", help="short runs and fewer points: two minutes after the build")
+    pace.add_argument("--tiny", action="store_true", help="only shows that everything works: seconds; the figures mean nothing")
+    parser.add_argument("--only", metavar="NAME,…", help="only these measurements, such as P1,P4,nodes (--list shows them)")
+    parser.add_argument("--list", action="store_true", help="list the measurements and end")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each measurement that must count")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="how long each run measures")
+    parser.add_argument("--bin", metavar="DIR", help="measure the programs of this folder; build nothing")
+    parser.add_argument("--against", metavar="DIR", help="another build's folder, whose dispatcher joins every round of P1 to P6")
+    parser.add_argument("--dispatcher", metavar="OPTIONS", default="", help="further options of usher-dispatcher: --dispatcher='--io epoll'")
+    parser.add_argument("--out", metavar="DIR", default=str(machine.ROOT / "bench/out"), help="where the report goes (bench/out)")
+    arguments = parser.parse_args()
+    if arguments.rounds is not None and arguments.rounds < 1:
+        parser.error("--rounds: give at least 1")
+    if arguments.duration is not None and not 0.01 <= arguments.duration <= 600:
+        parser.error("--duration: give 0.01 to 600 seconds")
+    return arguments
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def deps_install():
+    """What is missing, through tools/deps; its own message says what it could not do."""
+    import subprocess
+    run = subprocess.run([machine.ROOT / "tools/deps", "bench"], stdout=sys.stderr, check=False)
+    if run.returncode != 0:
+        raise Trouble("tools/deps bench failed (above); with --bin nothing is installed or built")
+
+
+def binaries_prepare(arguments):
+    if arguments.bin:
+        return servers.binaries_path(arguments.bin)
+    deps_install()
+    say("building the release")
+    return machine.build(TARGETS)
+
+
+def pace_of(arguments):
+    mode = "quick" if arguments.quick else "tiny" if arguments.tiny else "full"
+    pace = PACES[mode]
+    return mode, Pace(arguments.duration or pace.duration_s, pace.warmup_s, arguments.rounds or pace.rounds)
+
+
+def measure(experiments, names, record, deadline):
+    """Runs the experiments; what fails is said and does not stop the others."""
+    for name in names:
+        title, function = experiments[name]
+        if deadline and time.monotonic() > deadline:
+            record["skipped"].append(f"{name} ({title}): the time of --quick was over")
+            continue
+        say(f"{name}: {title}")
+        result = plan.Result(name, title)
+        try:
+            function(result)
+        except Trouble as trouble:
+            say(f"  {trouble}")
+            record["skipped"].append(f"{name} ({title}): {trouble}")
+            record["failed"] = True
+        finally:
+            record["results"].append(plan.as_json(result))
+
+
+def write(record, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    report.save(record, folder / "report.json")
+    (folder / "report.html").write_text(page.page(record))
+    print(report.text(record))
+    print(f"\n{folder / 'report.html'}\n{folder / 'report.json'}")
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def bench(arguments):
+    mode, pace = pace_of(arguments)
+    cpus = machine.Cpus()
+    binaries = binaries_prepare(arguments)
+    against = servers.binaries_path(arguments.against) if arguments.against else None
+    measured = plan.Plan(Bench(binaries, cpus, pace, say), arguments.dispatcher.split(), against, thorough=mode == "full")
+    experiments = plan.experiments(measured)
+    names = plan.chosen(arguments.only.split(","), experiments) if arguments.only else TINY if mode == "tiny" else list(experiments)
+    record = {"format": report.FORMAT, "mode": mode, "facts": machine.facts(binaries, cpus), "peers": servers.versions(),
+              "warnings": [note for note in (cpus.note,) if note], "interrupted": False, "failed": False, "skipped": [], "results": []}
+    if mode == "tiny":
+        record["warnings"].append("made with --tiny: the figures mean nothing")
+    deadline = time.monotonic() + BUDGETS_S[mode] if mode in BUDGETS_S else None
+    try:
+        measure(experiments, names, record, deadline)
+    except KeyboardInterrupt:
+        record["interrupted"] = True
+        say("interrupted: writing what there is")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    write(record, pathlib.Path(arguments.out))
+    if record["interrupted"]:
+        return 130
+    return 1 if record["failed"] or not any(figure["values"] for r in record["results"] for figure in r["figures"]) else 0
+
+
+def main():
+    arguments = arguments_read()
+    if arguments.list:
+        for name, (title, _) in plan.experiments(plan.Plan(None)).items():
+            print(f"{name:12} {title}")
+        return 0
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return bench(arguments)
+    except Trouble as trouble:
+        say(f"bench/run: {trouble}")
+        return 1
+    except KeyboardInterrupt:
+        say("bench/run: interrupted before anything was measured")
+        return 130
