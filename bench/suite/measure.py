@@ -1,18 +1,18 @@
 """Measuring: one run of usher-load against a server, and rounds of runs next to each other.
 
 The speed of a machine drifts, a virtual one's by a third within minutes. So nothing here compares two runs that are not neighbours: a
-round runs every variant once, one after the other; ratios are formed within a round; what is reported is their median and spread.
+round runs every variant once, one after the other; ratios are formed within a round; what is reported is their median and quartiles.
+Many short rounds say more than a few long ones, since the drift within a round is smaller.
 A run whose load generator was the bottleneck or late is VOID: it counts nowhere, and its round is repeated."""
 
 import dataclasses
 import json
-import os
 import signal
 import statistics
 import subprocess
 
 from suite.machine import Trouble, alone
-from suite.process import pinned
+from suite.process import children_of, cpu_ns, pinned
 from suite.servers import program
 
 ROUNDS_REPEATED = 2  # so many more for each wanted one, when runs are VOID
@@ -57,6 +57,13 @@ class Series:
         return statistics.median(self.values) if self.values else None
 
     def spread(self):
+        """Quartiles: half of the rounds lie between them."""
+        if len(self.values) < 2:
+            return (self.values[0], self.values[0]) if self.values else None
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    def range(self):
         return (min(self.values), max(self.values)) if self.values else None
 
 
@@ -78,11 +85,11 @@ class Bench:
         """One run of usher-load against a target; Sample."""
         duration_s = duration_s or self.pace.duration_s
         command = [program(self.binaries, "usher-load"), "ask", "--dispatcher", target.address, "--json", "--server-pid",
-                   str(target.server_pid()), "--duration", f"{round(duration_s * 1000)}ms", "--warmup",
+                   str(target.worker_pid), "--duration", f"{round(duration_s * 1000)}ms", "--warmup",
                    f"{round(self.pace.warmup_s * 1000)}ms", *target.options, *options]
         resume(target)
         try:
-            report = load_run(command, self.load_cpus, duration_s + self.pace.warmup_s + RUN_LIMIT_S)
+            report = json_output(command, self.load_cpus, duration_s + self.pace.warmup_s + RUN_LIMIT_S)
         finally:
             rest(target)
         return sample_of(target, report)
@@ -110,9 +117,12 @@ class Bench:
 
     def warm(self, target, options):
         """A first short run, which counts nowhere: touches memory, and shows which of a server's processes works."""
-        if not target.is_warm:
-            self.run(target, options, 0.05)
-        target.is_warm = True
+        if target.worker_pid:
+            return
+        target.worker_pid = target.process.pid
+        before = {pid: cpu_ns(pid) for pid in children_of(target.process.pid)}
+        self.run(target, options, 0.05)
+        target.worker_pid = max(before, key=lambda pid: cpu_ns(pid) - before[pid])
 
 
 def rest(target):
@@ -127,24 +137,25 @@ def resume(target):
         target.is_resting = False
 
 
-def load_run(command, cpus, limit_s):
-    """The JSON that usher-load prints. It is killed when we are interrupted."""
+def json_output(command, cpus, limit_s=300):
+    """The JSON that a program prints. It is killed when we are interrupted."""
+    text = " ".join(str(word) for word in command)
     with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, start_new_session=True, preexec_fn=pinned(cpus), env=os.environ) as process:
+                          text=True, start_new_session=True, preexec_fn=pinned(cpus)) as process:
         try:
             out, err = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise Trouble(f"usher-load did not end: {' '.join(map(str, command))}") from None
+            raise Trouble(f"it did not end: {text}") from None
         except BaseException:
             process.kill()
             raise
     try:
         report = json.loads(out)
     except ValueError:
-        report = {"message": err.strip() or "it said nothing"}
-    if "achieved_rps" not in report:
-        raise Trouble(f"{' '.join(map(str, command))}: {report.get('message', report)}")
+        raise Trouble(f"{text}: {err.strip()[-600:] or 'it said nothing'}") from None
+    if "error" in report:
+        raise Trouble(f"{text}: {report.get('message') or report['error']}")
     return report
 
 

@@ -15,8 +15,8 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 svg { max-width: 100%; height: auto; } code { background: #f3f3f3; padding: 0 0.3em; }
 """
 
-EXPLANATION = """<p>Ratios are formed between runs that were neighbours in time, round by round, and shown as median with the lowest and
-highest round. Speeds are requests per second and <em>fully used</em> server core: rate divided by the server's share of its CPU. A run
+EXPLANATION = """<p>Ratios are formed between runs that were neighbours in time, round by round, and shown as median and spread: half of
+the rounds lie within it. Speeds are requests per second and <em>fully used</em> server core: rate divided by the server's share of its CPU. A run
 whose load generator was the bottleneck or late is VOID and counts nowhere. Absolute speeds of different days cannot be compared; use
 <code>bench/compare</code>, which compares ratios.</p>"""
 
@@ -132,6 +132,5 @@ def page(report):
     if report["peers"]:
         listed = "".join(f"<li>{html.escape(name)}: {html.escape(version)}</li>" for name, version in report["peers"].items())
         parts.append(f"<h2>Versions</h2><ul>{listed}</ul>")
-    del_others = others_of(report)
-    parts.append(f"<p class=note>{len(goals) + len(del_others)} figures; all runs are in report.json.</p></html>")
+    parts.append(f"<p class=note>{len(goals) + len(others_of(report))} figures; all runs are in report.json.</p></html>")
     return "\n".join(parts)

@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 
+from suite.measure import count_text
+
 COLOURS = {"dispatcher": "#1f6fb4", "other build": "#7f3fbf", "gdnsd": "#d1731e", "NSD": "#b8a01c", "Redis": "#c23b3b"}
 ECHO_COLOURS = {"udp-uring": "#707880", "udp-recvmmsg": "#a0a8b0", "udp-gso": "#505860", "tcp-uring": "#707880", "tcp-epoll": "#a0a8b0"}
 HEADER = """set terminal svg size {width},{height} dynamic font 'sans-serif,13' background '#ffffff'
@@ -92,7 +94,8 @@ def bars_plot(name, groups):
     for title, targets in groups:
         for target, median, low, high in targets:
             if median:
-                rows.append((median / 1000, y, low / 1000, high / 1000, int(colour_of(target)[1:], 16)))
+                number = quoted(count_text(median).replace(" ", ""))
+                rows.append((median / 1000, y, low / 1000, high / 1000, int(colour_of(target)[1:], 16), number))
                 tics.append(f"{quoted(f'{title}  {target}')} {y}")
                 y += 1
         y += 0.6
@@ -109,6 +112,6 @@ set grid noytics xtics linecolor '#dddddd'
 set xlabel "thousand requests per second and server core (logarithmic; the line is the spread)"
 set key off
 plot $bars using 1:2:(0.001):1:($2-0.35):($2+0.35):5 with boxxyerror fillstyle solid 0.8 linecolor rgb variable, \
-     $bars using 1:2:3:4 with xerrorbars pointsize 0 linecolor '#222222'
+     $bars using 1:2:3:4 with xerrorbars pointsize 0 linecolor '#222222',      $bars using 4:2:6 with labels left offset 0.7,0 textcolor '#333333'
 """
     return render(script, name, height=110 + round(24 * y))

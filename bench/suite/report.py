@@ -20,9 +20,9 @@ def number_text(value, unit=""):
 
 
 def spread_text(figure):
-    if len(figure["values"]) < 2:
+    low, high = figure["spread"] or (None, None)
+    if low == high:
         return ""
-    low, high = figure["spread"]
     return f"{number_text(low, figure['unit'])} … {number_text(high, figure['unit'])}"
 
 
@@ -34,14 +34,14 @@ def goal_text(figure):
 
 
 def verdict_text(figure):
-    """Met or not; with a remark where the spread has both."""
+    """Met or not; with a remark where the goal lies within the spread."""
     if figure["sense"] and not figure["values"]:
         return "VOID"
     verdict = VERDICTS[figure["met"]]
-    if figure["met"] is None or len(figure["values"]) < 2:
+    if figure["met"] is None:
         return verdict
     low, high = figure["spread"]
-    return verdict + (" (not in every round)" if low < figure["goal"] < high else "")
+    return verdict + (", narrowly" if low < figure["goal"] < high else "")
 
 
 def goals_of(report):

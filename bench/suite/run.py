@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
@@ -11,11 +12,11 @@ from suite.machine import Trouble
 from suite.measure import Bench, Pace
 
 PACES = {
-    "full": Pace(duration_s=2.0, warmup_s=0.3, rounds=7),
-    "quick": Pace(duration_s=0.4, warmup_s=0.1, rounds=3),
+    "full": Pace(duration_s=0.6, warmup_s=0.1, rounds=15),
+    "quick": Pace(duration_s=0.3, warmup_s=0.05, rounds=3),
     "tiny": Pace(duration_s=0.05, warmup_s=0.02, rounds=1),
 }
-TINY = ["P1", "P4d1", "P6", "P10", "latency", "services"]
+TINY = ["P1", "P2", "P4d1", "P6", "P7", "P10", "latency", "services"]
 BUDGETS_S = {"quick": 105, "tiny": 45}
 TARGETS = ["usher-dispatcher", "usher-load", "usherctl", "bench-limit", "bench-feed", "bench-micro"]
 
@@ -51,7 +52,6 @@ def say(text):
 
 def deps_install():
     """What is missing, through tools/deps; its own message says what it could not do."""
-    import subprocess
     run = subprocess.run([machine.ROOT / "tools/deps", "bench"], stdout=sys.stderr, check=False)
     if run.returncode != 0:
         raise Trouble("tools/deps bench failed (above); with --bin nothing is installed or built")

@@ -8,7 +8,6 @@ import socket
 import subprocess
 
 from suite.machine import ROOT, Trouble, address_free
-from suite.process import children_of, cpu_ns
 
 PEERS = ROOT / "build/peers/root"
 DNS_NAME = "pick.bench.test"
@@ -27,12 +26,8 @@ class Target:
         self.address = address
         self.options = list(options)
         self.spins = spins
-        self.is_warm = False
+        self.worker_pid = None  # the process that does the work: a server may have forked
         self.is_resting = False
-
-    def server_pid(self):
-        """The one that does the work: a server may have forked."""
-        return max(children_of(self.process.pid), key=cpu_ns)
 
 
 def program(binaries, name):
