@@ -5,14 +5,14 @@
 
 #include "bench/limit/limit.h"
 
-#define RECVMMSG_BATCH 64
+#define RECVMMSG_BATCH_MAX 1024
 #define RECVMMSG_BYTES 2048 /* of a datagram */
 
 struct batch {
-    struct mmsghdr messages[RECVMMSG_BATCH];
-    struct iovec bytes[RECVMMSG_BATCH];
-    struct sockaddr_storage names[RECVMMSG_BATCH];
-    uint8_t payload[RECVMMSG_BATCH][RECVMMSG_BYTES];
+    struct mmsghdr messages[RECVMMSG_BATCH_MAX];
+    struct iovec bytes[RECVMMSG_BATCH_MAX];
+    struct sockaddr_storage names[RECVMMSG_BATCH_MAX];
+    uint8_t payload[RECVMMSG_BATCH_MAX][RECVMMSG_BYTES];
 };
 
 /* recvmmsg leaves lengths in the headers. */
@@ -46,9 +46,9 @@ int limit_udp_recvmmsg(const struct limit_options *options, int fd, struct conf_
     int error = 0, flags = options->spin ? MSG_DONTWAIT : MSG_WAITFORONE;
     if (!batch)
         return limit_fail(-ENOMEM, "allocating buffers", ret_error);
-    batch_reset(batch, RECVMMSG_BATCH);
+    batch_reset(batch, options->batch);
     while (!limit_stopped && error == 0) {
-        int count = recvmmsg(fd, batch->messages, RECVMMSG_BATCH, flags, NULL);
+        int count = recvmmsg(fd, batch->messages, options->batch, flags, NULL);
         if (count > 0) {
             batch_send(fd, batch, (unsigned)count);
             batch_reset(batch, (unsigned)count);

@@ -9,9 +9,9 @@
 #define RING_ENTRIES 4096u
 #define RING_ALIGNMENT 4096u
 
-static int ring_map_buffers(struct ring *ring, unsigned flags)
+static int ring_map_buffers(struct ring *ring)
 {
-    struct io_uring_buf_reg registration = {.ring_entries = ring->buffer_count, .flags = (uint16_t)flags};
+    struct io_uring_buf_reg registration = {.ring_entries = ring->buffer_count};
     void *buffers =
         mmap(NULL, ring->buffer_count * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     ring->bytes = aligned_alloc(RING_ALIGNMENT, (size_t)ring->buffer_count * ring->buffer_bytes);
@@ -29,7 +29,7 @@ static int ring_map_buffers(struct ring *ring, unsigned flags)
     return 0;
 }
 
-int ring_open(struct ring *ring, uint32_t buffer_count, uint32_t buffer_bytes, unsigned flags, struct conf_error *ret_error)
+int ring_open(struct ring *ring, uint32_t buffer_count, uint32_t buffer_bytes, struct conf_error *ret_error)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
@@ -40,7 +40,7 @@ int ring_open(struct ring *ring, uint32_t buffer_count, uint32_t buffer_bytes, u
     if (error < 0)
         return limit_fail(error, "io_uring_setup, which needs Linux 6.1 and sysctl kernel.io_uring_disabled=0,", ret_error);
     (void)io_uring_register_ring_fd(&ring->io); /* saves a look-up a turn; without it works as well */
-    error = ring_map_buffers(ring, flags);
+    error = ring_map_buffers(ring);
     if (error < 0) {
         ring_close(ring);
         return limit_fail(error, "registering receive buffers", ret_error);

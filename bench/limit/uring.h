@@ -20,9 +20,8 @@ struct ring {
     uint32_t given; /* since ring_show_buffers */
 };
 
-/* flags: of the buffer ring (IOU_PBUF_RING_INC) or 0. A negative errno with ret_error. */
-NODISCARD int ring_open(struct ring *ring, uint32_t buffer_count, uint32_t buffer_bytes, unsigned flags,
-                        struct conf_error *ret_error);
+/* A negative errno with ret_error. */
+NODISCARD int ring_open(struct ring *ring, uint32_t buffer_count, uint32_t buffer_bytes, struct conf_error *ret_error);
 void ring_close(struct ring *ring);
 
 /* Never NULL: submits when the queue is full. */

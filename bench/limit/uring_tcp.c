@@ -103,7 +103,7 @@ static void tcp_received(struct tcp_echo *echo, int fd, uint32_t index, size_t l
         size_t part = length < TCP_BUFFER_BYTES ? length : TCP_BUFFER_BYTES;
         tcp_echo_bytes(echo, fd, ring_buffer(&echo->ring, index), part);
         ring_give_buffer(&echo->ring, index);
-        index = (index + 1) % TCP_BUFFERS;
+        index = (index + 1) % echo->ring.buffer_count;
         length -= part;
     }
 }
@@ -172,7 +172,7 @@ static int tcp_collect(struct tcp_echo *echo, uint64_t min_wait_ns, struct conf_
 int limit_tcp_uring(const struct limit_options *options, int fd, struct conf_error *ret_error)
 {
     static struct tcp_echo echo; /* large */
-    int error = ring_open(&echo.ring, TCP_BUFFERS, TCP_BUFFER_BYTES, 0, ret_error);
+    int error = ring_open(&echo.ring, options->buffers ? options->buffers : TCP_BUFFERS, TCP_BUFFER_BYTES, ret_error);
     if (error < 0)
         return error;
     if ((echo.ring.io.features & IORING_FEAT_RECVSEND_BUNDLE) == 0) {

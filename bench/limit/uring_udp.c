@@ -154,8 +154,8 @@ static int udp_loop(struct udp_echo *echo, bool spin, struct conf_error *ret_err
 
 static int udp_run(struct udp_echo *echo, const struct limit_options *options, int fd, struct conf_error *ret_error)
 {
-    int error = ring_open(&echo->ring, echo->segmented ? GSO_BUFFERS : UDP_BUFFERS,
-                          echo->segmented ? GSO_BUFFER_BYTES : UDP_BUFFER_BYTES, 0, ret_error);
+    uint32_t count = options->buffers ? options->buffers : echo->segmented ? GSO_BUFFERS : UDP_BUFFERS;
+    int error = ring_open(&echo->ring, count, echo->segmented ? GSO_BUFFER_BYTES : UDP_BUFFER_BYTES, ret_error);
     if (error < 0)
         return error;
     echo->fds[0] = fd;

@@ -1,0 +1,207 @@
+"""bench/sweep: which settings pay on this machine. Every setting runs next to the default in the same rounds. It pays, or costs, when that
+is 99 % certain: among dozens of comparisons, chance would else find some."""
+
+import argparse
+import dataclasses
+import signal
+import subprocess
+import sys
+
+from suite import machine, report, servers
+from suite.machine import Trouble
+from suite.measure import Bench, Pace, ratio
+from suite.process import Stage
+from suite.run import binaries_prepare, interrupt, say
+
+LEAST = 0.02  # less than that is no reason to set anything
+
+
+@dataclasses.dataclass
+class Load:
+    """A way of loading, and what counts under it."""
+
+    name: str
+    transport: str
+    options: list
+    metric: str = "core_rate"
+
+    def is_latency(self):
+        return self.metric in ("p50", "p99")
+
+
+LOADS = {
+    "clients": Load("256 UDP clients, one request each", "udp", ["--connections", "256", "--depth", "1"]),
+    "one": Load("one request outstanding over UDP, p50", "udp", ["--connections", "1", "--depth", "1"], "p50"),
+    "joined": Load("UDP super-datagrams of 64", "udp", ["--connections", "8", "--gso", "--depth", "64"]),
+    "tcp1": Load("TCP, 50 connections, depth 1", "tcp", ["--connections", "50", "--depth", "1"]),
+    "tcp16": Load("TCP, 50 connections, depth 16", "tcp", ["--connections", "50", "--depth", "16"]),
+    "tcp256": Load("TCP, 50 connections, depth 256", "tcp", ["--connections", "50", "--depth", "256"]),
+}
+
+# Options of usher-dispatcher, and under which loads they are tried. Values that the program does not know are left out.
+DISPATCHER = [
+    ("--io", ("uring", "epoll"), tuple(LOADS)),
+    ("--gro", ("on", "off"), ("clients", "one", "joined")),
+    ("--spin", (None,), ("clients", "one", "tcp1", "tcp16")),
+    ("--request-queue", ("1024", "65536"), ("clients", "tcp256")),
+]
+
+# What the bare echoes say about the machine: levers inside the server, without an option of the dispatcher.
+LIMIT = {
+    "clients": ("udp-recvmmsg", [["udp-recvmmsg", "--batch", "8"], ["udp-recvmmsg", "--batch", "256"], ["udp-uring"],
+                                 ["udp-uring", "--buffers", "512"], ["udp-uring", "--connected"]]),
+    "one": ("udp-recvmmsg", [["udp-uring"], ["udp-uring", "--connected"], ["udp-recvmmsg", "--spin"], ["udp-uring", "--spin"]]),
+    "tcp1": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "50us"]]),
+    "tcp16": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "20us"], ["tcp-uring", "--min-wait", "50us"]]),
+    "tcp256": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "50us"], ["tcp-uring", "--buffers", "64"]]),
+}
+
+
+@dataclasses.dataclass
+class Finding:
+    """A setting under a load, as the gain over the default in each round: 1.1 is 10 % faster."""
+
+    part: str
+    load: Load
+    setting: str
+    gain: object  # Series
+
+    def verdict(self):
+        if not self.gain.values:
+            return "VOID"
+        certain = self.gain.certain()
+        if not certain:
+            return "too few rounds"
+        if certain[0] > 1 and self.gain.median() > 1 + LEAST:
+            return "pays"
+        if certain[1] < 1 and self.gain.median() < 1 - LEAST:
+            return "costs"
+        return "no difference"
+
+    def row(self):
+        low, high = self.gain.spread() or (None, None)
+        return [self.load.name, self.setting, report.number_text(self.gain.median()),
+                f"{report.number_text(low)} … {report.number_text(high)}", str(len(self.gain.values)), self.verdict()]
+
+
+def gains(bench, load, base, variants):
+    """{name: Series of gains} of each variant over the base."""
+    runs = bench.rounds([base, *variants], load.options)
+    found = {}
+    for target in variants:
+        series = ratio(runs, target.name, base.name, load.metric)
+        if load.is_latency():
+            series.values = [1 / value for value in series.values]
+        found[target.name] = series
+    return found
+
+
+def dispatcher_settings(binaries, load_name):
+    """[["--io", "epoll"], …] of what this dispatcher knows, its defaults left out."""
+    text = subprocess.run([servers.program(binaries, "usher-dispatcher"), "--dump-docs=markdown"], capture_output=True, text=True, check=False).stdout
+    settings = []
+    for option, values, loads in DISPATCHER:
+        line = next((line for line in text.splitlines() if line.startswith((f"| `{option} ", f"| `{option}`"))), "")
+        if not line or load_name not in loads:
+            continue
+        default = line.partition("Default: ")[2].partition(".")[0].replace("auto", "uring")
+        settings += [[option] if value is None else [option, value] for value in values if value is None or value != default]
+    return settings
+
+
+def sweep_dispatcher(bench, names):
+    for name in names:
+        load = LOADS[name]
+        say(f"dispatcher: {load.name}")
+        with Stage(bench.cpus) as stage:
+            cluster = servers.Cluster(stage, bench.binaries)
+            base = cluster.dispatcher(load.transport, name="default")
+            variants = [cluster.dispatcher(load.transport, *setting, name=" ".join(setting))
+                        for setting in dispatcher_settings(bench.binaries, name)]
+            for setting, gain in gains(bench, load, base, variants).items():
+                yield Finding("dispatcher", load, setting, gain)
+
+
+def sweep_limit(bench, names):
+    for name in (name for name in names if name in LIMIT):
+        load, (base, variants) = LOADS[name], LIMIT[name]
+        say(f"bare echoes: {load.name}")
+        with Stage(bench.cpus) as stage:
+            first = servers.limit(stage, bench.binaries, base, name=base)
+            others = [servers.limit(stage, bench.binaries, *variant, name=" ".join(variant)) for variant in variants]
+            for setting, gain in gains(bench, load, first, others).items():
+                yield Finding("bare echoes", load, f"{setting} / {base}", gain)
+
+
+def advice(findings):
+    """Lines that say what to set."""
+    lines = []
+    mine = [finding for finding in findings if finding.part == "dispatcher"]
+    for setting in dict.fromkeys(finding.setting for finding in mine):
+        pays = [finding.load.name for finding in mine if finding.setting == setting and finding.verdict() == "pays"]
+        costs = [finding.load.name for finding in mine if finding.setting == setting and finding.verdict() == "costs"]
+        if pays and costs:
+            lines.append(f"usher-dispatcher {setting}: pays with {'; '.join(pays)}; costs with {'; '.join(costs)}: set it for the load you have")
+        elif pays:
+            lines.append(f"usher-dispatcher {setting}: set it; it pays with {'; '.join(pays)}")
+    if any("--spin" in line for line in lines):
+        lines.append("(--spin takes a whole core for each answering thread, whether anybody asks or not)")
+    return lines or ["the defaults: of nothing else is it certain that it pays"]
+
+
+def show(findings):
+    for part in ("dispatcher", "bare echoes"):
+        rows = [finding.row() for finding in findings if finding.part == part]
+        if rows:
+            print(f"\n{part}: gain over {'the default' if part == 'dispatcher' else 'the plain path'}\n")
+            print(report.table(["load", "setting", "gain", "spread", "rounds", ""], rows, (2, 4)))
+    print("\nOn this machine:")
+    for line in advice(findings):
+        print(f"  {line}")
+
+
+def arguments_read():
+    parser = argparse.ArgumentParser(prog="bench/sweep", description="Tries the dispatcher's settings, and what the bare echoes know beside, "
+                                     "each next to the default, and says what pays on this machine.")
+    parser.add_argument("--loads", metavar="NAME,…", default=",".join(LOADS), help=f"which loads, of {', '.join(LOADS)}")
+    parser.add_argument("--part", choices=["dispatcher", "limit", "both"], default="both", help="only the dispatcher, or only the bare echoes")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds for each setting (9; with fewer than 8 nothing is certain)")
+    parser.add_argument("--duration", type=float, default=0.5, help="seconds for each run (0.5)")
+    parser.add_argument("--bin", metavar="DIR", help="the programs of this folder; build nothing")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.loads.split(",") if name not in LOADS]
+    if unknown:
+        parser.error(f"--loads: no such load: {', '.join(unknown)}; there are {', '.join(LOADS)}")
+    if arguments.rounds < 1 or not 0.01 <= arguments.duration <= 600:
+        parser.error("--rounds: at least 1; --duration: 0.01 to 600 seconds")
+    return arguments
+
+
+def sweep(arguments):
+    cpus = machine.Cpus()
+    binaries = binaries_prepare(arguments)
+    bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds), say)
+    names, findings, code = arguments.loads.split(","), [], 0
+    parts = {"dispatcher": [sweep_dispatcher], "limit": [sweep_limit], "both": [sweep_dispatcher, sweep_limit]}[arguments.part]
+    print(report.facts_text(machine.facts(binaries, cpus)))
+    try:
+        for part in parts:
+            for finding in part(bench, names):
+                findings.append(finding)
+    except KeyboardInterrupt:
+        say("interrupted: this is what there is")
+        code = 130
+    show(findings)
+    return code
+
+
+def main():
+    arguments = arguments_read()
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return sweep(arguments)
+    except Trouble as trouble:
+        print(f"bench/sweep: {trouble}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""The benchmark suite, so that it cannot rot: bench/run in its tiny form, interrupted, with wrong arguments; bench/compare; bench/sweep; the
+bare echoes. No speed is asserted."""
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.cluster import BIN, SANITIZED, check, main, wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WITHOUT_PEERS = "P1,P4d1,P6,P10,latency,services"  # those that need nothing of tools/deps bench
+
+
+def in_folder(test):
+    """Gives the test a folder whose name is in the environment of all that it starts."""
+
+    @functools.wraps(test)
+    def run():
+        with tempfile.TemporaryDirectory(prefix="usher-bench-test-") as folder:
+            test(pathlib.Path(folder))
+
+    return run
+
+
+def suite(folder, name, *arguments, expect=0):
+    run = subprocess.run([ROOT / "bench" / name, *arguments], capture_output=True, text=True, check=False,
+                         env={**os.environ, "TMPDIR": str(folder)}, timeout=240)
+    check(run.returncode == expect, f"bench/{name} {' '.join(map(str, arguments))}: exit {run.returncode} instead of {expect}:\n"
+                                    f"{run.stdout}{run.stderr}")
+    return run.stdout, run.stderr
+
+
+def left_over(folder):
+    """Processes that were started with that folder in their environment."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={folder}".encode() in (path / "environ").read_bytes():
+                found.append((path / "comm").read_text().strip())
+    return found
+
+
+def nothing_left(folder):
+    wait_until("all processes of the suite have ended", lambda: not left_over(folder), 10)
+    check(not list(folder.glob("usher-bench-*")), f"folders are left: {list(folder.iterdir())}")
+
+
+def tiny_run_measures_and_reports(folder):
+    out, _ = suite(folder, "run", "--tiny", "--bin", BIN, "--only", WITHOUT_PEERS, "--out", folder / "out")
+    report = json.loads((folder / "out/report.json").read_text())
+    results = {result["id"]: result for result in report["results"]}
+    check(set(results) >= set(WITHOUT_PEERS.split(",")), f"measured {list(results)}")
+    check(not report["skipped"] and not report["interrupted"], f"skipped: {report['skipped']}")
+    for name in ("P1", "P4d1", "P6"):
+        check(results[name]["runs"]["dispatcher"] and results[name]["figures"], f"{name} has no runs: {results[name]}")
+    check(results["latency"]["points"] and results["services"]["points"], "the curves have no points")
+    memory = next(figure for figure in results["P10"]["figures"] if figure["id"] == "P10 memory")
+    check(memory["median"] > 1, f"memory of a dispatcher: {memory}")
+    for name in ("commit", "kernel", "cpu", "compiler", "flags", "server_cpu", "load_cpu"):
+        check(report["facts"].get(name) not in (None, ""), f"the report does not say {name}")
+    page = (folder / "out/report.html").read_text()
+    check("P1" in page and ("<svg" in page or "gnuplot is missing" in page), "the page has neither plots nor a word why not")
+    check("P4d1" in out and "≥ 1.25" in out, f"the table lacks a goal:\n{out}")
+    nothing_left(folder)
+
+
+def void_runs_count_nowhere(folder):
+    suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P1", "--out", folder / "out")
+    result = json.loads((folder / "out/report.json").read_text())["results"][0]
+    rounds = zip(*result["runs"].values())
+    counted = sum(all(run["valid"] for run in runs) for runs in rounds)
+    check(len(result["figures"][0]["values"]) <= counted, f"{counted} rounds without VOID, but {result['figures'][0]}")
+
+
+def interrupted_run_writes_what_there_is(folder):
+    process = subprocess.Popen([ROOT / "bench/run", "--tiny", "--rounds", "1000", "--bin", BIN, "--only", "P6", "--out", folder / "out"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)})
+    try:
+        while "dispatcher" not in (line := process.stderr.readline()):
+            check(line, f"bench/run ended by itself: {process.poll()}")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    check(process.returncode == 130, f"exit {process.returncode} after Ctrl-C")
+    report = json.loads((folder / "out/report.json").read_text())
+    check(report["interrupted"] and report["results"][0]["runs"]["dispatcher"], f"the report lost what there was: {out}")
+    nothing_left(folder)
+
+
+def killed_run_leaves_no_server(folder):
+    process = subprocess.Popen([ROOT / "bench/run", "--tiny", "--rounds", "1000", "--bin", BIN, "--only", "P6", "--out", folder / "out"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)})
+    while "dispatcher" not in process.stderr.readline():
+        check(process.poll() is None, "bench/run ended by itself")
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    wait_until("the servers have ended too", lambda: not left_over(folder), 20)
+
+
+def reports_are_compared(folder):
+    suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P6", "--out", folder / "a")
+    report = folder / "a/report.json"
+    out, _ = suite(folder, "compare", report, report)
+    check("P6" in out and "+0.0 %" in out, f"a report compared with itself:\n{out}")
+    (folder / "broken.json").write_text('{"format": 999}')
+    for wrong in (folder / "missing.json", folder / "broken.json", BIN / "usher-load"):
+        _, err = suite(folder, "compare", report, wrong, expect=2)
+        check(str(wrong) in err and "report.json of bench/run" in err or "is no report" in err, f"says of {wrong}: {err}")
+
+
+def sweep_says_what_pays(folder):
+    out, _ = suite(folder, "sweep", "--bin", BIN, "--loads", "joined", "--part", "dispatcher", "--rounds", "1", "--duration", "0.05")
+    check("--gro off" in out and "On this machine:" in out, f"bench/sweep printed:\n{out}")
+    nothing_left(folder)
+
+
+def mistakes_are_named(folder):
+    for arguments, code, words in ((["--only", "P99"], 1, "there is no such measurement"), (["--bin", "/nowhere"], 1, "has no usher-dispatcher"),
+                                   (["--rounds", "0"], 2, "at least 1"), (["--quick", "--tiny"], 2, "not allowed")):
+        arguments = arguments if "--bin" in arguments else ["--bin", BIN, *arguments]
+        _, err = suite(folder, "run", *arguments, "--out", folder / "out", expect=code)
+        check(words in err, f"bench/run {arguments}: {err}")
+    _, err = suite(folder, "sweep", "--loads", "nothing", expect=2)
+    check("no such load" in err, f"bench/sweep --loads nothing: {err}")
+
+
+def echoes_echo(folder):
+    """Every path, all the way: bytes come back as they were, and SIGTERM ends it."""
+    for path in ("udp-recvmmsg", "udp-uring", "udp-gso", "tcp-epoll", "tcp-uring"):
+        with subprocess.Popen([BIN / "bench-limit", "--path", path], stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+            ip, port = process.stdout.readline().split()[-1].split(":")
+            kind = socket.SOCK_DGRAM if path.startswith("udp") else socket.SOCK_STREAM
+            with socket.socket(type=kind) as client:
+                client.settimeout(10)
+                client.connect((ip, int(port)))
+                for size in (1, 44, 1200):
+                    sent, got = os.urandom(size), b""
+                    client.send(sent)
+                    while len(got) < size:
+                        got += client.recv(65536)
+                    check(got == sent, f"{path} sent back {len(got)} other bytes than the {size} it got")
+            process.terminate()
+            check(process.wait(10) == 0, f"bench-limit --path {path} ended with {process.returncode}")
+
+
+def echoes_refuse_nonsense(folder):
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        for arguments, words in ((["--path", "tcp-epoll", "--connected"], "--connected is for"), (["--buffers", "3"], "a power of two"),
+                                 (["--min-wait", "1us"], "--min-wait is for"), (["--listen", address], f"cannot listen on {address}")):
+            run = subprocess.run([BIN / "bench-limit", *arguments], capture_output=True, text=True, check=False, timeout=30, cwd=folder)
+            check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
+
+
+tests = [tiny_run_measures_and_reports, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+         reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
+main(*(in_folder(test) for test in tests if not (SANITIZED and test is sweep_says_what_pays)))
