@@ -16,7 +16,6 @@ from suite.machine import Trouble, alone
 from suite.process import children_of, cpu_ns, pinned
 from suite.servers import program
 
-ROUNDS_REPEATED = 2  # so many more for each wanted one, when runs are VOID
 RUN_LIMIT_S = 30  # beyond its own duration
 
 
@@ -27,6 +26,7 @@ class Pace:
     duration_s: float
     warmup_s: float
     rounds: int
+    repeats: int  # rounds more for each wanted one, when runs are VOID
 
 
 @dataclasses.dataclass
@@ -94,6 +94,12 @@ class Bench:
         self.pace = pace
         self.say = say
 
+    def paced(self, rounds, duration_s):
+        """The same with other rounds and durations."""
+        copy = Bench(self.binaries, self.cpus, dataclasses.replace(self.pace, rounds=rounds, duration_s=duration_s), self.say)
+        copy.load_cpus = self.load_cpus
+        return copy
+
     def run(self, target, options, duration_s=None):
         """One run of usher-load against a target; Sample."""
         duration_s = duration_s or self.pace.duration_s
@@ -117,7 +123,7 @@ class Bench:
             rest(target)
             self.warm(target, options)
         good = 0
-        for _ in range(count * (1 + ROUNDS_REPEATED)):
+        for _ in range(count * (1 + self.pace.repeats)):
             with alone():
                 samples = [self.run(target, options) for target in targets]
             for target, sample in zip(targets, samples):

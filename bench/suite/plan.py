@@ -192,38 +192,43 @@ class Plan:
     # The curves.
 
     def latency(self, result):
-        """Open loop: latency from the planned time, at rising rates up to what the closed loop reached, and the knee."""
-        result.x_name = "offered requests per second"
+        """Open loop: latency from the planned time, at rising rates up to what the closed loop reached, and the knee. Runs are longer
+        here: a virtual machine that stands still for some ms would else fill the last percent of many."""
+        result.x_name, result.load = "offered requests per second", "usher-load ask " + " ".join(open_loop("RATE"))
+        paced = self.bench.paced(3 if self.thorough else 1, self.bench.pace.duration_s * 1.7)
         with Stage(self.bench.cpus) as stage:
             targets = [*self.dispatchers(stage, "udp")[:1], *self.echoes(stage, ECHOES_UDP[:1])]
-            # Whoever was the limit there: the curve only needs to know where the end is.
-            peak = Series([run.rate for run in self.rounds(result, targets, UDP_LOAD)["dispatcher"]]).median()
+            for target in targets:
+                paced.warm(target, UDP_LOAD)
+            # Whoever is the limit there: the curve only needs to know where the end is.
+            peak = Series([paced.run(targets[0], UDP_LOAD).rate for _ in range(3)]).median()
             for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.3, 0.5, 0.7, 0.9):
-                self.point(result, peak * share, targets, open_loop(peak * share))
-            result.load = "usher-load ask " + " ".join(open_loop("RATE"))
-            knee, reason = self.knee(targets[0], peak)
+                self.point(result, peak * share, targets, open_loop(peak * share), paced)
+            knee, reason = self.knee(paced, targets[0], peak)
         result.figures.append(Figure("knee", f"highest rate with p99 below {KNEE_P99_US} us ({reason})", [knee] if knee else [], "/s"))
         result.figures.append(Figure("knee share", "the same as a share of what the closed loop reached", [knee / peak] if knee else []))
 
-    def knee(self, target, peak):
+    def knee(self, bench, target, peak):
         """Bisection between nothing and somewhat more than the peak."""
-        low, high, reason = 0, peak * 1.05, ""
+        low, high, reason = 0, peak * 1.05, "nothing was above it"
         for step in range(KNEE_STEPS if self.thorough else 3):
             rate = peak * 0.6 if step == 0 else (low + high) / 2
             with alone():
-                sample = self.bench.run(target, open_loop(rate))
-            good = sample.valid and sample.p99 < KNEE_P99_US and sample.lost <= sample.rate / 1000
-            self.bench.say(f"  knee: {count_text(rate)}/s {'is below' if good else 'is above'}: p99 {sample.p99:.0f} us, {sample.verdict}")
+                runs = [bench.run(target, open_loop(rate)) for _ in range(bench.pace.rounds)]
+            valid = [run for run in runs if run.valid and run.lost <= run.rate / 1000]
+            p99 = Series([run.p99 for run in runs]).median()
+            good = p99 < KNEE_P99_US and len(valid) > len(runs) / 2
+            self.bench.say(f"  knee: {count_text(rate)}/s is {'below' if good else 'above'}: p99 {p99:.0f} us, {len(runs) - len(valid)} of {len(runs)} VOID")
             low, high = (rate, high) if good else (low, rate)
             if not good:
-                reason = "above it the load generator is late" if not sample.valid else "above it p99 is higher"
+                reason = "above it p99 is higher" if len(valid) > len(runs) / 2 else "above it the load generator is late, or requests are lost"
         return low, reason
 
-    def point(self, result, x, targets, options):
+    def point(self, result, x, targets, options, bench=None):
         runs = {}
         result.points.append({"x": x, "runs": runs})
         result.titles.update({target.name: target.title for target in targets})
-        self.bench.rounds(targets, options, keep=runs)
+        (bench or self.bench).rounds(targets, options, keep=runs)
 
     def nodes(self, result):
         self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, 1000, MANY_NODES), {})
@@ -282,7 +287,7 @@ class Plan:
 
 def open_loop(rate):
     text = rate if isinstance(rate, str) else f"{max(1, round(rate))}"
-    return ["--connections", "64", "--rate", text, "--arrivals", "poisson", "--seed", "1", "--reply-timeout", "100ms"]
+    return ["--connections", "64", "--rate", text, "--arrivals", "poisson", "--seed", "1", "--reply-timeout", "100ms", "--spin"]
 
 
 def status_mib(status, name):
@@ -305,15 +310,16 @@ def wakeups(pid):
 
 def run_micro(bench, result, thorough):
     """bench-micro's rows as figures: goals on the way of a request are P7, those on queues P9."""
-    command = [servers.program(bench.binaries, "bench-micro"), "--json", *([] if thorough else ["--quick"])]
-    result.load = "bench-micro" + ("" if thorough else " --quick")
+    command = [servers.program(bench.binaries, "bench-micro"), "--json", *([] if thorough else ["--quick", "--only", "path,spsc,mpmc"])]
+    result.load = " ".join(["bench-micro", *command[1:]])
     with alone():
         report = json_output(command, {bench.cpus.server, bench.cpus.load})
     for row in report["rows"]:
         relative, goal = "ratio" in row, "goal_ns" in row or "goal_ratio" in row
         spread = row["ratio"] if relative else row["ns"]
-        figure = Figure(f"{'P7' if row['group'] == 'path' else 'P9'} {row['name']}" if goal else row["group"],
-                        f"{row['group']}: {row['name']}" + (f" / {row['against']}" if relative else ""), [spread["median"]],
+        # Both names end alike: "spsc_queue, two cores / ck_ring spsc, two cores".
+        against = f" / {row['against'].partition(',')[0]}" if relative else ""
+        figure = Figure(("P7" if row["group"] == "path" else "P9") if goal else row["group"], row["name"] + against, [spread["median"]],
                         "" if relative else "ns", summary=(spread["low"], spread["median"], spread["high"]))
         if goal:
             figure.sense, figure.goal = (">=", row["goal_ratio"]) if "goal_ratio" in row else ("<=", row["goal_ns"])
@@ -364,5 +370,5 @@ def as_json(result):
     for figure, row in zip(result.figures, record["figures"]):
         series = Series(figure.values)
         low_high = (figure.summary[0], figure.summary[2]) if figure.summary else None
-        row |= {"median": figure.median(), "spread": low_high or series.spread(), "range": low_high or series.range(), "met": figure.met()}
+        row |= {"rounds": None if figure.summary else len(figure.values), "median": figure.median(), "spread": low_high or series.spread(), "range": low_high or series.range(), "met": figure.met()}
     return json.loads(json.dumps(record))

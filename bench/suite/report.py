@@ -65,7 +65,7 @@ def table(header, rows, right=()):
 
 def figure_rows(figures):
     return [[figure["id"], figure["label"], goal_text(figure), number_text(figure["median"], figure["unit"]), spread_text(figure),
-             str(len(figure["values"])), verdict_text(figure)] for figure in figures]
+             "" if figure["rounds"] is None else str(figure["rounds"]), verdict_text(figure)] for figure in figures]
 
 
 def run_summary(runs):
@@ -109,7 +109,7 @@ def text(report):
     goals = goals_of(report)
     if goals:
         parts += [table(["goal", "what", "wanted", "reached", "spread", "rounds", "verdict"], figure_rows(goals), (2, 3, 5)), ""]
-    others = others_of(report)
+    others = [figure for figure in others_of(report) if figure["rounds"] is not None]  # those of bench-micro are many
     if others:
         parts += [table(["figure", "what", "", "median", "spread", "rounds", ""], figure_rows(others), (3, 5)), ""]
     for result in report["results"]:

@@ -12,9 +12,9 @@ from suite.machine import Trouble
 from suite.measure import Bench, Pace
 
 PACES = {
-    "full": Pace(duration_s=0.6, warmup_s=0.1, rounds=15),
-    "quick": Pace(duration_s=0.3, warmup_s=0.05, rounds=3),
-    "tiny": Pace(duration_s=0.05, warmup_s=0.02, rounds=1),
+    "full": Pace(duration_s=0.6, warmup_s=0.1, rounds=15, repeats=1),
+    "quick": Pace(duration_s=0.3, warmup_s=0.05, rounds=3, repeats=1),
+    "tiny": Pace(duration_s=0.05, warmup_s=0.02, rounds=1, repeats=2),
 }
 TINY = ["P1", "P2", "P4d1", "P6", "P7", "P10", "latency", "services"]
 BUDGETS_S = {"quick": 105, "tiny": 45}
@@ -68,17 +68,18 @@ def binaries_prepare(arguments):
 def pace_of(arguments):
     mode = "quick" if arguments.quick else "tiny" if arguments.tiny else "full"
     pace = PACES[mode]
-    return mode, Pace(arguments.duration or pace.duration_s, pace.warmup_s, arguments.rounds or pace.rounds)
+    return mode, Pace(arguments.duration or pace.duration_s, pace.warmup_s, arguments.rounds or pace.rounds, pace.repeats)
 
 
 def measure(experiments, names, record, deadline):
     """Runs the experiments; what fails is said and does not stop the others."""
+    begin = time.monotonic()
     for name in names:
         title, function = experiments[name]
         if deadline and time.monotonic() > deadline:
             record["skipped"].append(f"{name} ({title}): the time of --quick was over")
             continue
-        say(f"{name}: {title}")
+        say(f"{name}: {title} (at {time.monotonic() - begin:.0f} s)")
         result = plan.Result(name, title)
         try:
             function(result)

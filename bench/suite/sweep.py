@@ -180,7 +180,7 @@ def arguments_read():
 def sweep(arguments):
     cpus = machine.Cpus()
     binaries = binaries_prepare(arguments)
-    bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds), say)
+    bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds, 1), say)
     names, findings, code = arguments.loads.split(","), [], 0
     parts = {"dispatcher": [sweep_dispatcher], "limit": [sweep_limit], "both": [sweep_dispatcher, sweep_limit]}[arguments.part]
     print(report.facts_text(machine.facts(binaries, cpus)))
