@@ -82,8 +82,8 @@ def cost_plot(result):
             s = run_summary(point["runs"].get(name, []))
             rows.append((point["x"], s["ns"], *(s["ns_spread"] or (None, None))))
         series[name] = (plots.colour_of(name), rows)
-    settings = f"set logscale x 10\nset xlabel '{result['x_name']}'\nset ylabel 'server CPU per request, ns'\nset yrange [0:*]\nset offsets 0.05, 0.05\n"
-    return plots.lines_plot(result["id"], series, settings)
+    settings = f"set xlabel '{result['x_name']}'\nset ylabel 'server CPU per request, ns'\nset yrange [0:*]\n"
+    return plots.lines_plot(result["id"], series, settings, logarithmic_x=True)
 
 
 def points_table(result):

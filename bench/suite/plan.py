@@ -319,7 +319,9 @@ def run_micro(bench, result, thorough):
         spread = row["ratio"] if relative else row["ns"]
         # Both names end alike: "spsc_queue, two cores / ck_ring spsc, two cores".
         against = f" / {row['against'].partition(',')[0]}" if relative else ""
-        figure = Figure(("P7" if row["group"] == "path" else "P9") if goal else row["group"], row["name"] + against, [spread["median"]],
+        what = row["name"].rpartition(", ")[2]
+        figure_id = ("P7 " + what if row["group"] == "path" else f"P9 {row['group']} {what}") if goal else row["group"]
+        figure = Figure(figure_id, row["name"] + against, [spread["median"]],
                         "" if relative else "ns", summary=(spread["low"], spread["median"], spread["high"]))
         if goal:
             figure.sense, figure.goal = (">=", row["goal_ratio"]) if "goal_ratio" in row else ("<=", row["goal_ns"])

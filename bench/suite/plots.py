@@ -42,7 +42,7 @@ def block(rows):
     return "\n".join(" ".join("NaN" if value is None else str(value) for value in row) for row in rows)
 
 
-def lines_plot(name, series, settings, style="linespoints"):
+def lines_plot(name, series, settings, logarithmic_x=False):
     """series: {title: (colour, [(x, y, low, high)])}; low and high draw bars."""
     data, parts = [], []
     for i, (title, (colour, rows)) in enumerate(series.items()):
@@ -50,11 +50,14 @@ def lines_plot(name, series, settings, style="linespoints"):
         if not rows:
             continue
         data.append(f"$d{i} << EOD\n{block(rows)}\nEOD")
-        parts.append(f"$d{i} using 1:2 with {style} linewidth 2 pointtype 7 pointsize 0.5 linecolor '{colour}' title {quoted(title)}")
+        parts.append(f"$d{i} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.5 linecolor '{colour}' title {quoted(title)}")
         if len(rows[0]) == 4:
             parts.append(f"$d{i} using 1:2:3:4 with yerrorbars pointsize 0 linecolor '{colour}' notitle")
     if not parts:
         return "<p>No plot: no run counted.</p>"
+    if logarithmic_x:
+        xs = [row[0] for _, rows in series.values() for row in rows]
+        settings += f"set logscale x 10\nset xrange [{min(xs) / 1.5}:{max(xs) * 1.5}]\n"
     return render("\n".join([*data, settings, "plot " + ", ".join(parts)]), name)
 
 
@@ -77,10 +80,11 @@ $medians << EOD
 EOD
 set ytics ({tics})
 set yrange [-0.6:{len(figures) - 0.4}]
-set xrange [0:{max(1.2, 1.08 * max(row[0] for row in rows)):.3f}]
+set logscale x 2
+set xrange [{min(0.5, min(row[0] for row in rows) / 1.1):.3f}:{max(2.0, 1.1 * max(row[0] for row in rows)):.3f}]
 set grid noytics xtics linecolor '#dddddd'
 set arrow from 1, graph 0 to 1, graph 1 nohead linewidth 2 linecolor '#2f8f5b'
-set xlabel "reached / wanted (right of the line: met)"
+set xlabel "reached / wanted, logarithmic (right of the line: met)"
 set key off
 plot $rounds using 1:2 with points pointtype 6 pointsize 0.6 linecolor '#8fb7da', \
      $medians using 1:2 with points pointtype 7 pointsize 0.9 linecolor '#1f6fb4'
