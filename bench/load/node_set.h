@@ -49,8 +49,9 @@ static inline struct node_key node_key_of(const uint8_t *compact)
 
 static inline uint32_t node_key_hash(const struct node_key *key)
 {
-    uint64_t hash = (key->word[0] ^ (key->word[1] * UINT64_C(0x9e3779b97f4a7c15)) ^ key->tail) * UINT64_C(0xff51afd7ed558ccd);
-    return (uint32_t)(hash >> 32);
+    uint64_t hash = key->word[0] ^ (key->word[1] * UINT64_C(0x9e3779b97f4a7c15)) ^ key->tail;
+    hash ^= hash >> 32; /* an IPv4 address is in the upper half, which a product would carry out of reach */
+    return (uint32_t)((hash * UINT64_C(0xff51afd7ed558ccd)) >> 32);
 }
 
 /* −1: it is not there. */
