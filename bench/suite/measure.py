@@ -3,7 +3,7 @@
 The speed of a machine drifts, a virtual one's by a third within minutes. So nothing here compares two runs that are not neighbours: a
 round runs every variant once, one after the other; ratios are formed within a round; what is reported is their median and quartiles.
 Many short rounds say more than a few long ones, since the drift within a round is smaller.
-A run whose load generator was the bottleneck or late is VOID: it counts nowhere, and its round is repeated."""
+A run whose load generator was the bottleneck or late is VOID: it does not count, and its round is repeated."""
 
 import dataclasses
 import json
@@ -18,10 +18,11 @@ from suite.servers import program
 
 RUN_LIMIT_S = 30  # beyond its own duration
 
-# Over loopback a request costs both sides about the same, so that both reach their limit together, and the kernel's own threads and the
-# host take some percent of each CPU. usher-load calls a run VOID when it was busy all the time and the server for less than 95 %; this
-# much is full enough for what a request costs the server.
-SERVER_FULL = 0.9
+# Over loopback a request costs both sides about the same, so that both reach their limits together. What a request costs the server does
+# not depend on which of them was first, once the server is this busy: held to half a core by a busy neighbour, and so never short of
+# requests, the bare echoes cost what they cost at 84 % (docs/BENCH.md). So such a run counts for the cost per request, and for that alone.
+SERVER_BUSY = 0.8
+COSTS = ("core_rate", "ns", "server_cpu", "client_cpu")
 
 
 @dataclasses.dataclass
@@ -49,8 +50,12 @@ class Sample:
     client_cpu: float
     lost: int
     errors: int
-    valid: bool
+    valid: bool  # as usher-load says, and without errors
+    busy: bool  # VOID because the generator was the limit, but the server was busy enough to tell what a request costs it
     verdict: str
+
+    def counts(self, metric):
+        return self.valid or self.busy and metric in COSTS
 
 
 @dataclasses.dataclass
@@ -86,7 +91,7 @@ class Series:
 
 
 def pick(runs, metric):
-    return Series([getattr(run, metric) for run in runs if run.valid and getattr(run, metric) is not None])
+    return Series([getattr(run, metric) for run in runs if run.counts(metric) and getattr(run, metric) is not None])
 
 
 class Bench:
@@ -99,9 +104,10 @@ class Bench:
         self.pace = pace
         self.say = say
 
-    def paced(self, rounds, duration_s):
+    def paced(self, rounds, duration_s, warmup_s=0.0):
         """The same with other rounds and durations."""
-        copy = Bench(self.binaries, self.cpus, dataclasses.replace(self.pace, rounds=rounds, duration_s=duration_s), self.say)
+        warmup_s = max(warmup_s, self.pace.warmup_s)
+        copy = Bench(self.binaries, self.cpus, dataclasses.replace(self.pace, rounds=rounds, duration_s=duration_s, warmup_s=warmup_s), self.say)
         copy.load_cpus = self.load_cpus
         return copy
 
@@ -133,7 +139,7 @@ class Bench:
                 samples = [self.run(target, options) for target in targets]
             for target, sample in zip(targets, samples):
                 runs[target.name].append(sample)
-            good += all(sample.valid for sample in samples)
+            good += all(sample.counts("ns") for sample in samples)
             self.say("  " + ", ".join(sample_text(sample) for sample in samples))
             if good >= count:
                 break
@@ -187,16 +193,15 @@ def sample_of(target, report):
     latency, rate, share = report["latency_us"] or {}, report["achieved_rps"], report["server_cpu"]
     answered, wrong = report["answered"], report["errors"]
     valid, verdict = report["valid"], report["verdict"]
-    if verdict.startswith("the generator was busy") and (share or 0) >= SERVER_FULL:
-        valid, verdict = True, "both were at their limit"
-    if valid and (answered == 0 or wrong > answered / 1000):
-        valid, verdict = False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
+    busy = not valid and verdict.startswith("the generator was busy") and (share or 0) >= SERVER_BUSY
+    if (valid or busy) and (answered == 0 or wrong > answered / 1000):
+        valid, busy, verdict = False, False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
     return Sample(target.name, rate, rate / share if share else None, 1e9 * share / rate if share and rate else None, latency.get("p50"),
-                  latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["lost"], wrong, valid, verdict)
+                  latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["lost"], wrong, valid, busy, verdict)
 
 
 def sample_text(sample):
-    if not sample.valid:
+    if not sample.counts("ns"):
         return f"{sample.target} VOID ({sample.verdict})"
     return f"{sample.target} {count_text(sample.rate)}/s, {sample.ns or 0:.0f} ns, p99 {sample.p99 or 0:.0f} us"
 
@@ -215,7 +220,7 @@ def ratio(runs, of, over, metric):
     values = []
     for i, sample in enumerate(runs.get(of, [])):
         others = [runs[name][i] for name in names if len(runs.get(name, [])) > i]
-        if not others or not sample.valid or not all(other.valid for other in others):
+        if not others or not all(run.counts(metric) for run in (sample, *others)):
             continue
         best = (min if metric in ("p50", "p99", "p999", "ns") else max)
         base = best(getattr(other, metric) or 0 for other in others)

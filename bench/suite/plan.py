@@ -239,16 +239,17 @@ class Plan:
     def cost(self, result, name, numbers, fixed):
         """CPU per request, each point in rounds with the first one."""
         result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_JOINED)
+        learning = self.bench.paced(self.bench.pace.rounds, self.bench.pace.duration_s, 0.7)  # usher-load meets every node once
         for number in numbers:
             with Stage(self.bench.cpus) as stage:
                 first = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: numbers[0]})
                 base = first.dispatcher("udp", *self.dispatcher_options, name=f"{numbers[0]} {name}")
                 if number == numbers[0]:
-                    self.point(result, number, [base], UDP_JOINED)
+                    self.point(result, number, [base], UDP_JOINED, learning)
                     continue
                 cluster = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: number})
                 target = cluster.dispatcher("udp", *self.dispatcher_options, name="dispatcher")
-                self.point(result, number, [target, base], UDP_JOINED)
+                self.point(result, number, [target, base], UDP_JOINED, learning)
             runs = result.points[-1]["runs"]
             result.figures.append(Figure(f"{name} {number}", f"CPU per request with {number:,} {name} / with {numbers[0]:,}",
                                          ratio(runs, "dispatcher", base.name, "ns").values))

@@ -2,7 +2,7 @@
 
 import json
 
-from suite.measure import Series, count_text
+from suite.measure import COSTS, Series, count_text
 
 FORMAT = 1
 VERDICTS = {True: "met", False: "MISSED", None: "-"}
@@ -69,11 +69,11 @@ def figure_rows(figures):
 
 
 def run_summary(runs):
-    """Medians of a target's runs that counted, and how many did not; None when none did."""
-    good = [run for run in runs if run["valid"]]
-    summary = {"void": len(runs) - len(good), "rounds": len(good)}
+    """Medians of a target's runs that counted, and how many did not."""
+    counted = [run for run in runs if run["valid"] or run["busy"]]
+    summary = {"void": len(runs) - len(counted), "rounds": len(counted)}
     for name in ("rate", "core_rate", "ns", "p50", "p99", "p999", "server_cpu", "client_cpu"):
-        values = [run[name] for run in good if run[name] is not None]
+        values = [run[name] for run in (counted if name in COSTS else runs) if run[name] is not None and (name in COSTS or run["valid"])]
         summary[name], summary[name + "_spread"] = Series(values).median(), Series(values).spread()
     return summary
 
