@@ -83,6 +83,7 @@ static int core_open_udp(struct core *core)
     config.socket_send_bytes = SOCKET_BYTES;
     config.age_ns_max = SOCKET_AGE_NS_MAX;
     config.on_datagram = core_on_datagram;
+    config.on_joined = core_on_joined;
     config.ctx = core;
     return udp_open(core->loop, &config, &core->udp);
 }

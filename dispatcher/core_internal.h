@@ -14,7 +14,7 @@
 struct outgoing {
     bool open;
     uint32_t source; /* number of the datagram that is being answered */
-    struct address peer;
+    const struct address *peer; /* in the queue, where it stays until the batch has been answered */
     uint32_t via; /* the address that the datagram came to */
     uint8_t *bytes;
     uint32_t length;
@@ -64,8 +64,8 @@ struct core {
 void core_count_refusal(struct core *core, enum refusal refusal);
 
 /* The usual requests with which `bytes` begin, as request_queue_take does it. */
-uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, const struct request *from,
-                            uint32_t requests_max, uint32_t *ret_count);
+uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, uint32_t segment_bytes,
+                            const struct request *from, uint32_t requests_max, uint32_t *ret_count);
 
 /* A frame from the sender that `from` describes. 1: in the queue; 0: passed over; USHER_EPROTOCOL with the refusal, to be counted;
  * USHER_EQUEUEFULL; USHER_ENOTACCEPTED: not for a dispatcher. */
@@ -77,6 +77,7 @@ NODISCARD int core_enqueue_refusal(struct core *core, uint64_t request_id, const
 
 /* receive_udp.c */
 udp_datagram_function core_on_datagram;
+udp_joined_function core_on_joined;
 
 /* receive_tcp.c */
 #define CONNECTION_HIGH_BYTES (256u << 10)

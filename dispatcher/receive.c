@@ -26,10 +26,10 @@ static struct request *request_reserve(struct core *core, uint64_t request_id, c
     return request;
 }
 
-uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, const struct request *from,
-                            uint32_t requests_max, uint32_t *ret_count)
+uint32_t core_enqueue_usual(struct core *core, const uint8_t *bytes, uint32_t length, uint32_t segment_bytes,
+                            const struct request *from, uint32_t requests_max, uint32_t *ret_count)
 {
-    uint32_t used = request_queue_take(&core->queue, from, bytes, length, requests_max, ret_count);
+    uint32_t used = request_queue_take(&core->queue, from, bytes, length, segment_bytes, requests_max, ret_count);
     counter_add(&core->counters, from->transport == FRAME_UDP ? COUNTER_REQUESTS_UDP : COUNTER_REQUESTS_TCP, *ret_count);
     return used;
 }

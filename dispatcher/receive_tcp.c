@@ -165,7 +165,7 @@ static size_t connection_take(struct connection *connection, const uint8_t *byte
     uint32_t requests_max = (uint32_t)((room + CONNECTION_ANSWER_BYTES - 1) / CONNECTION_ANSWER_BYTES);
     uint32_t count;
     from->limit = CONNECTION_ANSWER_BYTES;
-    uint32_t used = core_enqueue_usual(connection->core, bytes, (uint32_t)length, from, requests_max, &count);
+    uint32_t used = core_enqueue_usual(connection->core, bytes, (uint32_t)length, (uint32_t)length, from, requests_max, &count);
     connection->owed_bytes += count * CONNECTION_ANSWER_BYTES;
     return used;
 }

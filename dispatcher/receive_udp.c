@@ -41,13 +41,43 @@ static __attribute__((noinline, cold)) void datagram_send_refused(struct core *c
         return; /* dropped and counted by the loop */
 }
 
-void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+/* What is left of a datagram from byte `used` on; of what was before, `queued` requests are in the queue. */
+static void datagram_take(struct core *core, struct request *from, const uint8_t *bytes, uint32_t length, uint32_t used,
+                          int queued)
 {
-    struct core *core = ctx;
     struct frame frame;
     enum refusal refusal = REFUSAL_NONE;
     uint32_t usual_count;
-    int queued = 0;
+    if (UNLIKELY(length > DATAGRAM_BYTES_MAX || length == 0)) {
+        core_count_refusal(core, length ? REFUSAL_TOO_LARGE : REFUSAL_SHORT_HEADER);
+        return;
+    }
+    core->refused_length = 0;
+    for (; used < length; used += frame.length) {
+        used += core_enqueue_usual(core, bytes + used, length - used, length, from, length, &usual_count);
+        queued += (int)usual_count;
+        if (LIKELY(used == length))
+            break;
+        int result = frame_decode_datagram(bytes + used, length - used, &frame, &refusal);
+        if (UNLIKELY(result < 0)) {
+            queued += datagram_refuse_bytes(core, bytes + used, length - used, from, result, refusal);
+            break;
+        }
+        from->limit = (uint16_t)frame.length;
+        result = core_enqueue(core, &frame, from, &refusal);
+        if (UNLIKELY(result < 0)) {
+            result = datagram_refuse(core, frame.request_id, from, result, refusal);
+            refusal = REFUSAL_NONE;
+        }
+        queued += result;
+    }
+    if (UNLIKELY(core->refused_length))
+        datagram_send_refused(core, &from->peer, queued);
+}
+
+void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    struct core *core = ctx;
     struct request from = {
         .arrived_ns = udp_arrived_ns(udp),
         .peer = *peer,
@@ -55,29 +85,31 @@ void core_on_datagram(void *ctx, struct udp *udp, const struct address *peer, ui
         .generation = udp_datagram_via(udp),
         .transport = FRAME_UDP,
     };
-    if (UNLIKELY(length > DATAGRAM_BYTES_MAX || length == 0)) {
-        core_count_refusal(core, length ? REFUSAL_TOO_LARGE : REFUSAL_SHORT_HEADER);
+    datagram_take(core, &from, bytes, length, 0, 0);
+}
+
+void core_on_joined(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
+                    uint32_t segment_bytes)
+{
+    struct core *core = ctx;
+    uint32_t used = 0, usual_count = 0, first = core->datagram_count + 1;
+    struct request from = {
+        .arrived_ns = udp_arrived_ns(udp),
+        .peer = *peer,
+        .source = first,
+        .generation = udp_datagram_via(udp),
+        .transport = FRAME_UDP,
+    };
+    core->datagram_count += (length + segment_bytes - 1) / segment_bytes;
+    if (LIKELY(segment_bytes <= DATAGRAM_BYTES_MAX))
+        used = core_enqueue_usual(core, bytes, length, segment_bytes, &from, UINT32_MAX, &usual_count);
+    if (LIKELY(used == length))
         return;
+    /* From the first one on that is not as usual, one by one. */
+    uint32_t index = used / segment_bytes, begun = used % segment_bytes;
+    for (uint32_t at = index * segment_bytes; at < length; at += segment_bytes, begun = 0) {
+        uint32_t rest = length - at;
+        from.source = first + index++;
+        datagram_take(core, &from, bytes + at, rest < segment_bytes ? rest : segment_bytes, begun, begun > 0);
     }
-    core->refused_length = 0;
-    for (uint32_t used = 0; used < length; used += frame.length) {
-        used += core_enqueue_usual(core, bytes + used, length - used, &from, length, &usual_count);
-        queued += (int)usual_count;
-        if (LIKELY(used == length))
-            break;
-        int result = frame_decode_datagram(bytes + used, length - used, &frame, &refusal);
-        if (UNLIKELY(result < 0)) {
-            queued += datagram_refuse_bytes(core, bytes + used, length - used, &from, result, refusal);
-            break;
-        }
-        from.limit = (uint16_t)frame.length;
-        result = core_enqueue(core, &frame, &from, &refusal);
-        if (UNLIKELY(result < 0)) {
-            result = datagram_refuse(core, frame.request_id, &from, result, refusal);
-            refusal = REFUSAL_NONE;
-        }
-        queued += result;
-    }
-    if (UNLIKELY(core->refused_length))
-        datagram_send_refused(core, peer, queued);
 }

@@ -52,6 +52,7 @@ struct address *request_excludes(const struct request_queue *queue, const struct
 
 /* Appends the requests with which `bytes` begin, as long as they are usual ones (core/wire/address_usual.h), at most requests_max, and
  * while there is room. Returns how many bytes they took, and how many they are: what comes next, if anything, is for others to judge.
- * `from` says of each whom it came from; over TCP also its limit. */
+ * `from` says of each whom it came from; over TCP also its limit. After every segment_bytes another source begins, with the next
+ * number: joined datagrams; no request goes beyond such a border. */
 uint32_t request_queue_take(struct request_queue *queue, const struct request *from, const uint8_t *bytes, uint32_t length,
-                            uint32_t requests_max, uint32_t *ret_count);
+                            uint32_t segment_bytes, uint32_t requests_max, uint32_t *ret_count);

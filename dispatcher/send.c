@@ -5,7 +5,7 @@ static void outgoing_flush(struct core *core)
 {
     struct outgoing *outgoing = &core->outgoing;
     if (outgoing->open && outgoing->length)
-        udp_send_commit_via(core->udp, &outgoing->peer, outgoing->via, outgoing->length);
+        udp_send_commit_via(core->udp, outgoing->peer, outgoing->via, outgoing->length);
     outgoing->open = false;
 }
 
@@ -19,7 +19,7 @@ static void send_udp(struct core *core, const struct request *request)
             return; /* counted by the loop */
         outgoing->open = true;
         outgoing->source = request->source;
-        outgoing->peer = request->peer;
+        outgoing->peer = &request->peer;
         outgoing->via = request->generation;
         outgoing->length = 0;
     }

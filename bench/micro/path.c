@@ -29,7 +29,8 @@ static bool batch_take(struct path_bench *bench, const struct request *from, con
 {
     uint32_t used = 0, count;
     while (used < sizeof(bench->inputs[0])) {
-        used += request_queue_take(&bench->queue, from, bytes + used, (uint32_t)sizeof(bench->inputs[0]) - used, BATCH, &count);
+        used += request_queue_take(&bench->queue, from, bytes + used, (uint32_t)sizeof(bench->inputs[0]) - used,
+                                   (uint32_t)sizeof(bench->inputs[0]) - used, BATCH, &count);
         if (count == 0)
             return false;
     }

@@ -164,11 +164,6 @@ int address_from_socket(const struct sockaddr *socket_address, struct address *r
     return 0;
 }
 
-bool address_equal(const struct address *a, const struct address *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
-}
-
 bool address_is_loopback(const struct address *address)
 {
     static const uint8_t loopback[16] = {[15] = 1};

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "core/base/macros.h"
@@ -55,7 +56,16 @@ NODISCARD int address_from_socket(const struct sockaddr *socket_address, struct 
 /* IPv4-mapped IPv6 as the IPv4 address it means; others as they are. */
 struct address address_plain(const struct address *address);
 
-bool address_equal(const struct address *a, const struct address *b);
+static inline bool address_equal(const struct address *a, const struct address *b)
+{
+    uint64_t words_a[2], words_b[2];
+    uint32_t end_a, end_b;
+    memcpy(words_a, a, sizeof(words_a));
+    memcpy(words_b, b, sizeof(words_b));
+    memcpy(&end_a, a->ip + 12, sizeof(end_a));
+    memcpy(&end_b, b->ip + 12, sizeof(end_b));
+    return ((words_a[0] ^ words_b[0]) | (words_a[1] ^ words_b[1]) | (end_a ^ end_b)) == 0;
+}
 
 /* 127.0.0.0/8 or ::1. */
 bool address_is_loopback(const struct address *address);

@@ -66,6 +66,7 @@ struct udp {
     uint32_t packets_queued; /* of these, the backend has queued so many */
     struct udp_packet *packets;
     struct address last_peer; /* of the last packet, to find neighbours that can leave together */
+    uint32_t last_room; /* bytes that may still join it */
     bool segmenting; /* GSO works so far */
     int send_error; /* for on_error, in the next batch: sending happens within calls of the owner */
     struct timer error_timer;

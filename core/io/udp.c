@@ -151,6 +151,13 @@ static inline void udp_deliver(struct udp *udp, const struct address *peer, uint
     udp->on_datagram(udp->ctx, udp, peer, bytes, length);
 }
 
+static void udp_deliver_joined(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
+                               uint32_t segment_bytes)
+{
+    LOOP_COUNT(udp->handle.loop, datagrams_received, (length + segment_bytes - 1) / segment_bytes);
+    udp->config.on_joined(udp->ctx, udp, peer, bytes, length, segment_bytes);
+}
+
 static void udp_deliver_segments(struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
                                  uint32_t segment_bytes)
 {
@@ -190,7 +197,9 @@ void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *b
     if (UNLIKELY(udp->wildcard))
         udp->via = udp_via_find(udp, &received->local);
     udp->answering = &peer;
-    if (received->segment_bytes > 0)
+    if (received->segment_bytes > 0 && udp->config.on_joined != NULL)
+        udp_deliver_joined(udp, &peer, bytes, length, received->segment_bytes);
+    else if (received->segment_bytes > 0)
         udp_deliver_segments(udp, &peer, bytes, length, received->segment_bytes);
     else
         udp_deliver(udp, &peer, bytes, length);
@@ -233,20 +242,25 @@ int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_bytes)
     return 0;
 }
 
-/* Answers to one peer that follow each other and have one length leave as one GSO send: they lie behind each other already. */
-static bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length)
+/* Answers to one peer that follow each other and have one length leave as one GSO send: they lie behind each other already. A shorter
+ * one can only be the last. */
+static inline bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length)
 {
-    if (udp->packet_count == udp->packets_queued || length == 0)
+    if (length > udp->last_room || udp->packet_count == udp->packets_queued || length == 0)
         return false;
     struct udp_packet *last = &udp->packets[udp->packet_count - 1];
-    if (last->length % last->segment_bytes != 0 || length > last->segment_bytes)
+    if (length > last->segment_bytes || last->via != via || !address_equal(&udp->last_peer, peer))
         return false;
-    if (last->length / last->segment_bytes >= UDP_SEGMENTS_MAX || last->length + length > UDP_PAYLOAD_BYTES_MAX)
-        return false;
-    if (last->via != via || memcmp(&udp->last_peer, peer, sizeof(*peer)) != 0)
-        return false;
+    udp->last_room = length == last->segment_bytes ? udp->last_room - length : 0;
     last->length += length;
     return true;
+}
+
+static void udp_join_from(struct udp *udp, const struct address *peer, uint32_t length)
+{
+    uint32_t most = length * UDP_SEGMENTS_MAX;
+    udp->last_peer = *peer;
+    udp->last_room = (most < UDP_PAYLOAD_BYTES_MAX ? most : UDP_PAYLOAD_BYTES_MAX) - length;
 }
 
 void udp_send_commit(struct udp *udp, const struct address *peer, uint32_t length)
@@ -266,7 +280,7 @@ void udp_send_commit_via(struct udp *udp, const struct address *peer, uint32_t v
             udp->send_used += length;
             return;
         }
-        udp->last_peer = *peer;
+        udp_join_from(udp, peer, length);
     }
     struct udp_packet *packet = &udp->packets[udp->packet_count];
     packet->name_bytes = socket_name_set(&packet->name, udp->local.family, peer);

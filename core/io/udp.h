@@ -23,6 +23,10 @@ struct udp;
 /* `peer` is valid during the call, `bytes` until the batch hook has returned. */
 typedef void udp_datagram_function(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length);
 
+/* Several datagrams of one peer, of segment_bytes each, the last one perhaps shorter, that the kernel has joined. */
+typedef void udp_joined_function(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length,
+                                 uint32_t segment_bytes);
+
 /* Only connected sockets: the peer's machine refused what was sent (-ECONNREFUSED), or the way there is broken (-EHOSTUNREACH, …). */
 typedef void udp_error_function(void *ctx, struct udp *udp, int error);
 
@@ -42,6 +46,7 @@ struct udp_config {
      * socket_receive_bytes as that needs (backlog.h). 0, the default: it stays. */
     uint64_t age_ns_max;
     udp_datagram_function *on_datagram;
+    udp_joined_function *on_joined; /* NULL: joined ones come to on_datagram one by one */
     udp_error_function *on_error; /* NULL: errors are counted only. Called whether receiving or sending met the error */
     void *ctx;
 };

@@ -1,5 +1,4 @@
 /* A core answers datagrams over real sockets: what it answers, what it refuses, and what it passes over in silence. */
-#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -256,22 +255,6 @@ TEST_BOTH(core_udp, on_a_wildcard_address_answers_from_the_one_that_was_asked)
     int client = bench_client(bench, SOCK_DGRAM);
     cr_assert_eq(connect(client, (const struct sockaddr *)&name, address_to_socket(&asked, &name)), 0);
     expect_silence_so_far(bench, client);
-    close(client);
-}
-
-/* Cut apart by the kernel at our end, if at all, and joined again by it at the client's. */
-TEST_BOTH(core_udp, datagrams_that_came_joined_are_answered_joined)
-{
-    int client = bench_client(bench, SOCK_DGRAM);
-    int segment_bytes = REQUEST_BYTES, one = 1;
-    cr_assert_eq(setsockopt(client, SOL_UDP, UDP_SEGMENT, &segment_bytes, sizeof(segment_bytes)), 0);
-    cr_assert_eq(setsockopt(client, SOL_UDP, UDP_GRO, &one, sizeof(one)), 0);
-    client_send(client, sent, packed_write(1));
-    cr_expect_eq(datagram_read(bench, client), PACKED_BYTES);
-    for (uint32_t i = 0; i < PACKED; i++)
-        expect_address(&answers, bench, client, 1 + i);
-    cr_expect_eq(loop_stats(bench->core->loop)->datagrams_received, PACKED);
-    cr_expect_eq(loop_stats(bench->core->loop)->datagrams_sent, PACKED);
     close(client);
 }
 
