@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""usher-load against real daemons: both transports, both loops, its counts against the dispatcher's, and a dispatcher that stands still.
+"""usher-load against real daemons and small fakes: transports, loops, protocols, whole jobs; its counts against the dispatcher's and
+against a packet capture; a dispatcher that stands still.
 
 No speed is asserted: only that everything is counted, and that a stalled server shows in the open loop's latencies.
 """
@@ -8,6 +9,7 @@ import contextlib
 import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,6 +24,7 @@ def stage():
     """rm, a dispatcher that takes no jobs, two workers; over IPv4, and a second dispatcher over IPv6."""
     with Cluster() as cluster:
         rm, workers = address_new(), [address_new(), address_new()]
+        cluster.workers = workers
         cluster.rm(rm)
         cluster.address = address_new()
         cluster.dispatcher(cluster.address, rm, "--no-jobs")
@@ -35,10 +38,55 @@ def stage():
 
 
 def load(cluster, *options, expect=0, dispatcher=None):
+    """expect: the exit code, None for any."""
     arguments = ["ask", "--dispatcher", dispatcher or cluster.address, "--json", *options]
     code, out, err = run("usher-load", *arguments)
-    check(code == expect, f"usher-load {' '.join(arguments)}: exit {code} instead of {expect}: {out} {err}")
+    check(expect in (code, None), f"usher-load {' '.join(arguments)}: exit {code} instead of {expect}: {out} {err}")
     return json.loads(out)
+
+
+def jobs(cluster, *options, expect=0):
+    arguments = ["run", "--dispatcher", f"{cluster.address},{cluster.address_ipv6}", "--json", *options]
+    code, out, err = run("usher-load", *arguments)
+    check(expect in (code, None), f"usher-load {' '.join(arguments)}: exit {code} instead of {expect}: {out} {err}")
+    return json.loads(out)
+
+
+@contextlib.contextmanager
+def fake(kind, answer):
+    """A server on its own thread: bytes → answer(bytes) → bytes, per datagram or per read of a stream. Its address."""
+    with socket.socket(socket.AF_INET, kind) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.05)
+        done = threading.Event()
+
+        def datagrams():
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data, peer = server.recvfrom(65536)
+                    server.sendto(answer(data), peer)
+
+        def streams():
+            server.listen()
+            peers = []
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError):
+                    peers.append(server.accept()[0])
+                    peers[-1].settimeout(0.005)
+                for peer in peers:
+                    with contextlib.suppress(TimeoutError, ConnectionError):
+                        data = peer.recv(1 << 20)
+                        peer.sendall(answer(data))
+            for peer in peers:
+                peer.close()
+
+        thread = threading.Thread(target=datagrams if kind == socket.SOCK_DGRAM else streams)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
 
 
 def counters(cluster, name="dispatcher"):
@@ -96,6 +144,170 @@ def many_source_sockets(cluster):
     report = load(cluster, "--proto", "udp", "--connections", "500", "--warmup", "0", "--duration", "500ms")
     check_sums(report)
     check(report["sent"] >= 500, f"not every socket asked: {report}")
+
+
+def super_datagrams_threads_and_spinning(cluster):
+    for options in (("--gso", "--depth", "16"), ("--gso", "--depth", "128", "--connections", "2"), ("--gso", "--depth", "8", "--rate", "1600"),
+                    ("--threads", "2", "--connections", "4"), ("--threads", "2", "--connections", "2", "--rate", "1000"),
+                    ("--spin",), ("--spin", "--rate", "1000")):
+        report = load(cluster, "--proto", "udp", *options, "--warmup", "0", "--duration", "500ms")
+        check_sums(report)
+        check(report["errors"] == 0 and report["unexpected"] == 0, f"{options}: {report}")
+        if "--rate" in options:
+            check(abs(report["offered_rps"] - float(options[-1])) < 20, f"{options}: another rate was offered: {report}")
+
+
+def several_dispatchers_share_the_connections(cluster):
+    before = {name: counters(cluster, name)['usher_requests_total{proto="udp"}'] for name in ("dispatcher", "dispatcher6")}
+    report = load(cluster, "--connections", "4", "--requests", "400", "--rate", "2000", "--warmup", "0",
+                  dispatcher=f"{cluster.address},{cluster.address_ipv6}")
+    grown = {name: counters(cluster, name)['usher_requests_total{proto="udp"}'] - count for name, count in before.items()}
+    check(report["answered"] == 400 and grown == {"dispatcher": 200, "dispatcher6": 200}, f"not in turn: {grown} {report}")
+
+
+def nodes_that_are_not_on_offer_are_errors(cluster):
+    report = load(cluster, "--warmup", "0", "--duration", "200ms", "--nodes", ",".join(cluster.workers))
+    check(report["errors"] == 0 and report["nodes_named"] == 2, f"the nodes there are were refused: {report}")
+    report = load(cluster, "--warmup", "0", "--duration", "200ms", "--nodes", "192.0.2.1:1", expect=1)
+    check(report["answered"] == 0 and report["errors_by_name"] == {"other-node": report["received"]}, f"strangers were taken: {report}")
+
+
+def counts_agree_with_a_packet_capture(cluster):
+    """Every frame to and from the dispatcher's port on lo, counted from the packets themselves."""
+    try:
+        capture = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+    except PermissionError:
+        print("skip a packet capture needs the right to open packet sockets")
+        return
+    port, seen, done = int(cluster.address.rsplit(":", 1)[1]), {"to": 0, "from": 0}, threading.Event()
+
+    def count():
+        while not done.is_set():
+            try:
+                packet, address = capture.recvfrom(65536)
+            except TimeoutError:
+                continue
+            if address[2] == socket.PACKET_OUTGOING or packet[9] != socket.IPPROTO_UDP:  # lo shows each packet twice
+                continue
+            source, target, length = struct.unpack_from("!HHH", packet, (packet[0] & 15) * 4)
+            if port in (source, target):
+                seen["to" if target == port else "from"] += (length - 8) // 44  # a request and a reply for one IPv4 node are as long
+
+    with capture:
+        capture.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        capture.bind(("lo", 0))
+        capture.settimeout(0.3)
+        for options in (("--rate", "2000"), ("--rate", "2000", "--pack", "4"), ("--rate", "2000", "--arrivals", "poisson")):
+            seen.update({"to": 0, "from": 0})
+            done.clear()
+            thread = threading.Thread(target=count)
+            thread.start()
+            report = load(cluster, "--proto", "udp", *options, "--warmup", "0", "--duration", "1s")
+            time.sleep(0.5)  # what lies in the capture's buffer
+            done.set()
+            thread.join()
+            _, dropped = struct.unpack("II", capture.getsockopt(263, 6, 8))  # SOL_PACKET, PACKET_STATISTICS
+            check(dropped == 0, f"the capture lost {dropped} packets")
+            check(report["lost"] == 0 and seen == {"to": report["sent"], "from": report["received"]}, f"{options}: {seen} {report}")
+
+
+def echoes_are_compared(cluster):
+    del cluster
+    options = ("--echo", "--warmup", "0", "--duration", "200ms", "--reply-timeout", "100ms")
+    for kind, proto in ((socket.SOCK_DGRAM, ("udp",)), (socket.SOCK_DGRAM, ("udp", "--pack", "8", "--depth", "16")),
+                        (socket.SOCK_DGRAM, ("udp", "--gso", "--depth", "16")), (socket.SOCK_STREAM, ("tcp", "--depth", "16"))):
+        with fake(kind, lambda data: data) as address:
+            report = load(None, "--proto", *proto, *options, dispatcher=address)
+        check_sums(report)
+        check(report["errors"] == 0 and report["answered"] == report["sent"], f"{proto}: {report}")
+    with fake(socket.SOCK_DGRAM, lambda data: data[:-1] + b"x") as address:
+        report = load(None, "--proto", "udp", *options, dispatcher=address, expect=3)
+    check(report["answered"] == 0 and report["errors"] > 0, f"other bytes were taken for an echo: {report}")
+
+
+def dns_is_asked_and_checked(cluster):
+    del cluster
+    options = ("--proto", "dns", "--query", "www.example", "--depth", "4", "--warmup", "0", "--duration", "200ms")
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xc0\0\2\1"
+    def answer(flags, answers):
+        return lambda query: query[:2] + flags + query[4:6] + bytes([0, answers]) + query[8:] + record * answers
+    with fake(socket.SOCK_DGRAM, answer(b"\x84\0", 1)) as address:
+        report = load(None, *options, dispatcher=address)
+    check_sums(report)
+    check(report["errors"] == 0 and report["answered"] == report["sent"], f"sound answers: {report}")
+    for flags, answers, name in ((b"\x84\3", 0, "dns-no-such-name"), (b"\x86\0", 1, "dns-truncated"), (b"\x84\0", 0, "dns-no-answer")):
+        with fake(socket.SOCK_DGRAM, answer(flags, answers)) as address:
+            report = load(None, *options, dispatcher=address, expect=1)
+        check(report["answered"] == 0 and report["errors_by_name"] == {name: report["received"]}, f"{name}: {report}")
+
+
+def redis_is_asked_and_checked(cluster):
+    del cluster
+    request = b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
+    for reply, name in ((b"$5\r\nvalue\r\n", None), (b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n", None), (b"-ERR no\r\n", "resp-error"),
+                        (b"$-1\r\n", "resp-nil")):
+        rest = bytearray()
+
+        def answer(data, reply=reply, rest=rest):
+            rest.extend(data)
+            count = len(rest) // len(request)
+            check(rest[:count * len(request)] == request * count, "not the command")
+            del rest[:count * len(request)]
+            return reply * count
+
+        with fake(socket.SOCK_STREAM, answer) as address:
+            report = load(None, "--proto", "resp", "--command", "GET key", "--depth", "8", "--warmup", "0", "--duration", "200ms",
+                          dispatcher=address, expect=1 if name else 0)
+        if name:
+            check(report["answered"] == 0 and report["errors_by_name"] == {name: report["received"]}, f"{name}: {report}")
+        else:
+            check_sums(report)
+            check(report["errors"] == 0 and report["answered"] == report["sent"], f"sound replies: {report}")
+
+
+def whole_jobs_are_done_by_the_nodes(cluster):
+    for options in (("--service-time", "1ms", "--depth", "8"), ("--service-time", "exp:2ms", "--rate", "200", "--arrivals", "poisson"),
+                    ("--service", "echo", "--data-size", "100000", "--depth", "4"), ("--proto", "tcp", "--service", "echo", "--rate", "200")):
+        report = jobs(cluster, *options, "--warmup", "0", "--duration", "1s")
+        check_sums(report)
+        check(report["errors"] == report["lost"] == 0, f"{options}: {report}")
+        check(set(report["nodes"]) == set(cluster.workers) and sum(report["nodes"].values()) == report["answered"],
+              f"{options}: the nodes' shares do not add up: {report}")
+        check(report["waited_us"]["p50"] + report["ran_us"]["p50"] <= report["latency_us"]["max"], f"{options}: {report}")
+
+
+def thousands_of_jobs_are_on_their_way(cluster):
+    """The workers' slots are few, so most of the 2,000 wait in their queues, or are told that they are full."""
+    report = jobs(cluster, "--service-time", "1ms", "--depth", "2000", "--warmup", "0", "--duration", "1s")
+    check_sums(report)
+    check(report["lost"] == 0 and report["answered"] + report["busy"] == report["sent"] > 2000, f"not thousands: {report}")
+
+
+def busy_and_lost_jobs_are_told_apart(cluster):
+    report = jobs(cluster, "--service-time", "30s", "--rate", "20", "--warmup", "0", "--duration", "200ms", "--reply-timeout", "300ms", expect=None)
+    check(report["answered"] == 0 and report["lost"] + report["errors"] == report["sent"], f"lost jobs: {report}")
+    check(report["lost_by_cause"]["asking"] == 0 and report["lost_by_cause"]["running"] == report["lost"], f"by cause: {report}")
+    report = jobs(cluster, "--service", "nobody-offers-this", "--rate", "100", "--warmup", "0", "--duration", "200ms", expect=4)
+    check(report["errors_by_name"] == {"unknown-service": report["received"]} and report["nodes"] == {}, f"not by name: {report}")
+
+
+def goals_are_an_exit_code(cluster):
+    report = load(cluster, "--rate", "200", "--warmup", "0", "--duration", "300ms", "--slo", "p50<10s,lost<=0%", expect=None)
+    check([goal["met"] for goal in report["slo"]] == [True, True], f"not met: {report}")
+    report = load(cluster, "--rate", "200", "--warmup", "0", "--duration", "300ms", "--slo", "p99<1us,rps>1", expect=1)
+    check([goal["met"] for goal in report["slo"]] == [False, True], f"not missed: {report}")
+    code, out, _ = run("usher-load", "ask", "--dispatcher", cluster.address, "--warmup", "0", "--duration", "100ms", "--slo", "max<1us")
+    check(code == 1 and "max<1us: MISSED" in out, f"it does not say which: {code} {out}")
+
+
+def spectrum_is_written_for_plotters(cluster):
+    path = cluster.folder / "spectrum.hdr"
+    report = load(cluster, "--rate", "500", "--warmup", "0", "--duration", "500ms", "--hdr", str(path))
+    rows = [line.split() for line in path.read_text().splitlines()[2:] if line and not line.startswith("#")]
+    check(float(rows[-1][1]) == 1 and int(rows[-1][2]) == report["sent"], f"the last row: {rows[-1]}")
+    check(abs(float(rows[-1][0]) * 1000 - report["latency_us"]["max"]) < 1, f"the greatest value: {rows[-1]} {report}")
+    code, _, err = run("usher-load", "ask", "--dispatcher", cluster.address, "--warmup", "0", "--duration", "50ms", "--hdr", "/nowhere/x", "--json")
+    check(code == 1 and "--hdr /nowhere/x" in err, f"exit {code}: {err}")
 
 
 def cpu_of_both_sides_is_known(cluster):
@@ -224,5 +436,8 @@ def mistakes_get_one_clear_line(cluster):
 
 
 main(counts_agree_with_the_dispatcher, open_loop_offers_its_rate, requests_end_the_run, packed_datagrams_and_ipv6, many_source_sockets,
-     cpu_of_both_sides_is_known, stalled_dispatcher_shows_in_p99, lost_requests_count_as_timeouts, garbage_is_no_answer,
+     super_datagrams_threads_and_spinning, several_dispatchers_share_the_connections, nodes_that_are_not_on_offer_are_errors,
+     counts_agree_with_a_packet_capture, echoes_are_compared, dns_is_asked_and_checked, redis_is_asked_and_checked,
+     whole_jobs_are_done_by_the_nodes, thousands_of_jobs_are_on_their_way, busy_and_lost_jobs_are_told_apart, goals_are_an_exit_code,
+     spectrum_is_written_for_plotters, cpu_of_both_sides_is_known, stalled_dispatcher_shows_in_p99, lost_requests_count_as_timeouts, garbage_is_no_answer,
      errors_are_told_apart, interrupt_still_reports, dispatcher_that_ends_leaves_a_void_run, report_for_people, mistakes_get_one_clear_line, stage=stage)
