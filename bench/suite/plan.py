@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 
-from suite import servers
+from suite import overload, servers, updates
 from suite.machine import Trouble, alone, text_of
 from suite.measure import Series, count_text, json_output, pick, ratio
 from suite.process import Stage
@@ -351,6 +351,8 @@ def experiments(plan):
         "services": ("cost per request against the number of services", plan.services),
         "connections": ("cost per request against the number of TCP connections", plan.connections),
         "cores": ("answered requests against the number of cores", plan.cores),
+        "overload": ("twice as much as can be answered, for clients that wait 50 ms", lambda result: overload.measure(plan, result)),
+        "updates": ("what load reports and changes of 100,000 nodes cost", lambda result: updates.measure(plan, result)),
     }
 
 
