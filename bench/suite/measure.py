@@ -215,15 +215,11 @@ def count_text(number):
 
 
 def ratio(runs, of, over, metric):
-    """The ratio of two targets in each round in which both counted. `over` may name several: the best of them in that round."""
+    """The ratio of two targets in each round in which both counted. `over` may name several: the best of them over all rounds."""
     names = [over] if isinstance(over, str) else over
-    values = []
-    for i, sample in enumerate(runs.get(of, [])):
-        others = [runs[name][i] for name in names if len(runs.get(name, [])) > i]
-        if not others or not all(run.counts(metric) for run in (sample, *others)):
-            continue
-        best = (min if metric in ("p50", "p99", "p999", "ns") else max)
-        base = best(getattr(other, metric) or 0 for other in others)
-        if base and getattr(sample, metric):
-            values.append(getattr(sample, metric) / base)
-    return Series(values)
+    medians = {name: pick(runs.get(name, []), metric).median() for name in names}
+    best = (min if metric in ("p50", "p99", "p999", "ns") else max)
+    base = best((name for name in names if medians[name]), key=medians.get, default=None)
+    pairs = zip(runs.get(of, []), runs.get(base, []))
+    return Series([getattr(a, metric) / getattr(b, metric) for a, b in pairs
+                   if a.counts(metric) and b.counts(metric) and getattr(a, metric) and getattr(b, metric)])

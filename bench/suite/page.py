@@ -37,10 +37,10 @@ def verdict_class(cell):
 
 
 def speed_groups(report):
-    """What the bar chart shows: each experiment whose targets were measured side by side."""
+    """What the bar chart shows: each experiment whose targets were measured side by side, those for latency apart."""
     groups = []
     for result in report["results"]:
-        if result["runs"] and not result["points"] and result["id"] != "P3spin":
+        if result["runs"] and not result["points"] and not result["id"].startswith("P3"):
             targets = [(name, run_summary(runs)) for name, runs in result["runs"].items()]
             groups.append((result["id"], [(name, s["core_rate"], *(s["core_rate_spread"] or (0, 0))) for name, s in targets]))
     return groups
@@ -82,7 +82,8 @@ def cost_plot(result):
             s = run_summary(point["runs"].get(name, []))
             rows.append((point["x"], s["ns"], *(s["ns_spread"] or (None, None))))
         series[name] = (plots.colour_of(name), rows)
-    settings = f"set xlabel '{result['x_name']}'\nset ylabel 'server CPU per request, ns'\nset yrange [0:*]\n"
+    settings = f"set xlabel '{result['x_name']}'\nset ylabel 'server CPU per request, ns'\n"
+    settings += "set logscale y 10\n" if result["id"] == "connections" else "set yrange [0:*]\n"
     return plots.lines_plot(result["id"], series, settings, logarithmic_x=True)
 
 

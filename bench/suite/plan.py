@@ -16,6 +16,7 @@ FEW_NODES = 8
 MANY_NODES = 100_000
 KNEE_P99_US = 1000
 KNEE_STEPS = 5
+CURVE_ROUNDS = 5
 
 
 @dataclasses.dataclass
@@ -239,7 +240,8 @@ class Plan:
     def cost(self, result, name, numbers, fixed):
         """CPU per request, each point in rounds with the first one."""
         result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_JOINED)
-        learning = self.bench.paced(self.bench.pace.rounds, self.bench.pace.duration_s, 0.7)  # usher-load meets every node once
+        # A curve needs fewer rounds than a goal; and usher-load has to meet every node once.
+        learning = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s, 0.7)
         for number in numbers:
             with Stage(self.bench.cpus) as stage:
                 first = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: numbers[0]})
@@ -264,7 +266,8 @@ class Plan:
                 if number + 100 > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
                     result.notes.append(f"{number:,} connections: skipped, this shell may have fewer descriptors: ulimit -Hn")
                     continue
-                self.point(result, number, targets, ["--connections", str(number), "--depth", "1"])
+                fewer = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s)
+                self.point(result, number, targets, ["--connections", str(number), "--depth", "1"], fewer)
                 runs = result.points[-1]["runs"]
                 result.figures.append(Figure(f"connections {number}", f"CPU per request with {number:,} connections / bare echo",
                                              ratio(runs, "dispatcher", ECHOES_TCP[0], "ns").values))

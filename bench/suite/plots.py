@@ -52,7 +52,7 @@ def lines_plot(name, series, settings, logarithmic_x=False):
         data.append(f"$d{i} << EOD\n{block(rows)}\nEOD")
         parts.append(f"$d{i} using 1:2 with linespoints linewidth 2 pointtype 7 pointsize 0.5 linecolor '{colour}' title {quoted(title)}")
         if len(rows[0]) == 4:
-            parts.append(f"$d{i} using 1:2:3:4 with yerrorbars pointsize 0 linecolor '{colour}' notitle")
+            parts.append(f"$d{i} using 1:3:(0):($4-$3) with vectors nohead linewidth 5 linecolor '{colour}' notitle")
     if not parts:
         return "<p>No plot: no run counted.</p>"
     if logarithmic_x:
@@ -116,6 +116,6 @@ set grid noytics xtics linecolor '#dddddd'
 set xlabel "thousand requests per second and server core (logarithmic; the line is the spread)"
 set key off
 plot $bars using 1:2:(0.001):1:($2-0.35):($2+0.35):5 with boxxyerror fillstyle solid 0.8 linecolor rgb variable, \
-     $bars using 1:2:3:4 with xerrorbars pointsize 0 linecolor '#222222',      $bars using 4:2:6 with labels left offset 0.7,0 textcolor '#333333'
+     $bars using 1:2:3:4 with xerrorbars pointtype 0 linecolor '#222222',      $bars using 4:2:6 with labels left offset 0.7,0 textcolor '#333333'
 """
     return render(script, name, height=110 + round(24 * y))
