@@ -14,6 +14,10 @@
 #define BUILD_WORK_SMALL 20000
 
 #define BUILD_REST_NS_MAX (100 * NS_PER_MS)
+
+/* Weights change with every heartbeat; what these say changes more slowly. */
+#define WEIGH_INTERVAL_NS (100 * NS_PER_MS)
+
 #define SLICE_GAP_NS NS_PER_MS
 #define COLLECT_GAP_NS (10 * NS_PER_MS)
 
@@ -58,6 +62,11 @@ void directory_free(struct directory *directory)
     members_done(&directory->members);
     region_table_free(directory->table);
     free(directory);
+}
+
+void directory_set_weighted(struct directory *directory, bool weighted)
+{
+    members_set_weighted(&directory->members, weighted);
 }
 
 bool directory_is_filled(const struct directory *directory)
@@ -163,6 +172,25 @@ static bool build_is_due(const struct directory *directory, uint64_t now_ns)
            (members_changed(&directory->members) && !directory->list_open && now_ns >= directory->build_after_ns);
 }
 
+static bool weights_are_due(const struct directory *directory, uint64_t now_ns)
+{
+    return members_weights_moved(&directory->members) && !build_is_running(directory) && !directory->list_open &&
+           now_ns >= directory->weigh_after_ns;
+}
+
+/* The build that has ended took in moved weights, or it did not: what these cost must not hold up those who come and leave. */
+static void build_rest(struct directory *directory, uint64_t now_ns, bool failed)
+{
+    uint64_t rest_ns = directory->build_work > BUILD_WORK_SMALL ? (uint64_t)directory->build_work * BUILD_REST : 0;
+    directory->build_work = 0;
+    if (directory->members.build.reweighs)
+        directory->weigh_after_ns = now_ns + (rest_ns > WEIGH_INTERVAL_NS ? rest_ns : WEIGH_INTERVAL_NS);
+    else
+        directory->build_after_ns = now_ns + (rest_ns < BUILD_REST_NS_MAX ? rest_ns : BUILD_REST_NS_MAX);
+    if (failed)
+        directory->build_after_ns = now_ns + BUILD_REST_NS_MAX;
+}
+
 static int build_step(struct directory *directory, uint64_t now_ns)
 {
     struct snapshot *snapshot;
@@ -174,11 +202,7 @@ static int build_step(struct directory *directory, uint64_t now_ns)
     directory->build_work += (int64_t)DIRECTORY_SLICE_NS - work;
     if (error == -EAGAIN)
         return 0;
-    uint64_t rest_ns = directory->build_work > BUILD_WORK_SMALL ? (uint64_t)directory->build_work * BUILD_REST : 0;
-    if (error < 0 || rest_ns > BUILD_REST_NS_MAX)
-        rest_ns = BUILD_REST_NS_MAX;
-    directory->build_after_ns = now_ns + rest_ns;
-    directory->build_work = 0;
+    build_rest(directory, now_ns, error < 0);
     if (error == 0)
         snapshot_publish(directory, snapshot, &gone);
     return error;
@@ -189,6 +213,8 @@ int directory_step(struct directory *directory, uint64_t now_ns)
     directory->location_changed |= directory->members.dispatchers_changed;
     directory->members.dispatchers_changed = false;
     publication_collect(&directory->publication);
+    if (weights_are_due(directory, now_ns))
+        members_reweigh(&directory->members);
     if (build_is_due(directory, now_ns))
         return build_step(directory, now_ns);
     /* What a snapshot that is to come changes of it comes with that. */
@@ -200,11 +226,18 @@ int directory_step(struct directory *directory, uint64_t now_ns)
 uint64_t directory_due_ns(const struct directory *directory, uint64_t now_ns)
 {
     bool changed = (members_changed(&directory->members) || directory->location_changed) && !directory->list_open;
+    bool moved = members_weights_moved(&directory->members) && !directory->list_open;
+    uint64_t soon_ns = now_ns + SLICE_GAP_NS;
+    uint64_t due_ns = directory->publication.oldest ? now_ns + COLLECT_GAP_NS : UINT64_MAX;
     if (build_is_running(directory))
-        return now_ns + SLICE_GAP_NS;
-    if (changed)
-        return directory->build_after_ns > now_ns + SLICE_GAP_NS ? directory->build_after_ns : now_ns + SLICE_GAP_NS;
-    return directory->publication.oldest ? now_ns + COLLECT_GAP_NS : 0;
+        return soon_ns;
+    if (changed && directory->build_after_ns < due_ns)
+        due_ns = directory->build_after_ns;
+    if (moved && !changed && directory->weigh_after_ns < due_ns)
+        due_ns = directory->weigh_after_ns;
+    if (due_ns == UINT64_MAX)
+        return 0;
+    return due_ns > soon_ns ? due_ns : soon_ns;
 }
 
 /* ---- what rm sends ---- */

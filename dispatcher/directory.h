@@ -5,7 +5,8 @@
  * Thread: control, except for the view, which the cores read through the publication.
  * Memory: owns members, views and region table. Nothing blocks, and nothing takes longer than DIRECTORY_SLICE_NS or one frame: the next
  * snapshot is made in slices, of which directory_take does the first and directory_step the others, when directory_due_ns says so. What
- * changes meanwhile goes into the one after it; building takes no more than 2 % of the time, so many changes share a snapshot. */
+ * changes meanwhile goes into the one after it; building takes no more than 2 % of the time, so many changes share a snapshot. For the
+ * weighted policy as much again may go into shares of weights that have moved, which are older than 100 ms only where 2 % ask for it. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +28,7 @@ struct directory {
     struct view *next; /* NULL, or room for the one that is being built */
     int64_t build_work; /* spent on it so far */
     uint64_t build_after_ns; /* the next one is not begun earlier */
+    uint64_t weigh_after_ns; /* nor one for the weights alone */
     struct region_table *table; /* NULL until rm sends one */
     uint32_t table_version; /* what rm calls it; 0: none */
     uint16_t own_region;
@@ -46,6 +48,9 @@ NODISCARD int directory_new(uint16_t own_region, uint32_t core_count, struct dir
 
 /* No core may be inside. NULL is a no-op. */
 void directory_free(struct directory *directory);
+
+/* Whether snapshots are to have shares, for the weighted policy. Weights are kept in any case. */
+void directory_set_weighted(struct directory *directory, bool weighted);
 
 /* Takes in a DIRECTORY, DELTA or REGION_TABLE that came at now_ns and publishes what changed. 0; -ESTALE: older than what we have, or
  * an empty list where we have nodes, ignored; -ENODATA: a delta that does not fit what we have, or a part without its beginning: ask

@@ -11,6 +11,7 @@
 #include "core/base/errors.h"
 #include "core/base/log.h"
 #include "core/io/port.h"
+#include "core/policy/policy.h"
 #include "core/report/node_report.h"
 
 /* Who has connected shortly before the ports are closed has so long to send its JOB: the node takes it or refuses it by name. */
@@ -224,6 +225,7 @@ static int shared_init(struct dispatcher *dispatcher)
         .ctx = dispatcher,
     };
     atomic_init(&dispatcher->shared.policy, options->own.policy);
+    directory_set_weighted(dispatcher->directory, options->own.policy == POLICY_WEIGHTED);
     return 0;
 }
 
@@ -291,9 +293,11 @@ void dispatcher_drain(void *state, enum drain_phase phase)
 void dispatcher_changed(void *state, const struct conf_option *option)
 {
     struct dispatcher *dispatcher = state;
-    if (strcmp(option->name, "policy") == 0)
+    if (strcmp(option->name, "policy") == 0) {
         atomic_store_explicit(&dispatcher->shared.policy, dispatcher->options->own.policy, memory_order_relaxed);
-    else if (strcmp(option->name, "sleep-factor") == 0)
+        directory_set_weighted(dispatcher->directory, dispatcher->options->own.policy == POLICY_WEIGHTED);
+        subscription_directory_changed(&dispatcher->subscription);
+    } else if (strcmp(option->name, "sleep-factor") == 0)
         node_set_sleep_factor(dispatcher->node, dispatcher->options->node.sleep_factor);
 }
 

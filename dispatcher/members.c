@@ -11,6 +11,7 @@
 #define SAME_REPORT_NS (5 * NS_PER_MS)
 
 #define LEAVING_BYTES (MEMBERS_MAX / 8u)
+#define WEIGHTS_BYTES (sizeof(float) * MEMBERS_MAX * NODE_SERVICES_MAX)
 #define DISPATCHERS_FIRST 16u
 
 /* Zeroed memory that takes up what is touched of it; NULL. */
@@ -35,8 +36,9 @@ int members_init(struct members *members)
     members->joined = slots_map(MEMBERS_MAX * sizeof(*members->joined));
     members->left = slots_map(MEMBERS_MAX * sizeof(*members->left));
     members->leaving = slots_map(LEAVING_BYTES);
+    members->weights = slots_map(WEIGHTS_BYTES);
     members->by_address.members = members->slots;
-    if (members->values && members->slots && members->joined && members->left && members->leaving)
+    if (members->values && members->slots && members->joined && members->left && members->leaving && members->weights)
         return 0;
     members_done(members);
     return -ENOMEM;
@@ -53,6 +55,7 @@ void members_done(struct members *members)
     slots_unmap(members->joined, MEMBERS_MAX * sizeof(*members->joined));
     slots_unmap(members->left, MEMBERS_MAX * sizeof(*members->left));
     slots_unmap(members->leaving, LEAVING_BYTES);
+    slots_unmap(members->weights, WEIGHTS_BYTES);
 }
 
 /* ---- what a report changes in place ---- */
@@ -101,6 +104,22 @@ static void values_update(struct node_values *values, struct member *member, str
     atomic_store_explicit(&values->below_mask, report.below_mask, memory_order_relaxed);
 }
 
+/* Who is out of service weighs nothing, so that no draws are lost on it. */
+static void weights_update(struct members *members, uint32_t slot, struct node_entry entry)
+{
+    const struct member *member = &members->slots[slot];
+    bool out = (member->flags & MEMBER_FLAGS_OUT_OF_SERVICE) != 0;
+    for (uint32_t i = 0; i < member->services->count; i++) {
+        float weight = out ? 0 : node_entry_weight(entry, i);
+        float *at = members_weight_at(members, slot, i);
+        if (*at == weight)
+            continue;
+        *at = weight;
+        if (members->weighted)
+            offers_weights_moved(&members->offers, member->services->items[i].service, true);
+    }
+}
+
 static void member_update(struct members *members, uint32_t slot, struct node_entry entry, uint64_t now_ns)
 {
     struct member *member = &members->slots[slot];
@@ -109,6 +128,7 @@ static void member_update(struct members *members, uint32_t slot, struct node_en
         members->dispatchers_changed = true;
     values_update(&members->values[slot], member, entry, now_ns);
     member->flags = flags;
+    weights_update(members, slot, entry);
     member->slots = bytes_load_u16(entry.bytes + NODE_ENTRY_SLOTS);
     member->jobs_queued = bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_QUEUED);
     member->jobs_running = bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_RUNNING);
@@ -244,6 +264,7 @@ void members_prefetch(const struct members *members, const struct member_news *n
         return;
     __builtin_prefetch(&members->slots[slot], 1);
     __builtin_prefetch(&members->values[slot], 1);
+    __builtin_prefetch(members_weight_at(members, slot, 0), 1);
 }
 
 int members_put(struct members *members, const struct member_news *news, uint64_t now_ns)
@@ -287,6 +308,25 @@ uint32_t members_list_end(struct members *members)
         removed++;
     }
     return removed;
+}
+
+void members_set_weighted(struct members *members, bool weighted)
+{
+    if (members->weighted == weighted)
+        return;
+    members->weighted = weighted;
+    for (uint32_t i = 0; i < members->offers.service_count; i++)
+        offers_weights_moved(&members->offers, i, weighted);
+}
+
+bool members_weights_moved(const struct members *members)
+{
+    return members->offers.moved_count > 0;
+}
+
+void members_reweigh(struct members *members)
+{
+    members->reweigh = true;
 }
 
 const struct member *members_at(const struct members *members, uint32_t slot)

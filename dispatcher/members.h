@@ -5,14 +5,19 @@
  * the current one and these notes, in slices: the lists of the services concerned are copied without those who left and with those who
  * came, everything else is shared. So a change costs what its services' lists are long, 4 bytes a node, and not the directory.
  *
+ * For the weighted policy each list has shares too, made of its nodes' weights (12 bytes a node then). Weights change with every heartbeat,
+ * so a list whose nodes' weights have moved is made anew only when members_reweigh says so.
+ *
  * Invariant: a slot is given to nobody until no core can see the node in it.
  * Thread: control; values are read by the cores. Memory: by slot, reserved once for MEMBERS_MAX (untouched pages cost
- * nothing): 128 bytes a node, its address in the index 11 to 22, and 8 bytes while it comes or goes; services as offers.h says. */
+ * nothing): 128 bytes a node, 4 for each service it offers, its address in the index 11 to 22, and 8 bytes while it comes or goes; services
+ * as offers.h says. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/policy/shares.h"
 #include "core/policy/snapshot.h"
 #include "core/policy/values.h"
 #include "dispatcher/member_index.h"
@@ -59,9 +64,11 @@ enum build_phase {
     BUILD_NONE,
     BUILD_COUNT, /* who comes to which service */
     BUILD_MARK, /* who leaves which */
+    BUILD_MOVED, /* whose weights have moved */
     BUILD_TABLE,
     BUILD_LISTS,
     BUILD_JOIN,
+    BUILD_WEIGH,
     BUILD_PUT, /* nothing fails from here on */
     BUILD_COLLECT,
     BUILD_PHASES,
@@ -73,7 +80,12 @@ struct snapshot_build {
     uint32_t left_count;
     uint32_t service_count;
     uint32_t at; /* how far the phase is */
-    uint32_t copied; /* of the list in progress */
+    uint32_t copied; /* of the list in progress; of its weights, those gathered */
+    bool reweighs; /* takes in the weights that have moved */
+    bool sweeping; /* the weights of the list in progress are gathered */
+    float *weights; /* these; NULL: not begun */
+    double weight; /* their sum */
+    struct shares_build shares;
     uint32_t *affected; /* services whose lists change */
     uint32_t affected_count;
     struct snapshot *snapshot;
@@ -83,6 +95,7 @@ struct snapshot_build {
 struct members {
     struct node_values *values; /* all these by slot */
     struct member *slots;
+    float *weights; /* of a node's k-th service at k × MEMBERS_MAX + its slot; 0 while nothing is to go there */
     uint64_t *leaving; /* a bit for each slot; set during a build */
     uint32_t slot_count; /* slots ever used */
     uint32_t free_slot; /* the first; MEMBER_LINK_NONE */
@@ -100,6 +113,8 @@ struct members {
     uint32_t left_count;
     struct snapshot_build build;
     bool dispatchers_changed; /* those in service: for the location */
+    bool weighted; /* lists get shares */
+    bool reweigh; /* the next build takes in the weights that have moved */
 };
 
 /* -ENOMEM. */
@@ -128,6 +143,21 @@ bool members_remove(struct members *members, const struct address *address);
 /* A full list begins; at its end all that it has not named are removed, and their number is returned. */
 void members_list_begin(struct members *members);
 uint32_t members_list_end(struct members *members);
+
+/* Whether the snapshots built from now on shall have shares. At first they have none. */
+void members_set_weighted(struct members *members, bool weighted);
+
+/* Weights differ from the shares in the current snapshot. */
+bool members_weights_moved(const struct members *members);
+
+/* The next snapshot takes them in, if the build of one is not running. */
+void members_reweigh(struct members *members);
+
+/* What the node in the slot weighs for its services[ordinal]. */
+static inline float *members_weight_at(const struct members *members, uint32_t slot, uint32_t ordinal)
+{
+    return &members->weights[(size_t)ordinal * MEMBERS_MAX + slot];
+}
 
 /* A snapshot of who is there would differ from the current one, or is being built. */
 bool members_changed(const struct members *members);

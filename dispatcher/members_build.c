@@ -10,14 +10,18 @@
 #define WORK_SERVICE 10 /* one service of it */
 #define WORK_CELL 5 /* of the table, copied */
 #define WORK_LIST 200 /* beside what is copied */
+#define WORK_WEIGHT 3 /* of a member, gathered */
+#define WORK_SWEEP 4 /* a step of its list's sweeps */
 
 /* Members of a list that are copied before the clock is looked at. */
 #define LIST_CHUNK 16384u
 #define CELLS_CHUNK 4096u
+#define WEIGHTS_CHUNK 8192u
+#define SWEEP_CHUNK 8192u
 
 bool members_changed(const struct members *members)
 {
-    return members->joined_count > 0 || members->left_count > 0 || members->build.phase != BUILD_NONE;
+    return members->joined_count > 0 || members->left_count > 0 || members->reweigh || members->build.phase != BUILD_NONE;
 }
 
 /* The member's services as far as it is offered for them. */
@@ -53,6 +57,7 @@ static int build_begin(struct members *members)
         .joined_count = members->joined_count,
         .left_count = members->left_count,
         .service_count = members->offers.service_count,
+        .reweighs = members->reweigh,
         .gone = {.slot = MEMBER_LINK_NONE},
     };
     build->affected = malloc((build->service_count + 1u) * sizeof(*build->affected));
@@ -75,6 +80,8 @@ static void build_end(struct members *members)
         service->joining = 0;
         service->fresh = NULL;
     }
+    free(build->weights);
+    build->weights = NULL;
     free(build->affected);
     build->affected = NULL;
     build->phase = BUILD_NONE;
@@ -86,8 +93,10 @@ void members_build_abandon(struct members *members)
     struct snapshot_build *build = &members->build;
     if (build->phase == BUILD_NONE)
         return;
-    for (uint32_t i = 0; i < build->affected_count; i++)
+    for (uint32_t i = 0; i < build->affected_count; i++) {
         free(affected_at(members, i)->fresh);
+        offers_weights_moved(&members->offers, build->affected[i], members->weighted);
+    }
     snapshot_free(build->snapshot);
     build_end(members);
 }
@@ -125,6 +134,19 @@ static int build_mark(struct members *members, const struct snapshot *current, i
     return build->at == build->left_count;
 }
 
+static int build_moved(struct members *members, const struct snapshot *current, int64_t *work)
+{
+    struct snapshot_build *build = &members->build;
+    (void)current;
+    uint32_t count = build->reweighs ? build->service_count : 0;
+    for (; build->at<count && * work> 0; build->at++) {
+        if (service_at(members, build->at)->weights_moved)
+            service_affect(members, build->at);
+        *work -= WORK_SERVICE;
+    }
+    return build->at == count;
+}
+
 static int build_table_new(struct members *members, const struct snapshot *current)
 {
     struct snapshot_build *build = &members->build;
@@ -150,7 +172,8 @@ static int build_table(struct members *members, const struct snapshot *current, 
             snapshot_copy_cells(build->snapshot, current, build->at, chunk);
         for (uint32_t i = build->at; !same && i < build->at + chunk; i++) {
             const struct offer_list *list = offers->services[i].list;
-            snapshot_put(build->snapshot, offers->services[i].id, list ? list->members : NULL, list ? list->count : 0);
+            snapshot_put(build->snapshot, offers->services[i].id, list ? list->members : NULL, list ? list->shares : NULL,
+                         list ? list->count : 0);
         }
         *work -= (same ? WORK_CELL : WORK_NOTE) * (int64_t)chunk;
         build->at += chunk;
@@ -158,14 +181,16 @@ static int build_table(struct members *members, const struct snapshot *current, 
     return build->at == count;
 }
 
-static int list_begin(struct offered_service *service)
+static int list_begin(struct offered_service *service, bool weighted)
 {
     uint32_t capacity = service->joining + (service->list ? service->list->count : 0);
-    service->fresh = malloc(sizeof(*service->fresh) + capacity * sizeof(service->fresh->members[0]));
+    size_t member_bytes = sizeof(struct snapshot_member) + (weighted ? sizeof(struct snapshot_share) : 0);
+    service->fresh = malloc(sizeof(*service->fresh) + capacity * member_bytes);
     if (!service->fresh)
         return -ENOMEM;
     service->fresh->next = NULL;
     service->fresh->count = 0;
+    service->fresh->shares = weighted ? (struct snapshot_share *)(void *)&service->fresh->members[capacity] : NULL;
     return 0;
 }
 
@@ -189,7 +214,7 @@ static int build_lists(struct members *members, const struct snapshot *current, 
     while (build->at<build->affected_count && * work> 0) {
         struct offered_service *service = affected_at(members, build->at);
         uint32_t total = service->list ? service->list->count : 0;
-        if (build->copied == 0 && list_begin(service) < 0)
+        if (build->copied == 0 && list_begin(service, members->weighted) < 0)
             return -ENOMEM;
         uint32_t chunk = total - build->copied < LIST_CHUNK ? total - build->copied : LIST_CHUNK;
         if (chunk > 0)
@@ -225,6 +250,76 @@ static int build_join(struct members *members, const struct snapshot *current, i
     return build->at == build->joined_count;
 }
 
+/* ---- the shares of a fresh list: its weights as they are now, then the sweeps ---- */
+
+static int weights_begin(struct members *members, const struct offered_service *service)
+{
+    struct snapshot_build *build = &members->build;
+    build->weights = malloc(service->fresh->count * sizeof(*build->weights));
+    if (!build->weights)
+        return -ENOMEM;
+    build->weight = 0;
+    build->sweeping = false;
+    build->copied = 0;
+    offers_weights_moved(&members->offers, build->affected[build->at], false);
+    return 0;
+}
+
+static void weights_gather(struct members *members, const struct offer_list *list, int64_t *work)
+{
+    struct snapshot_build *build = &members->build;
+    uint32_t left = list->count - build->copied;
+    uint32_t end = build->copied + (left < WEIGHTS_CHUNK ? left : WEIGHTS_CHUNK);
+    *work -= WORK_LIST + WORK_WEIGHT * (int64_t)(end - build->copied);
+    for (; build->copied < end; build->copied++) {
+        struct snapshot_member member = list->members[build->copied];
+        float weight = *members_weight_at(members, member.slot, member.service_ordinal);
+        build->weights[build->copied] = weight;
+        build->weight += (double)weight;
+        list->shares[build->copied] = share_whole(member);
+    }
+    if (build->copied < list->count)
+        return;
+    shares_begin(&build->shares, list->members, build->weights, build->weight, list->shares, list->count);
+    build->sweeping = true;
+}
+
+/* True: its shares are made. */
+static bool weights_sweep(struct members *members, const struct offer_list *list, int64_t *work)
+{
+    struct snapshot_build *build = &members->build;
+    uint32_t steps = list->count < SWEEP_CHUNK / 4 ? list->count * 4 + 4 : SWEEP_CHUNK;
+    *work -= WORK_SWEEP * (int64_t)steps;
+    if (!shares_continue(&build->shares, steps))
+        return false;
+    free(build->weights);
+    build->weights = NULL;
+    return true;
+}
+
+static int build_weigh(struct members *members, const struct snapshot *current, int64_t *work)
+{
+    struct snapshot_build *build = &members->build;
+    (void)current;
+    while (build->at<build->affected_count && * work> 0) {
+        const struct offered_service *service = affected_at(members, build->at);
+        if (!service->fresh->shares || service->fresh->count == 0) {
+            /* Without shares, but wanted by now: for the next build. */
+            bool lacking = members->weighted && service->fresh->count > 0;
+            offers_weights_moved(&members->offers, build->affected[build->at++], lacking);
+            *work -= WORK_NOTE;
+            continue;
+        }
+        if (!build->weights && weights_begin(members, service) < 0)
+            return -ENOMEM;
+        if (!build->sweeping)
+            weights_gather(members, service->fresh, work);
+        else
+            build->at += weights_sweep(members, service->fresh, work);
+    }
+    return build->at == build->affected_count;
+}
+
 static int build_put(struct members *members, const struct snapshot *current, int64_t *work)
 {
     struct snapshot_build *build = &members->build;
@@ -241,7 +336,7 @@ static int build_put(struct members *members, const struct snapshot *current, in
             service->list = NULL;
         }
         snapshot_put(build->snapshot, service->id, service->list ? service->list->members : NULL,
-                     service->list ? service->list->count : 0);
+                     service->list ? service->list->shares : NULL, service->list ? service->list->count : 0);
         *work -= WORK_NOTE;
     }
     return build->at == build->affected_count;
@@ -261,8 +356,9 @@ static int build_collect(struct members *members, const struct snapshot *current
 }
 
 static int (*const phases[BUILD_PHASES])(struct members *members, const struct snapshot *current, int64_t *work) = {
-    [BUILD_COUNT] = build_count, [BUILD_MARK] = build_mark, [BUILD_TABLE] = build_table,     [BUILD_LISTS] = build_lists,
-    [BUILD_JOIN] = build_join,   [BUILD_PUT] = build_put,   [BUILD_COLLECT] = build_collect,
+    [BUILD_COUNT] = build_count, [BUILD_MARK] = build_mark,   [BUILD_MOVED] = build_moved,
+    [BUILD_TABLE] = build_table, [BUILD_LISTS] = build_lists, [BUILD_JOIN] = build_join,
+    [BUILD_WEIGH] = build_weigh, [BUILD_PUT] = build_put,     [BUILD_COLLECT] = build_collect,
 };
 
 static void build_finish(struct members *members, struct snapshot **ret_snapshot, struct members_gone *ret_gone)
@@ -272,6 +368,7 @@ static void build_finish(struct members *members, struct snapshot **ret_snapshot
     *ret_gone = build->gone;
     members->offers.tabled_count = build->service_count;
     members->offers.forgotten = false;
+    members->reweigh = members->reweigh && !build->reweighs;
     build_end(members);
     members->joined_count -= build->joined_count;
     members->left_count -= build->left_count;

@@ -54,6 +54,7 @@ static int service_forget(struct offers *offers, uint32_t *ret_service)
         if (service->set_count > 0 || service->list)
             continue;
         (void)map_remove(&offers->by_id, &service->id);
+        offers_weights_moved(offers, number, false);
         offers->forgotten = true;
         *ret_service = number;
         return 0;
@@ -73,6 +74,13 @@ static int service_add(struct offers *offers, uint64_t id, uint32_t *ret_service
     offers->service_count += number == offers->service_count;
     *ret_service = number;
     return 0;
+}
+
+void offers_weights_moved(struct offers *offers, uint32_t service, bool moved)
+{
+    struct offered_service *offered = &offers->services[service];
+    offers->moved_count += (uint32_t)moved - (uint32_t)offered->weights_moved;
+    offered->weights_moved = moved;
 }
 
 static int service_number(struct offers *offers, uint64_t id, uint32_t *ret_service)

@@ -4,8 +4,8 @@
  * once offered stays known, so that "unknown service" and "no node right now" are told apart; when OFFERS_SERVICES_MAX are known, one
  * that nobody offers is forgotten for a new one.
  * Invariant: a service's list is the one in the current snapshot, and is never changed: the next snapshot gets another one.
- * Thread: control; the lists' members are read by the cores. Memory: 32 bytes and 16 a service for each set, 48 and its list for each
- * service; all allocated as needed. */
+ * Thread: control; the lists' members and shares are read by the cores. Memory: 32 bytes and 16 a service for each set, 48 and its list for
+ * each service; all allocated as needed. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +20,7 @@
 struct offer_list {
     struct offer_list *next; /* of those that are replaced together */
     uint32_t count;
+    struct snapshot_share *shares; /* NULL, or behind the members: as many */
     struct snapshot_member members[];
 };
 
@@ -30,6 +31,7 @@ struct offered_service {
     uint32_t set_count; /* sets that name it */
     uint32_t joining; /* how many the snapshot that is being built adds at most */
     bool affected; /* that snapshot needs another list */
+    bool weights_moved; /* the list's shares are not what its nodes' weights are */
 };
 
 struct offer_set {
@@ -55,6 +57,7 @@ struct offers {
     uint32_t tabled_count; /* services in the current snapshot's table */
     bool forgotten; /* that table names one that is not known any more */
     bool building; /* a snapshot is: services keep their numbers */
+    uint32_t moved_count; /* services whose weights have moved */
 };
 
 void offers_init(struct offers *offers);
@@ -63,6 +66,9 @@ void offers_done(struct offers *offers);
 /* The set of what the node offers, with one reference more. -ENOMEM; -ENOSPC: too many services. */
 NODISCARD int offers_take(struct offers *offers, struct node_entry entry, struct offer_set **ret_set);
 void offers_release(struct offers *offers, struct offer_set *set);
+
+/* Notes that the service's shares are to be made anew, or have been. */
+void offers_weights_moved(struct offers *offers, uint32_t service, bool moved);
 
 /* Whether a node offers just these services, in this order. */
 static inline bool offer_set_matches(const struct offer_set *set, struct node_entry entry)

@@ -98,7 +98,6 @@ static void entry_fill(const struct members *members, uint32_t slot, uint64_t no
         .age_ms = age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX,
         .load_index = atomic_load_explicit(&values->load_index, memory_order_relaxed),
         .load_per_job = atomic_load_explicit(&values->load_per_job, memory_order_relaxed),
-        .weight = 1,
         .jobs_queued = member->jobs_queued,
         .jobs_running = member->jobs_running,
         .service_count = (uint8_t)member->services->count,
@@ -106,6 +105,7 @@ static void entry_fill(const struct members *members, uint32_t slot, uint64_t no
     for (uint32_t i = 0; i < member->services->count; i++) {
         ret_node->services[i].service_id = member->services->items[i].id;
         ret_node->services[i].flags = below >> i & 1 ? WIRE_SERVICE_BELOW_AVERAGE : 0;
+        ret_node->services[i].weight = *members_weight_at(members, slot, i);
     }
 }
 

@@ -108,6 +108,12 @@ static void subscription_on_step(void *ctx, struct timer *timer)
     step_next(subscription);
 }
 
+void subscription_directory_changed(struct subscription *subscription)
+{
+    if (!timer_is_running(&subscription->step))
+        step_next(subscription);
+}
+
 static void subscription_follow(struct subscription *subscription)
 {
     char rm[ADDRESS_TEXT_BYTES];
@@ -188,8 +194,7 @@ static int subscription_take(struct subscription *subscription, const struct fra
         return 0;
     }
     int error = directory_take(directory, frame, loop_now_ns(subscription->config.loop), ret_refusal);
-    if (!timer_is_running(&subscription->step))
-        step_next(subscription);
+    subscription_directory_changed(subscription);
     if (error == USHER_EPROTOCOL)
         return error;
     subscription->asked_ns = 0;

@@ -50,5 +50,8 @@ void subscription_start(struct subscription *subscription, const struct subscrip
 /* Closes the connection; no more is taken in. */
 void subscription_stop(struct subscription *subscription);
 
+/* The directory may have something to do that no frame has brought. */
+void subscription_directory_changed(struct subscription *subscription);
+
 /* Text address of the rm it follows or tries. */
 const struct address *subscription_rm(const struct subscription *subscription);

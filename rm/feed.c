@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "rm/changes.h"
+#include "rm/weights.h"
 
 #define DELTA_HEAD_BYTES (FRAME_HEADER_BYTES + 40u)
 
@@ -37,12 +38,8 @@ static uint32_t echo_jobs_find(const struct node *node, uint64_t boot_id)
     return 0;
 }
 
-static float weight_of(const struct node *node)
-{
-    return node->admin.flags & WIRE_ADMIN_WEIGHT ? node->admin.weight : 1;
-}
-
-static void entry_fill(const struct feed *feed, const struct node *node, uint64_t now_ns, struct wire_node *ret_entry)
+static void entry_fill(const struct feed *feed, const struct cluster *cluster, const struct node *node, uint64_t now_ns,
+                       struct wire_node *ret_entry)
 {
     uint64_t age_ms = node_age_ns(node, now_ns) / NS_PER_MS;
     struct wire_node *entry = ret_entry;
@@ -54,7 +51,6 @@ static void entry_fill(const struct feed *feed, const struct node *node, uint64_
     entry->age_ms = age_ms < UINT32_MAX ? (uint32_t)age_ms : UINT32_MAX;
     entry->load_index = node->load_index;
     entry->load_per_job = node->load_per_job;
-    entry->weight = weight_of(node);
     entry->jobs_queued = node->jobs_queued;
     entry->jobs_running = node->jobs_running;
     entry->echo_jobs = echo_jobs_find(node, feed->subscriber_boot);
@@ -66,15 +62,17 @@ static void entry_fill(const struct feed *feed, const struct node *node, uint64_
             .flags = service->below_average ? WIRE_SERVICE_BELOW_AVERAGE : 0,
             .work_s = service->work_s,
             .rate = service->rate,
+            .weight = weights_of(cluster, node, i),
         };
     }
 }
 
 /* False: the frame is full. What comes from a node's own frames has been checked there, so nothing else can go wrong. */
-static bool entry_add(const struct feed *feed, const struct node *node, uint64_t now_ns, struct wire_nodes_builder *builder)
+static bool entry_add(const struct feed *feed, const struct cluster *cluster, uint32_t slot, uint64_t now_ns,
+                      struct wire_nodes_builder *builder)
 {
     struct wire_node entry;
-    entry_fill(feed, node, now_ns, &entry);
+    entry_fill(feed, cluster, &cluster->nodes[slot], now_ns, &entry);
     int error = wire_nodes_add(builder, &entry);
     CHECK(error == 0 || error == -EMSGSIZE);
     return error == 0;
@@ -107,7 +105,7 @@ static uint32_t full_next(struct feed *feed, const struct cluster *cluster, uint
     };
     wire_directory_begin(&builder, &directory, feed->request_id, bytes, DIRECTORY_PART_BYTES_MAX);
     uint32_t slot = listed_from(cluster, feed->next_slot);
-    while (slot < cluster->slot_count && entry_add(feed, &cluster->nodes[slot], now_ns, &builder))
+    while (slot < cluster->slot_count && entry_add(feed, cluster, slot, now_ns, &builder))
         slot = listed_from(cluster, slot + 1);
     feed->next_slot = slot;
     bool more = slot < cluster->slot_count;
@@ -172,7 +170,7 @@ static uint32_t delta_next(struct feed *feed, const struct cluster *cluster, uin
     }
     for (item = changes_peek(&again); item.kind != CHANGES_END && item.sequence <= delta.sequence; item = changes_peek(&again)) {
         if (item.kind == CHANGES_NODE)
-            CHECK(entry_add(feed, &cluster->nodes[item.slot], now_ns, &builder));
+            CHECK(entry_add(feed, cluster, item.slot, now_ns, &builder));
         changes_next(&again);
     }
     feed->told = delta.sequence;

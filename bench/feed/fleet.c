@@ -93,7 +93,6 @@ void fleet_entry(const struct fleet *fleet, uint32_t index, uint64_t now_ns, str
     ret_entry->age_ms = (uint32_t)((now_ns - node->reported_ns) / NS_PER_MS);
     ret_entry->load_index = node->load;
     ret_entry->load_per_job = 1.0f / FLEET_SLOTS;
-    ret_entry->weight = 1;
     ret_entry->jobs_queued = 0;
     ret_entry->jobs_running = (uint32_t)(node->load * FLEET_SLOTS);
     ret_entry->echo_jobs = 0;
@@ -104,5 +103,6 @@ void fleet_entry(const struct fleet *fleet, uint32_t index, uint64_t now_ns, str
             .flags = below ? WIRE_SERVICE_BELOW_AVERAGE : 0,
             .work_s = node->load,
             .rate = 1,
+            .weight = 1 - node->load / 2,
         };
 }

@@ -1,9 +1,6 @@
 /* What the policies share: whom they may hand out at all, and random choice among these. */
 #include "core/policy/policy_methods.h"
 
-/* Random draws before the pass over all members: with one member in eight acceptable, one call in 70 takes that pass. */
-#define PICK_TRIES 32u
-
 static bool slot_is_taken(const struct pick *pick, uint32_t slot)
 {
     for (uint32_t i = 0; i < pick->slot_count; i++)

@@ -12,10 +12,9 @@ const struct policy_row policy_rows[POLICIES] = {
 
 /* NULL: not built; configuration refuses these. */
 static const struct policy_methods *const methods_of[POLICIES] = {
-    [POLICY_TWO_CHOICES] = &two_choices_methods,
-    [POLICY_BELOW_AVERAGE] = &below_average_methods,
-    [POLICY_RANDOM] = &random_methods,
-    [POLICY_ROUND_ROBIN] = &round_robin_methods,
+    [POLICY_TWO_CHOICES] = &two_choices_methods, [POLICY_BELOW_AVERAGE] = &below_average_methods,
+    [POLICY_RANDOM] = &random_methods,           [POLICY_ROUND_ROBIN] = &round_robin_methods,
+    [POLICY_WEIGHTED] = &weighted_methods,
 };
 
 void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor)
@@ -55,6 +54,7 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
         .values = values,
         .query = query,
         .members = service->members,
+        .shares = service->shares,
         .member_count = service->member_count,
         .slots = ret_slots,
     };
@@ -94,6 +94,7 @@ void policy_pick_batch(enum policy policy, struct pick_state *state, const struc
         const struct snapshot_service *service = snapshot_service_find(snapshot, items[i].service_id);
         if (LIKELY(service && service->member_count)) {
             items[i].members = service->members;
+            items[i].shares = service->shares;
             items[i].member_count = service->member_count;
             batch.item_count++;
             continue;

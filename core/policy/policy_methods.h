@@ -24,6 +24,7 @@ struct pick {
     struct node_values *values;
     const struct pick_query *query;
     const struct snapshot_member *members;
+    const struct snapshot_share *shares; /* of the members, or NULL */
     uint32_t member_count;
     uint32_t *slots; /* chosen so far */
     uint32_t slot_count;
@@ -36,6 +37,9 @@ struct pick_batch {
     struct pick_item *items; /* of services that have members */
     uint32_t item_count;
 };
+
+/* Random draws before a pass over all members: with one draw in eight acceptable, one call in 70 takes that pass. */
+#define PICK_TRIES 32u
 
 #define PICK_UNSURE (-1) /* as an item's result: the general case decides */
 
@@ -57,6 +61,7 @@ extern const struct policy_methods two_choices_methods;
 extern const struct policy_methods below_average_methods;
 extern const struct policy_methods random_methods;
 extern const struct policy_methods round_robin_methods;
+extern const struct policy_methods weighted_methods;
 
 /* Fresh, to the policy's taste, neither chosen before nor excluded: what pick->demand says. */
 bool pick_accepts(const struct pick *pick, struct snapshot_member member);
@@ -67,11 +72,18 @@ const struct snapshot_member *pick_at_random(struct pick *pick);
 /* The same in one pass over all members: reservoir sampling (Chao 1982). */
 const struct snapshot_member *pick_by_pass(struct pick *pick);
 
-/* The member at a position below the item's member_count becomes a candidate; its values are on their way into the cache. */
+/* The member becomes a candidate; its values are on their way into the cache. */
+static inline void member_candidate(const struct pick_batch *batch, struct pick_item *item, uint32_t index,
+                                    struct snapshot_member member)
+{
+    item->candidate[index] = member;
+    __builtin_prefetch(&batch->values[member.slot], 1);
+}
+
+/* So does the one at a position below the item's member_count. */
 static inline void item_candidate(const struct pick_batch *batch, struct pick_item *item, uint32_t index, uint32_t position)
 {
-    item->candidate[index] = item->members[position];
-    __builtin_prefetch(&batch->values[item->candidate[index].slot], 1);
+    member_candidate(batch, item, index, item->members[position]);
 }
 
 /* Neither drained nor expired. */

@@ -70,11 +70,13 @@ void snapshot_copy_cells(struct snapshot *snapshot, const struct snapshot *from,
     memcpy(&snapshot->services[first], &from->services[first], sizeof(from->services[0]) * count);
 }
 
-void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members, uint32_t member_count)
+void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members,
+                  const struct snapshot_share *shares, uint32_t member_count)
 {
     snapshot->services[snapshot_cell(snapshot, service_id)] = (struct snapshot_service){
         .service_id = service_id,
         .members = member_count ? members : &nobody,
+        .shares = shares,
         .member_count = member_count,
     };
 }
@@ -124,7 +126,7 @@ int snapshot_new(uint32_t slot_count, struct snapshot_offer *offers, uint32_t of
         for (next = first + 1; next < offer_count && offers[next].service_id == offers[first].service_id;)
             next++;
         uint32_t count = members_fill(&offers[first], next - first, members);
-        snapshot_put(snapshot, offers[first].service_id, members, count);
+        snapshot_put(snapshot, offers[first].service_id, members, NULL, count);
         members += count;
     }
     *ret_snapshot = snapshot;

@@ -26,9 +26,16 @@ struct snapshot_member {
 };
 _Static_assert(sizeof(struct snapshot_member) == 4, "sixteen members a cache line");
 
+/* A column of a service's shares (shares.h). */
+struct snapshot_share {
+    uint32_t keep; /* of 2^32 draws of the column these are for its own member */
+    struct snapshot_member other; /* and the rest for this one */
+};
+
 struct snapshot_service {
     uint64_t service_id;
     const struct snapshot_member *members; /* NULL: an empty cell */
+    const struct snapshot_share *shares; /* one for each member; NULL: all alike */
     uint32_t member_count;
 };
 
@@ -57,8 +64,10 @@ NODISCARD int snapshot_new_table(uint32_t service_count, struct snapshot **ret_s
 NODISCARD int snapshot_new_like(const struct snapshot *other, struct snapshot **ret_snapshot);
 void snapshot_copy_cells(struct snapshot *snapshot, const struct snapshot *from, uint32_t first, uint32_t count);
 
-/* Until the snapshot is published: who offers the service; it may be in the table already. members may be NULL when there are none. */
-void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members, uint32_t member_count);
+/* Until the snapshot is published: who offers the service; it may be in the table already. members may be NULL when there are none,
+ * shares at any time. */
+void snapshot_put(struct snapshot *snapshot, uint64_t service_id, const struct snapshot_member *members,
+                  const struct snapshot_share *shares, uint32_t member_count);
 
 /* No service is known. Looks at every cell while that is so: for cold paths. */
 bool snapshot_is_empty(const struct snapshot *snapshot);

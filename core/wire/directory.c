@@ -136,7 +136,6 @@ static void node_write(struct wire_writer *writer, const struct wire_node *node)
     wire_write_u32(writer, node->age_ms);
     wire_write_f32(writer, node->load_index);
     wire_write_f32(writer, node->load_per_job);
-    wire_write_f32(writer, node->weight);
     wire_write_u32(writer, node->jobs_queued);
     wire_write_u32(writer, node->jobs_running);
     wire_write_u32(writer, node->echo_jobs);
@@ -148,6 +147,7 @@ static void node_write(struct wire_writer *writer, const struct wire_node *node)
         wire_write_u8(writer, node->services[i].flags);
         wire_write_f32(writer, node->services[i].work_s);
         wire_write_f32(writer, node->services[i].rate);
+        wire_write_f32(writer, node->services[i].weight);
     }
 }
 
@@ -256,7 +256,6 @@ static void node_read(struct wire_reader *reader, struct wire_node *node)
     node->age_ms = wire_read_u32(reader);
     node->load_index = wire_read_f32(reader);
     node->load_per_job = wire_read_f32(reader);
-    node->weight = wire_read_f32(reader);
     node->jobs_queued = wire_read_u32(reader);
     node->jobs_running = wire_read_u32(reader);
     node->echo_jobs = wire_read_u32(reader);
@@ -269,6 +268,7 @@ static void node_read(struct wire_reader *reader, struct wire_node *node)
         service->flags = (uint8_t)wire_known_bits(reader, wire_read_u8(reader), WIRE_SERVICE_BELOW_AVERAGE);
         service->work_s = wire_read_f32(reader);
         service->rate = wire_read_f32(reader);
+        service->weight = wire_read_f32(reader);
     }
 }
 
@@ -304,13 +304,13 @@ static bool entry_is_plain(const uint8_t *bytes, size_t left)
     bad |= (bytes[NODE_ENTRY_FLAGS] & ~WIRE_NODE_FLAGS_OF_RM) != 0;
     bad |= bytes_load_u32(bytes + NODE_ENTRY_LOAD_INDEX) >= F32_INFINITY_BITS;
     bad |= bytes_load_u32(bytes + NODE_ENTRY_LOAD_PER_JOB) >= F32_INFINITY_BITS;
-    bad |= bytes_load_u32(bytes + NODE_ENTRY_WEIGHT) >= F32_INFINITY_BITS;
     if (bad || count > NODE_SERVICES_MAX || left < NODE_ENTRY_BYTES_MIN + count * NODE_ENTRY_SERVICE_BYTES)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *service = node_entry_service(entry, i);
         bad |= (service[8] & ~(unsigned)WIRE_SERVICE_BELOW_AVERAGE) != 0;
         bad |= bytes_load_u32(service + 9) >= F32_INFINITY_BITS || bytes_load_u32(service + 13) >= F32_INFINITY_BITS;
+        bad |= bytes_load_u32(service + NODE_ENTRY_SERVICE_WEIGHT) >= F32_INFINITY_BITS;
     }
     return !bad;
 }

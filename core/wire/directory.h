@@ -43,6 +43,7 @@ struct wire_node_service {
     uint8_t flags; /* mask of enum wire_service_flag */
     float work_s;
     float rate;
+    float weight; /* its spare capacity, as this service's nodes are compared (R5) */
 };
 
 struct wire_node {
@@ -54,7 +55,6 @@ struct wire_node {
     uint32_t age_ms; /* of what it last reported, when rm wrote this: subtract on your own clock */
     float load_index;
     float load_per_job;
-    float weight;
     uint32_t jobs_queued;
     uint32_t jobs_running;
     uint32_t echo_jobs; /* jobs the node has received that this subscriber's boot sent there */
@@ -62,8 +62,8 @@ struct wire_node {
     struct wire_node_service services[NODE_SERVICES_MAX]; /* the first service_count are set */
 };
 
-#define NODE_ENTRY_BYTES_MIN 61u
-#define NODE_ENTRY_SERVICE_BYTES 17u
+#define NODE_ENTRY_BYTES_MIN 57u
+#define NODE_ENTRY_SERVICE_BYTES 21u
 
 /* What stands before a DIRECTORY's or DELTA's lists. */
 struct wire_directory {

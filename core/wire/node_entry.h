@@ -24,12 +24,13 @@ enum node_entry_field {
     NODE_ENTRY_AGE = 32,
     NODE_ENTRY_LOAD_INDEX = 36,
     NODE_ENTRY_LOAD_PER_JOB = 40,
-    NODE_ENTRY_WEIGHT = 44,
-    NODE_ENTRY_JOBS_QUEUED = 48,
-    NODE_ENTRY_JOBS_RUNNING = 52,
-    NODE_ENTRY_SERVICE_COUNT = 60,
-    NODE_ENTRY_SERVICES = 61,
+    NODE_ENTRY_JOBS_QUEUED = 44,
+    NODE_ENTRY_JOBS_RUNNING = 48,
+    NODE_ENTRY_SERVICE_COUNT = 56,
+    NODE_ENTRY_SERVICES = 57,
 };
+
+#define NODE_ENTRY_SERVICE_WEIGHT 17u /* offset in a service of the entry */
 
 /* As wire_nodes_next, without taking the entry apart. */
 NODISCARD int wire_nodes_next_entry(struct wire_nodes *nodes, struct node_entry *ret_entry, enum refusal *ret_refusal);
@@ -77,4 +78,9 @@ static inline uint64_t node_entry_service_id(struct node_entry entry, uint32_t i
 static inline bool node_entry_below_average(struct node_entry entry, uint32_t index)
 {
     return (node_entry_service(entry, index)[8] & WIRE_SERVICE_BELOW_AVERAGE) != 0;
+}
+
+static inline float node_entry_weight(struct node_entry entry, uint32_t index)
+{
+    return node_entry_f32(entry, NODE_ENTRY_SERVICES + index * NODE_ENTRY_SERVICE_BYTES + NODE_ENTRY_SERVICE_WEIGHT);
 }

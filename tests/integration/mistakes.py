@@ -129,13 +129,12 @@ def redis_that_is_not_there(cluster):
 
 def what_is_not_built_yet(cluster):
     node = ["--rm", cluster.rm_at]
-    for policy in "finish-time", "weighted":
-        wrong(cluster, "usher-dispatcher", [*node, "--policy", policy], USAGE, f"{policy} is not built yet", "two-choices")
+    wrong(cluster, "usher-dispatcher", [*node, "--policy", "finish-time"], USAGE, "finish-time is not built yet", "two-choices")
     wrong(cluster, "usher-dispatcher", [*node, "--policy", "fastest"], USAGE, '"fastest" is not known', "two-choices")
     for program in "usher-dispatcher", "usher-worker":
         wrong(cluster, program, [*node, "--attach", "web=127.0.0.1:80"], USAGE, "--attach is not built yet")
-    code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "weighted"], capture_output=True, text=True)
-    check(code.returncode == USAGE and "weighted is not built yet" in code.stderr, f"usherctl set policy weighted: {code}")
+    code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "finish-time"], capture_output=True, text=True)
+    check(code.returncode == USAGE and "finish-time is not built yet" in code.stderr, f"usherctl set policy finish-time: {code}")
 
 
 def services_that_are_none(cluster):

@@ -270,7 +270,6 @@ static void node_print(struct printer *printer, uint32_t index, const struct wir
     number_print(printer, "age_ms", node->age_ms);
     float_print(printer, "load_index", node->load_index);
     float_print(printer, "load_per_job", node->load_per_job);
-    float_print(printer, "weight", node->weight);
     number_print(printer, "jobs_queued", node->jobs_queued);
     number_print(printer, "jobs_running", node->jobs_running);
     number_print(printer, "echo_jobs", node->echo_jobs);
@@ -281,6 +280,7 @@ static void node_print(struct printer *printer, uint32_t index, const struct wir
         number_print(printer, "flags", node->services[i].flags);
         float_print(printer, "work_s", node->services[i].work_s);
         float_print(printer, "rate", node->services[i].rate);
+        float_print(printer, "weight", node->services[i].weight);
     }
 }
 

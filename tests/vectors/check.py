@@ -323,7 +323,6 @@ def nodes(body, count):
         body.number(4, "age_ms")
         body.f32("load_index")
         body.f32("load_per_job")
-        body.f32("weight")
         body.number(4, "jobs_queued")
         body.number(4, "jobs_running")
         body.number(4, "echo_jobs")
@@ -333,6 +332,7 @@ def nodes(body, count):
             body.bits(1, 1, "flags")
             body.f32("work_s")
             body.f32("rate")
+            body.f32("weight")
     body.end()
 
 

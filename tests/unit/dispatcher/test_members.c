@@ -352,3 +352,124 @@ Test(members, thousands_come_and_go_in_the_slots_of_a_few, .init = setup, .fini 
     cr_expect_eq(members.slot_count, 10);
     cr_expect_eq(members.present_count, 0);
 }
+
+/* ---- weights ---- */
+
+static const struct snapshot_service *echo_service(void)
+{
+    return snapshot_service_find(current, ECHO_ID);
+}
+
+static void weigh(struct wire_node *node, float weight)
+{
+    node->services[0].weight = weight;
+    put(node);
+}
+
+/* Of all draws. */
+static double share_of(uint32_t slot)
+{
+    const struct snapshot_service *service = echo_service();
+    double share = 0;
+    for (uint32_t i = 0; i < service->member_count; i++) {
+        double keep = service->shares[i].keep / 0x1p32;
+        share += service->members[i].slot == slot ? keep : 0;
+        share += service->shares[i].other.slot == slot ? 1 - keep : 0;
+    }
+    return share / service->member_count;
+}
+
+Test(weights, make_no_shares_unless_wanted, .init = setup, .fini = teardown)
+{
+    struct wire_node node = worker(1);
+    weigh(&node, 3);
+    cr_expect_not(members_weights_moved(&members));
+    publish();
+    cr_expect_null(echo_service()->shares);
+}
+
+Test(weights, of_a_new_member_are_in_the_next_snapshot, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[2] = {worker(1), worker(2)};
+    members_set_weighted(&members, true);
+    weigh(&nodes[0], 1);
+    weigh(&nodes[1], 3);
+    publish();
+    cr_expect_not(members_weights_moved(&members));
+    cr_expect_float_eq(share_of(members_find(&members, &nodes[1].address)), 0.75, 1e-6);
+}
+
+Test(weights, that_move_wait_until_they_are_due, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[2] = {worker(1), worker(2)};
+    members_set_weighted(&members, true);
+    weigh(&nodes[0], 1);
+    weigh(&nodes[1], 1);
+    publish();
+    weigh(&nodes[0], 4);
+    cr_expect(members_weights_moved(&members));
+    cr_expect_not(members_changed(&members));
+    members_reweigh(&members);
+    cr_expect(members_changed(&members));
+    publish();
+    cr_expect_not(members_weights_moved(&members));
+    cr_expect_not(members_changed(&members));
+    cr_expect_float_eq(share_of(members_find(&members, &nodes[0].address)), 0.8, 1e-6);
+    weigh(&nodes[0], 4);
+    cr_expect_not(members_weights_moved(&members), "the same weight again");
+}
+
+Test(weights, of_who_is_out_of_service_are_nothing, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[3] = {worker(1), worker(2), worker(3)};
+    members_set_weighted(&members, true);
+    for (int i = 0; i < 3; i++)
+        weigh(&nodes[i], 1);
+    publish();
+    nodes[0].flags = WIRE_NODE_ADMIN_DRAIN;
+    nodes[1].flags = WIRE_NODE_LAST;
+    weigh(&nodes[0], 1);
+    weigh(&nodes[1], 1);
+    members_reweigh(&members);
+    publish();
+    cr_expect_float_eq(share_of(members_find(&members, &nodes[2].address)), 1, 1e-6);
+    nodes[0].flags = 0;
+    weigh(&nodes[0], 1);
+    members_reweigh(&members);
+    publish();
+    cr_expect_float_eq(share_of(members_find(&members, &nodes[2].address)), 0.5, 1e-6);
+}
+
+Test(weights, kept_from_before_are_used_once_they_are_wanted, .init = setup, .fini = teardown)
+{
+    struct wire_node nodes[2] = {worker(1), worker(2)};
+    weigh(&nodes[0], 1);
+    weigh(&nodes[1], 9);
+    publish();
+    members_set_weighted(&members, true);
+    cr_assert(members_weights_moved(&members));
+    members_reweigh(&members);
+    publish();
+    cr_expect_float_eq(share_of(members_find(&members, &nodes[1].address)), 0.9, 1e-6);
+    members_set_weighted(&members, false);
+    cr_expect_not(members_weights_moved(&members));
+}
+
+Test(weights, are_noted_still_when_a_build_is_given_up, .init = setup, .fini = teardown)
+{
+    struct wire_node node = worker(1);
+    struct members_gone gone;
+    struct snapshot *next;
+    members_set_weighted(&members, true);
+    weigh(&node, 1);
+    publish();
+    weigh(&node, 2);
+    members_reweigh(&members);
+    for (int64_t work = 1; members.build.phase != BUILD_PUT; work = 1)
+        cr_assert_eq(members_build(&members, current, &work, &next, &gone), -EAGAIN);
+    cr_expect_not(members_weights_moved(&members));
+    members_build_abandon(&members);
+    cr_expect(members_weights_moved(&members));
+    publish();
+    cr_expect_not(members_weights_moved(&members));
+}
