@@ -271,7 +271,7 @@ void connection_send_busy(struct connection *connection, uint64_t request_id, ui
     struct node *node = connection->node;
     struct wire_busy busy = {
         .job_id = job_id,
-        .retry_after_ms = estimate_retry_ms(&node->estimate, node->config.slots),
+        .retry_after_ms = estimate_retry_ms(&node->estimate),
         .queued = executors_queued(node->executors),
     };
     uint8_t bytes[BUSY_BYTES];

@@ -2,42 +2,174 @@
 
 #include "core/base/check.h"
 
-void estimate_job_accepted(struct estimate *estimate, uint32_t service)
+/* The cumulative sums look for jobs that take twice or half as long: with exponential times, ln(2)/(1 - 1/2) and ln(2) expected times
+ * are what each job must exceed, or fall short of, on average. */
+#define SLOWER_ALLOWANCE 1.386
+#define FASTER_ALLOWANCE 0.693
+
+/* Sums that chance reaches once in some thousand jobs: e^(limit × 1/2) and e^limit. */
+#define SLOWER_LIMIT 15.0
+#define FASTER_LIMIT 7.5
+
+/* How much the variance may change these limits: very regular jobs show a change sooner, but never at once. */
+#define SCV_MIN 0.3
+#define SCV_MAX 30.0
+#define SCV_WEIGHT_MIN 20.0 /* until so many jobs have been seen, the variance is mostly the exponential's, 1 */
+
+/* Against a mean of few jobs, that others differ from it says little. */
+#define MEAN_WEIGHT_MIN 100.0
+
+/* A job shorter than the clock's grain took a microsecond. */
+#define RAN_S_MIN 1e-6
+
+static double clamp(double value, double min, double max)
 {
-    estimate->jobs[service]++;
+    return value < min ? min : value > max ? max : value;
 }
 
-void estimate_job_left(struct estimate *estimate, uint32_t service)
+void estimate_init(struct estimate *estimate, uint32_t slots, uint64_t now_ns)
 {
-    CHECK(estimate->jobs[service] > 0);
-    estimate->jobs[service]--;
+    CHECK(slots > 0);
+    *estimate = (struct estimate){.slots = slots, .now_ns = now_ns};
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
+        estimate->services[i].scv = 1;
 }
 
-void estimate_job_ran(struct estimate *estimate, uint32_t service, float ran_s)
+uint32_t estimate_jobs(const struct estimate *estimate)
 {
-    float *mean_s = &estimate->mean_s[service];
-    /* A mean of exactly 0 means "none yet": jobs shorter than the clock's grain count as a microsecond. */
-    float s = ran_s > 1e-6f ? ran_s : 1e-6f;
-    *mean_s = *mean_s > 0 ? *mean_s + ESTIMATE_SHARE * (s - *mean_s) : s;
+    uint32_t jobs = 0;
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
+        jobs += estimate->services[i].jobs;
+    return jobs;
+}
+
+/* Before the number of jobs changes. Which of them run is not known here, nor needed: as many as there are slots. */
+static void advance(struct estimate *estimate, uint64_t now_ns)
+{
+    uint32_t jobs = estimate_jobs(estimate);
+    uint32_t running = jobs < estimate->slots ? jobs : estimate->slots;
+    if (now_ns > estimate->now_ns)
+        estimate->elapsed_s += running * (double)(now_ns - estimate->now_ns) * 1e-9;
+    estimate->now_ns = now_ns;
+}
+
+void estimate_job_accepted(struct estimate *estimate, uint32_t service, uint64_t now_ns)
+{
+    advance(estimate, now_ns);
+    estimate->services[service].jobs++;
+}
+
+void estimate_job_left(struct estimate *estimate, uint32_t service, uint64_t now_ns)
+{
+    CHECK(estimate->services[service].jobs > 0);
+    advance(estimate, now_ns);
+    estimate->services[service].jobs--;
+    if (estimate_jobs(estimate) == 0)
+        estimate->elapsed_s = 0; /* whatever the clocks of those who ran them said */
+}
+
+static void drift_add(struct estimate_drift *drift, double sum, double times)
+{
+    drift->sum += sum;
+    drift->times += times;
+    drift->jobs++;
+    if (drift->sum <= 0)
+        *drift = (struct estimate_drift){.sum = 0};
+}
+
+/* The speed is another one: jobs take `factor` times as long as they did, as `jobs` of them have shown. */
+static void speed_changed(struct estimate *estimate, double factor, double jobs)
+{
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
+        struct estimate_service *service = &estimate->services[i];
+        service->mean_s *= factor;
+        if (service->weight > jobs)
+            service->weight = jobs;
+    }
+    estimate->slower = estimate->faster = (struct estimate_drift){.sum = 0};
+    estimate->changes++;
+}
+
+void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float ran_s, uint64_t now_ns)
+{
+    struct estimate_service *service = &estimate->services[service_index];
+    advance(estimate, now_ns);
+    double s = (double)ran_s > RAN_S_MIN ? (double)ran_s : RAN_S_MIN;
+    estimate->elapsed_s = estimate->elapsed_s > s ? estimate->elapsed_s - s : 0;
+    if (service->weight == 0) {
+        service->mean_s = s;
+        service->weight = 1;
+        return;
+    }
+    double times = s / service->mean_s;
+    double scale = clamp(service->scv, SCV_MIN, SCV_MAX);
+    double sure = service->weight / (service->weight + MEAN_WEIGHT_MIN);
+    drift_add(&estimate->slower, (times - SLOWER_ALLOWANCE) * sure / scale, times);
+    drift_add(&estimate->faster, (FASTER_ALLOWANCE - times) * sure / scale, times);
+
+    double seen = service->weight > SCV_WEIGHT_MIN ? service->weight : SCV_WEIGHT_MIN;
+    service->scv += ((times - 1) * (times - 1) - service->scv) / seen;
+    if (service->weight < ESTIMATE_JOBS_MAX)
+        service->weight++;
+    service->mean_s += (s - service->mean_s) / service->weight;
+    if (estimate->faster.sum > FASTER_LIMIT)
+        speed_changed(estimate, estimate->faster.times / estimate->faster.jobs, estimate->faster.jobs);
+    else
+        estimate_look(estimate, now_ns);
+}
+
+void estimate_look(struct estimate *estimate, uint64_t now_ns)
+{
+    advance(estimate, now_ns);
+    /* Measured by the longest jobs that may be running; a time of each slot's is the usual thing. */
+    double longest_s = 0, scale = SCV_MIN;
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
+        const struct estimate_service *service = &estimate->services[i];
+        if (service->jobs == 0)
+            continue;
+        if (service->weight == 0)
+            return; /* what runs may be a service that nobody knows yet */
+        longest_s = service->mean_s > longest_s ? service->mean_s : longest_s;
+        scale = service->scv > scale ? service->scv : scale;
+    }
+    double running = longest_s > 0 ? estimate->elapsed_s / longest_s - estimate->slots : 0;
+    if (running < 0)
+        running = 0;
+    scale = scale < SCV_MAX ? scale : SCV_MAX;
+    struct estimate_drift drift = estimate->slower;
+    if (drift.sum + running / scale <= SLOWER_LIMIT)
+        return;
+    speed_changed(estimate, (drift.times + running) / (drift.jobs > 1 ? drift.jobs : 1), drift.jobs > 1 ? drift.jobs : 1);
+    /* What runs has been counted, and is an ordinary job now. */
+    estimate->elapsed_s = 0;
+}
+
+bool estimate_is_guess(const struct estimate *estimate, uint32_t service)
+{
+    return estimate->services[service].weight == 0;
 }
 
 float estimate_job_s(const struct estimate *estimate, uint32_t service)
 {
-    float mean_s = estimate->mean_s[service];
-    return mean_s > 0 ? mean_s : ESTIMATE_NOMINAL_S;
+    return estimate_is_guess(estimate, service) ? ESTIMATE_NOMINAL_S : (float)estimate->services[service].mean_s;
 }
 
 float estimate_work_s(const struct estimate *estimate, uint32_t service)
 {
-    return (float)estimate->jobs[service] * estimate_job_s(estimate, service);
+    return (float)estimate->services[service].jobs * estimate_job_s(estimate, service);
 }
 
-uint32_t estimate_retry_ms(const struct estimate *estimate, uint32_t slots)
+float estimate_rate(const struct estimate *estimate, uint32_t service)
+{
+    return (float)estimate->slots / estimate_job_s(estimate, service);
+}
+
+uint32_t estimate_retry_ms(const struct estimate *estimate)
 {
     float work_s = 0;
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
         work_s += estimate_work_s(estimate, i);
-    float ms = work_s * 1000 / (float)slots;
+    float ms = work_s * 1000 / (float)estimate->slots;
     if (ms < (float)ESTIMATE_RETRY_MS_MIN)
         return ESTIMATE_RETRY_MS_MIN;
     return ms > (float)ESTIMATE_RETRY_MS_MAX ? ESTIMATE_RETRY_MS_MAX : (uint32_t)ms;

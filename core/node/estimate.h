@@ -1,36 +1,75 @@
-/* estimate - how much work waits and runs on the node, in expected seconds for each service: what heartbeats report as q, and what the
+/* estimate - how long a job of each service takes on this node, and how much work waits and runs: what heartbeats report, and what the
  * retry-after of a BUSY comes from.
  *
- * A job's expected time is the exponentially weighted mean of its service's earlier ones. Until the first one has ended it is
+ * A service's expected time is the mean of its latest ESTIMATE_JOBS_MAX jobs; before the first one has ended it is
  * ESTIMATE_NOMINAL_S: a guess, but one that makes jobs of an unknown service count at all. Running jobs count in full: what they have
  * behind them says little about what is left.
+ *
+ * A node whose speed has changed (a noisy neighbour, a clock) is found by a cumulative sum of how much longer, or shorter, jobs took
+ * than expected, all services together (Page 1954). When it passes what chance explains, given the services' variance, what was seen
+ * since the sum was last 0 is believed at once: all means are scaled by it and go on from there with as little weight as it has.
+ * Jobs that run count for that too: one that hangs need not end first.
  * Pure. Thread: one owner. Memory: none of its own. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/macros.h"
 #include "core/wire/limits.h"
 
 #define ESTIMATE_NOMINAL_S 0.1f
-#define ESTIMATE_SHARE 0.1f /* of the newest job in the mean: the last twenty jobs make up 88 % of it */
+#define ESTIMATE_JOBS_MAX 1000.0
 
 #define ESTIMATE_RETRY_MS_MIN 10u
 #define ESTIMATE_RETRY_MS_MAX 5000u
 
-struct estimate {
-    uint32_t jobs[NODE_SERVICES_MAX]; /* waiting and running */
-    float mean_s[NODE_SERVICES_MAX]; /* 0: none has ended yet */
+struct estimate_service {
+    uint32_t jobs; /* waiting and running */
+    double weight; /* jobs that the mean stands for */
+    double mean_s; /* meaningless while weight is 0 */
+    double scv; /* variance of the times over the mean's square */
 };
 
-void estimate_job_accepted(struct estimate *estimate, uint32_t service);
-void estimate_job_left(struct estimate *estimate, uint32_t service);
+/* How far times have been off in one direction lately; 0: not at all. */
+struct estimate_drift {
+    double sum; /* in expected times */
+    double times; /* of the jobs since the sum was last 0 */
+    double jobs; /* how many these were */
+};
 
-/* A job of this service ran for so long. */
-void estimate_job_ran(struct estimate *estimate, uint32_t service, float ran_s);
+struct estimate {
+    uint32_t slots;
+    uint32_t changes; /* of the node's speed, believed so far */
+    uint64_t now_ns; /* up to which elapsed_s is right */
+    double elapsed_s; /* behind the jobs that run, all together */
+    struct estimate_drift slower;
+    struct estimate_drift faster;
+    struct estimate_service services[NODE_SERVICES_MAX];
+};
 
-/* Expected seconds for one job, and for all that wait and run. */
+/* slots ≥ 1. */
+void estimate_init(struct estimate *estimate, uint32_t slots, uint64_t now_ns);
+
+void estimate_job_accepted(struct estimate *estimate, uint32_t service, uint64_t now_ns);
+void estimate_job_left(struct estimate *estimate, uint32_t service, uint64_t now_ns);
+
+/* A job of this service ran for so long, to its end; before estimate_job_left. */
+void estimate_job_ran(struct estimate *estimate, uint32_t service, float ran_s, uint64_t now_ns);
+
+/* Takes what runs into account: before a report. */
+void estimate_look(struct estimate *estimate, uint64_t now_ns);
+
+/* No job of the service has ended yet: what follows is a guess. */
+bool estimate_is_guess(const struct estimate *estimate, uint32_t service);
+
+/* Expected seconds for one job, and for all that wait and run; and jobs a second with all slots busy. */
 float estimate_job_s(const struct estimate *estimate, uint32_t service);
 float estimate_work_s(const struct estimate *estimate, uint32_t service);
+float estimate_rate(const struct estimate *estimate, uint32_t service);
+
+/* Jobs of all services that wait and run. */
+uint32_t estimate_jobs(const struct estimate *estimate);
 
 /* When a slot should be free again for one who comes last in the queue: all work shared by the slots, 10 ms … 5 s. */
-uint32_t estimate_retry_ms(const struct estimate *estimate, uint32_t slots);
+uint32_t estimate_retry_ms(const struct estimate *estimate);

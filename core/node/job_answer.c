@@ -71,7 +71,7 @@ static int enqueue(struct connection *connection, const struct wire_job *wire, u
         timer_start(node->loop, &job->wait_timer, now_ns + wire->wait_ms * NS_PER_MS);
     node->job_count++;
     node->data_bytes += wire->data_length;
-    estimate_job_accepted(&node->estimate, service);
+    estimate_job_accepted(&node->estimate, service, now_ns);
     return 0;
 }
 
@@ -172,9 +172,10 @@ static enum counter result_counter(const struct job *job, int result)
 static void settle(struct node *node, struct job *job, int result, bool started)
 {
     counter_add(&node->counters, result_counter(job, result), 1);
-    estimate_job_left(&node->estimate, job->service_index);
+    uint64_t now_ns = loop_now_ns(node->loop);
     if (started && result != USHER_ECANCELLED)
-        estimate_job_ran(&node->estimate, job->service_index, (float)job->ran_us * 1e-6f);
+        estimate_job_ran(&node->estimate, job->service_index, (float)job->ran_us * 1e-6f, now_ns);
+    estimate_job_left(&node->estimate, job->service_index, now_ns);
     if (!started)
         dedupe_forget(&node->dedupe, (struct dedupe_key){.client_id = job->wire.client_id, .job_id = job->wire.job_id});
     node->job_count--;

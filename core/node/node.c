@@ -312,6 +312,8 @@ int node_new(const struct node_config *config, struct node **ret_node)
     timer_init(&node->sample_timer, on_sample_time, node);
     int r = config_take(node, config);
     if (r == 0)
+        estimate_init(&node->estimate, config->slots, loop_now_ns(config->loop));
+    if (r == 0)
         r = start_parts(node);
     if (r < 0) {
         node_free(node);

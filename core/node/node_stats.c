@@ -43,7 +43,7 @@ void node_publish(struct node *node)
     for (uint32_t i = 0; i < CHANGE_METRICS; i++)
         put_float(&board->change_rate[i], node->change.rate[i]);
     for (uint32_t i = 0; i < node->config.services.count; i++) {
-        put_u32(&board->services[i].jobs, node->estimate.jobs[i]);
+        put_u32(&board->services[i].jobs, node->estimate.services[i].jobs);
         put_float(&board->services[i].mean_s, estimate_job_s(&node->estimate, i));
     }
     for (uint32_t i = 0; i < node->heartbeats.rm_count; i++) {

@@ -1,54 +1,139 @@
-/* Expected work, and when to come again. */
+/* Expected times and work, changes of speed, and when to come again. */
 #include <criterion/criterion.h>
+#include <math.h>
 
+#include "core/base/random.h"
 #include "core/node/estimate.h"
+
+#define S UINT64_C(1000000000)
+
+static struct estimate estimate;
+static struct random_state chance;
+static uint64_t now_ns;
+
+static void setup(void)
+{
+    now_ns = S;
+    estimate_init(&estimate, 1, now_ns);
+    random_init(&chance, 5);
+}
+
+TestSuite(estimate, .init = setup);
+
+static void run_job(uint32_t service, double s)
+{
+    estimate_job_accepted(&estimate, service, now_ns);
+    now_ns += (uint64_t)(s * 1e9);
+    estimate_job_ran(&estimate, service, (float)s, now_ns);
+    estimate_job_left(&estimate, service, now_ns);
+}
+
+static void run_jobs(uint32_t service, uint32_t count, double mean_s)
+{
+    for (uint32_t i = 0; i < count; i++)
+        run_job(service, -log(1 - random_unit(&chance)) * mean_s);
+}
 
 Test(estimate, service_without_an_ended_job_takes_the_nominal_time)
 {
-    struct estimate estimate = {.jobs = {0}};
-    estimate_job_accepted(&estimate, 3);
-    estimate_job_accepted(&estimate, 3);
+    estimate_job_accepted(&estimate, 3, now_ns);
+    estimate_job_accepted(&estimate, 3, now_ns);
+    cr_expect(estimate_is_guess(&estimate, 3));
     cr_expect_float_eq(estimate_job_s(&estimate, 3), ESTIMATE_NOMINAL_S, 1e-6);
     cr_expect_float_eq(estimate_work_s(&estimate, 3), 2 * ESTIMATE_NOMINAL_S, 1e-6);
-    cr_expect_eq(estimate_work_s(&estimate, 2), 0);
+    cr_expect_float_eq(estimate_work_s(&estimate, 2), 0, 0);
 }
 
-Test(estimate, mean_follows_the_jobs)
+Test(estimate, the_first_job_is_the_mean_at_first)
 {
-    struct estimate estimate = {.jobs = {0}};
-    estimate_job_ran(&estimate, 0, 2);
+    run_job(0, 2);
+    cr_expect_not(estimate_is_guess(&estimate, 0));
     cr_expect_float_eq(estimate_job_s(&estimate, 0), 2, 1e-6);
-    estimate_job_ran(&estimate, 0, 1);
-    cr_expect_float_eq(estimate_job_s(&estimate, 0), 1.9, 1e-6);
-    for (int i = 0; i < 100; i++)
-        estimate_job_ran(&estimate, 0, 1);
-    cr_expect_float_eq(estimate_job_s(&estimate, 0), 1, 1e-3);
+    run_job(0, 1);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0), 1.5, 1e-6);
+}
+
+Test(estimate, mean_of_many_is_close_and_services_are_apart)
+{
+    run_jobs(0, 3000, 0.00005);
+    run_jobs(1, 3000, 1);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0) / 0.00005f, 1, 0.12);
+    cr_expect_float_eq(estimate_job_s(&estimate, 1), 1, 0.12);
+    cr_expect_float_eq(estimate_rate(&estimate, 1) * estimate_job_s(&estimate, 1), 1, 0.001);
 }
 
 Test(estimate, job_of_no_time_at_all_is_not_nominal)
 {
-    struct estimate estimate = {.jobs = {0}};
-    estimate_job_ran(&estimate, 0, 0);
+    run_job(0, 0);
     cr_expect_lt(estimate_job_s(&estimate, 0), 1e-5f);
 }
 
 Test(estimate, jobs_that_left_count_no_more)
 {
-    struct estimate estimate = {.jobs = {0}};
-    estimate_job_accepted(&estimate, 0);
-    estimate_job_left(&estimate, 0);
-    cr_expect_eq(estimate_work_s(&estimate, 0), 0);
+    estimate_job_accepted(&estimate, 0, now_ns);
+    estimate_job_left(&estimate, 0, now_ns);
+    cr_expect_float_eq(estimate_work_s(&estimate, 0), 0, 0);
+    cr_expect_eq(estimate_jobs(&estimate), 0);
+}
+
+Test(estimate, chance_is_not_taken_for_a_change)
+{
+    run_jobs(0, 1000, 0.1);
+    cr_expect_eq(estimate.changes, 0);
+}
+
+Test(estimate, a_node_five_times_slower_is_believed_after_a_few_jobs)
+{
+    run_jobs(0, 500, 0.1);
+    run_jobs(0, 12, 0.5);
+    cr_expect_geq(estimate.changes, 1);
+    cr_expect(estimate_job_s(&estimate, 0) > 0.25f, "%g", (double)estimate_job_s(&estimate, 0));
+}
+
+Test(estimate, a_node_that_is_fast_again_is_believed_too)
+{
+    run_jobs(0, 500, 0.5);
+    run_jobs(0, 60, 0.1);
+    cr_expect_geq(estimate.changes, 1);
+    cr_expect(estimate_job_s(&estimate, 0) < 0.2f, "%g", (double)estimate_job_s(&estimate, 0));
+}
+
+Test(estimate, a_service_that_is_rarely_used_slows_down_with_the_others)
+{
+    run_jobs(1, 50, 1);
+    run_jobs(0, 500, 0.01);
+    run_jobs(0, 40, 0.05);
+    cr_expect_geq(estimate.changes, 1);
+    cr_expect(estimate_job_s(&estimate, 1) > 2, "%g", (double)estimate_job_s(&estimate, 1));
+}
+
+Test(estimate, a_job_that_hangs_need_not_end)
+{
+    run_jobs(0, 500, 0.1);
+    estimate_job_accepted(&estimate, 0, now_ns);
+    estimate_look(&estimate, now_ns + S / 10);
+    cr_expect_eq(estimate.changes, 0);
+    estimate_look(&estimate, now_ns + 10 * S);
+    cr_expect_eq(estimate.changes, 1);
 }
 
 Test(estimate, retry_time_is_all_work_shared_by_the_slots)
 {
-    struct estimate estimate = {.jobs = {4, 2}, .mean_s = {0.5f, 1}};
-    cr_expect_eq(estimate_retry_ms(&estimate, 4), 1000);
+    estimate_init(&estimate, 4, now_ns);
+    run_job(0, 0.5);
+    run_job(1, 1);
+    for (int i = 0; i < 4; i++)
+        estimate_job_accepted(&estimate, 0, now_ns);
+    for (int i = 0; i < 2; i++)
+        estimate_job_accepted(&estimate, 1, now_ns);
+    cr_expect_eq(estimate_retry_ms(&estimate), 1000);
 }
 
 Test(estimate, retry_time_has_limits)
 {
-    struct estimate idle = {.jobs = {0}}, swamped = {.jobs = {1000}, .mean_s = {10}};
-    cr_expect_eq(estimate_retry_ms(&idle, 1), ESTIMATE_RETRY_MS_MIN);
-    cr_expect_eq(estimate_retry_ms(&swamped, 1), ESTIMATE_RETRY_MS_MAX);
+    cr_expect_eq(estimate_retry_ms(&estimate), ESTIMATE_RETRY_MS_MIN);
+    run_job(1, 10);
+    for (int i = 0; i < 1000; i++)
+        estimate_job_accepted(&estimate, 1, now_ns);
+    cr_expect_eq(estimate_retry_ms(&estimate), ESTIMATE_RETRY_MS_MAX);
 }
