@@ -100,8 +100,8 @@ static void values_update(struct node_values *values, struct member *member, str
         return;
     }
     /* Nothing new from the node itself, but rm's judgement of it may have changed. */
-    atomic_store_explicit(&values->flags, report.flags, memory_order_relaxed);
-    atomic_store_explicit(&values->below_mask, report.below_mask, memory_order_relaxed);
+    atomic_store_explicit(&values->flags, (uint16_t)report.flags, memory_order_relaxed);
+    atomic_store_explicit(&values->below_mask, (uint16_t)report.below_mask, memory_order_relaxed);
 }
 
 /* Who is out of service weighs nothing, so that no draws are lost on it. */

@@ -14,7 +14,7 @@ const struct policy_row policy_rows[POLICIES] = {
 static const struct policy_methods *const methods_of[POLICIES] = {
     [POLICY_TWO_CHOICES] = &two_choices_methods, [POLICY_BELOW_AVERAGE] = &below_average_methods,
     [POLICY_RANDOM] = &random_methods,           [POLICY_ROUND_ROBIN] = &round_robin_methods,
-    [POLICY_WEIGHTED] = &weighted_methods,
+    [POLICY_FINISH_TIME] = &finish_time_methods, [POLICY_WEIGHTED] = &weighted_methods,
 };
 
 void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor)

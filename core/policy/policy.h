@@ -15,6 +15,7 @@
 
 #include "core/base/address.h"
 #include "core/base/random.h"
+#include "core/policy/finish_time.h"
 #include "core/policy/snapshot.h"
 #include "core/policy/values.h"
 
@@ -40,6 +41,10 @@ extern const struct policy_row policy_rows[POLICIES];
 struct pick_state {
     struct random_state random;
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
+    const struct finish_time *finish; /* shared by the cores; finish-time needs it */
+    uint64_t now_ns; /* of the next picks; finish-time needs it */
+    uint64_t turns; /* nodes that finish-time has picked in turn, since what it knew was too old */
+    float turn_peak[POLICY_CURSORS]; /* the fastest lately, by hash of the service */
     float dispatcher_share; /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
 };
 

@@ -59,6 +59,7 @@ struct policy_methods {
 
 extern const struct policy_methods two_choices_methods;
 extern const struct policy_methods below_average_methods;
+extern const struct policy_methods finish_time_methods;
 extern const struct policy_methods random_methods;
 extern const struct policy_methods round_robin_methods;
 extern const struct policy_methods weighted_methods;

@@ -15,6 +15,8 @@
 #include "core/base/address.h"
 #include "core/base/macros.h"
 
+#define VALUES_SERVICES_MAX 16u /* of one node: as many as a heartbeat has */
+
 enum node_value_flag {
     /* What clients are told; the same bits as in their answers. */
     NODE_VALUE_DISPATCHER = 1, /* gets less than a worker (D10) */
@@ -23,14 +25,26 @@ enum node_value_flag {
     NODE_VALUE_DRAIN = 8, /* drained by an operator, or leaving: never hand out */
 };
 
+enum node_value_token {
+    NODE_TOKEN_IDLE = 1, /* the node has told this dispatcher alone that it is idle, and nobody has used that */
+    NODE_TOKEN_HELD = 2, /* it is among the idle ones (idle_tokens.h) */
+};
+
 struct node_values {
-    _Atomic uint32_t flags; /* mask of enum node_value_flag */
-    _Atomic uint32_t below_mask; /* bit k: below the average load of the node's k-th service (requirement R3) */
+    _Atomic uint16_t flags; /* mask of enum node_value_flag */
+    _Atomic uint16_t below_mask; /* bit k: below the average load of the node's k-th service (requirement R3) */
     _Atomic float load_index; /* as reported */
     _Atomic float load_per_job; /* what one more queued job adds to the load index; ×1.5 on dispatchers (D10) */
     _Atomic uint32_t picks; /* answers of this dispatcher that named the node; wraps */
     _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
     struct address address;
+
+    /* For finish-time: finish_time.h. */
+    _Atomic uint32_t finish; /* when all that the node has, and is expected to get, will have been done; may be past; wraps */
+    _Atomic uint16_t slots; /* 0: nothing known yet */
+    _Atomic uint8_t token; /* mask of enum node_value_token */
+    _Atomic uint8_t job_code; /* expected time of one of the jobs that it has, as finish_time_code has it */
+    _Atomic uint8_t job_codes[VALUES_SERVICES_MAX]; /* of a job of its k-th service */
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
 
@@ -46,8 +60,8 @@ struct node_report {
 static inline void node_values_apply(struct node_values *values, const struct node_report *report)
 {
     uint32_t picks = atomic_load_explicit(&values->picks, memory_order_relaxed);
-    atomic_store_explicit(&values->flags, report->flags, memory_order_relaxed);
-    atomic_store_explicit(&values->below_mask, report->below_mask, memory_order_relaxed);
+    atomic_store_explicit(&values->flags, (uint16_t)report->flags, memory_order_relaxed);
+    atomic_store_explicit(&values->below_mask, (uint16_t)report->below_mask, memory_order_relaxed);
     atomic_store_explicit(&values->load_index, report->load_index, memory_order_relaxed);
     atomic_store_explicit(&values->load_per_job, report->load_per_job, memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, picks, memory_order_relaxed);
@@ -66,6 +80,12 @@ static inline void node_values_copy(struct node_values *values, struct node_valu
     atomic_store_explicit(&values->picks, atomic_load_explicit(&from->picks, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, atomic_load_explicit(&from->picks_at_report, memory_order_relaxed),
                           memory_order_relaxed);
+    atomic_store_explicit(&values->finish, atomic_load_explicit(&from->finish, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&values->slots, atomic_load_explicit(&from->slots, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&values->job_code, atomic_load_explicit(&from->job_code, memory_order_relaxed), memory_order_relaxed);
+    for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)
+        atomic_store_explicit(&values->job_codes[i], atomic_load_explicit(&from->job_codes[i], memory_order_relaxed),
+                              memory_order_relaxed);
 }
 
 /* The load to expect by now: the report, plus what this dispatcher has sent there since. */

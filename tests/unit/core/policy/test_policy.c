@@ -138,7 +138,7 @@ Test(policy, below_average_is_uniform_among_the_marked, .init = workers_only, .f
 {
     uint32_t seen[NODES];
     for (uint32_t i = 0; i < 6; i++)
-        atomic_store(&values[i].below_mask, ~(1u << 3));
+        atomic_store(&values[i].below_mask, (uint16_t) ~(1u << 3));
     picks_count(POLICY_BELOW_AVERAGE, seen);
     expect_uniform(seen, 6, NODES - 1);
 }
@@ -313,7 +313,7 @@ Test(policy_batch, below_average_is_uniform_among_the_marked, .init = workers_on
 {
     uint32_t seen[NODES];
     for (uint32_t i = 0; i < 6; i++)
-        atomic_store(&values[i].below_mask, ~(1u << 3));
+        atomic_store(&values[i].below_mask, (uint16_t) ~(1u << 3));
     batches_count(POLICY_BELOW_AVERAGE, seen);
     expect_uniform(seen, 6, NODES - 1);
 }

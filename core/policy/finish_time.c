@@ -1,0 +1,197 @@
+/* Reports and tokens: what is known of the nodes. How a node is picked by it: finish_time_pick.c. */
+#include "core/policy/finish_time.h"
+
+#include <math.h>
+
+#include "core/base/hash.h"
+#include "core/policy/finish_time_internal.h"
+
+/* A pick that has not become a job after so long never will: clients go to their nodes at once. */
+#define UNDER_WAY_NS UINT64_C(100000000)
+
+/* A node that should have been idle for long is not the more attractive for it: so many jobs of each dispatcher at most. */
+#define CREDIT_JOBS 4
+
+/* Nodes that look idle join the idle ones only where reports are older than a job when they come. With fresher ones all dispatchers
+ * know of the same idle nodes at once, and meet there. */
+#define IDLE_AGE_JOBS 1
+
+/* No node gets more than so many times what its slots are usually given; looked at so often. */
+#define SHARE_MAX 2.5f
+#define SHARE_NS UINT64_C(1000000000)
+#define SHARE_PICKS_MIN 20u
+#define SHARE_WEIGHT 0.02f /* of one node's in the usual */
+
+#define AGE_WEIGHT 0.02f
+
+void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
+{
+    *finish = (struct finish_time){.tokens = tokens};
+    atomic_store_explicit(&finish->dispatchers, 1, memory_order_relaxed);
+}
+
+uint8_t finish_time_code(float job_s)
+{
+    if (!(job_s > 0))
+        return 0;
+    float code = 1.5f + 8 * log2f(job_s * 1e6f);
+    return code < 1 ? 1 : code >= 255 ? 255 : (uint8_t)code;
+}
+
+float finish_time_job_s(uint8_t code)
+{
+    return code_to_s(code);
+}
+
+float finish_time_left_s(const struct node_values *values, uint64_t now_ns)
+{
+    return left_s(values, now_ns);
+}
+
+static float not_below_zero(float value)
+{
+    return value > 0 ? value : 0; /* nor not a number */
+}
+
+/* Picks that the report can't know of: those under way. */
+static uint32_t picks_unseen(uint32_t picks, struct finish_track *track, const struct finish_report *report, uint64_t now_ns)
+{
+    if (track->boot_id != report->boot_id) {
+        track->boot_id = report->boot_id;
+        track->mark_ns = now_ns;
+        track->mark = picks;
+        track->dead = picks - report->received;
+        return 0;
+    }
+    uint32_t unseen = picks - report->received - track->dead;
+    if ((int32_t)unseen < 0) { /* more came than were sent: answers used twice, or believed dead too soon */
+        track->dead += unseen;
+        unseen = 0;
+    }
+    if (now_ns - report->age_ns >= track->mark_ns + UNDER_WAY_NS) {
+        uint32_t dead = track->mark - report->received - track->dead;
+        if ((int32_t)dead > 0) {
+            track->dead += dead;
+            unseen -= dead;
+        }
+        track->mark = picks;
+        track->mark_ns = now_ns;
+    }
+    return unseen;
+}
+
+/* A node that does not echo has seen all but those of the time since it made its report. */
+static uint32_t picks_since(uint32_t picks, struct finish_track *track, const struct finish_report *report, uint64_t now_ns)
+{
+    uint64_t span_ns = now_ns - track->mark_ns;
+    uint32_t unseen = picks - track->mark;
+    if (track->boot_id != report->boot_id)
+        unseen = 0;
+    else if (span_ns > report->age_ns)
+        unseen = (uint32_t)((double)unseen * (double)report->age_ns / (double)span_ns);
+    track->boot_id = report->boot_id;
+    track->mark = picks;
+    track->mark_ns = now_ns;
+    return unseen;
+}
+
+/* How much longer than its share's time the node has been given work for: a node that reports less than it has, or more than it can,
+ * draws more than its share, and gets nothing until that is made up for. */
+static void share_check(struct finish_time *finish, uint32_t picks, struct finish_track *track,
+                        const struct finish_report *report, uint64_t now_ns)
+{
+    if (track->share_ns != 0 && now_ns < track->share_ns + SHARE_NS)
+        return;
+    uint32_t count = picks - track->share_mark;
+    float span_s = (float)(now_ns - track->share_ns) * 1e-9f;
+    bool first = track->share_ns == 0;
+    track->share_ns = now_ns;
+    track->share_mark = picks;
+    if (first)
+        return;
+    float *usual = &finish->picks_per_slot_s[hash_mix(report->first_service_id) % FINISH_KINDS];
+    float here = (float)count / span_s / (float)report->slots;
+    float most = SHARE_MAX * *usual;
+    *usual += (*usual > 0 ? SHARE_WEIGHT : 1) * ((here < most || !(*usual > 0) ? here : most) - *usual);
+    if (count >= SHARE_PICKS_MIN && most > 0 && here > most)
+        track->held_ns = now_ns + (uint64_t)((here / most - 1) * span_s * 1e9f);
+}
+
+/* How old a node's report gets before the next one comes, on average: half the distance, and what it was on its way. */
+static void age_note(struct finish_time *finish, struct finish_track *track, const struct finish_report *report, uint64_t now_ns)
+{
+    uint64_t made_ns = now_ns - report->age_ns;
+    if (track->reported_ns != 0 && made_ns > track->reported_ns) {
+        float age_s = ((float)report->age_ns + (float)(made_ns - track->reported_ns) / 2) * 1e-9f;
+        float before_s = atomic_load_explicit(&finish->age_s, memory_order_relaxed);
+        float weight = before_s > 0 ? AGE_WEIGHT : 1;
+        atomic_store_explicit(&finish->age_s, before_s + weight * (age_s - before_s), memory_order_relaxed);
+    }
+    track->reported_ns = made_ns;
+}
+
+/* Stores the times of the services' jobs; returns that of an average job on the node, 0: not known. */
+static float store_job_times(struct node_values *values, const struct finish_report *report)
+{
+    float sum_s = 0;
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < report->service_count; i++) {
+        float job_s = not_below_zero(report->job_s[i] * report->queue_factor);
+        atomic_store_explicit(&values->job_codes[i], finish_time_code(job_s), memory_order_relaxed);
+        sum_s += job_s;
+        known += job_s > 0;
+    }
+    if (report->jobs > 0 && report->work_s > 0)
+        return report->work_s * report->queue_factor / (float)report->jobs;
+    return known ? sum_s / (float)known : 0;
+}
+
+/* The node looks idle: whether to say so, once. */
+static bool join_idle(struct node_values *values)
+{
+    if (atomic_load_explicit(&values->token, memory_order_relaxed) & NODE_TOKEN_HELD)
+        return false;
+    atomic_fetch_or_explicit(&values->token, NODE_TOKEN_HELD, memory_order_relaxed);
+    return true;
+}
+
+bool finish_time_report(struct finish_time *finish, struct node_values *values, struct finish_track *track,
+                        const struct finish_report *report, uint64_t now_ns)
+{
+    uint32_t picks = atomic_load_explicit(&values->picks, memory_order_relaxed);
+    float dispatchers = (float)atomic_load_explicit(&finish->dispatchers, memory_order_relaxed);
+    float slots = (float)report->slots, age_s = (float)report->age_ns * 1e-9f;
+    float job_s = store_job_times(values, report);
+    uint32_t unseen = report->echoes ? picks_unseen(picks, track, report, now_ns) : picks_since(picks, track, report, now_ns);
+    age_note(finish, track, report, now_ns);
+    share_check(finish, picks, track, report, now_ns);
+
+    float work_s = not_below_zero(report->work_s * report->queue_factor) + dispatchers * (float)unseen * job_s;
+    float wait_s = work_s / slots - age_s;
+    float credit_s = CREDIT_JOBS * dispatchers * job_s / slots;
+    if (wait_s < -credit_s)
+        wait_s = -credit_s;
+    bool held = now_ns < track->held_ns;
+    if (held)
+        wait_s += (float)(track->held_ns - now_ns) * 1e-9f;
+    store_left_s(values, wait_s, now_ns);
+    atomic_store_explicit(&values->job_code, finish_time_code(job_s), memory_order_relaxed);
+    atomic_store_explicit(&values->slots, (uint16_t)report->slots, memory_order_relaxed);
+    if (held || report->jobs >= report->slots) {
+        atomic_store_explicit(&values->token, 0, memory_order_relaxed);
+        return false;
+    }
+    return age_s > IDLE_AGE_JOBS * job_s && join_idle(values);
+}
+
+bool finish_time_token(struct node_values *values, const struct finish_track *track, uint64_t now_ns)
+{
+    if (now_ns < track->held_ns)
+        return false;
+    /* At most all slots but one are busy. */
+    float most_s = spare_s(values);
+    if (left_s(values, now_ns) > most_s)
+        store_left_s(values, most_s, now_ns);
+    atomic_fetch_or_explicit(&values->token, NODE_TOKEN_IDLE, memory_order_relaxed);
+    return join_idle(values);
+}

@@ -1,0 +1,223 @@
+/* Picks of finish-time: the best of four, an idle one, or the next in turn. */
+#include "core/base/hash.h"
+#include "core/policy/finish_time_internal.h"
+#include "core/policy/policy_methods.h"
+
+/* How much of the time for which a node should have been idle counts: enough to break ties. */
+#define IDLE_SHARE 0.01f
+
+/* A node drawn at random must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
+ * what is known of the former is older. */
+#define TOKEN_SHARE 0.6f
+#define IDLE_TIME_SHARE 0.8f
+
+/* A node that has not said yet how long its jobs take is taken for one that needs so many times what others do: it starts slowly. */
+#define NEW_NODE_FACTOR 2.0f
+#define UNKNOWN_JOB_S 0.1f
+
+/* Information that is older than so many jobs take says less than nothing: nodes get turns. */
+#define TURN_AGE_JOBS 60.0f
+#define TURN_WAIT_JOBS 10.0f /* one with so much work left is passed over: its speed may be misjudged, and nothing else tells */
+#define TURN_TRIES 64u
+#define TURN_PEAK_FADING 0.9999f
+
+struct candidate {
+    uint32_t slot;
+    float job_s;
+    float wait_s; /* until a slot is free; < 0: since when one has been */
+};
+
+static inline struct candidate candidate_of(const struct node_values *values, uint32_t slot, uint32_t ordinal, uint64_t now_ns)
+{
+    const struct node_values *there = &values[slot];
+    return (struct candidate){
+        .slot = slot,
+        .job_s = code_to_s(atomic_load_explicit(&there->job_codes[ordinal % VALUES_SERVICES_MAX], memory_order_relaxed)),
+        .wait_s = left_s(there, now_ns) - spare_s(there),
+    };
+}
+
+static inline float candidate_key(const struct candidate *candidate)
+{
+    return (candidate->wait_s > 0 ? candidate->wait_s : IDLE_SHARE * candidate->wait_s) + candidate->job_s;
+}
+
+static __attribute__((noinline, cold)) void candidates_complete(struct candidate candidates[], uint32_t count)
+{
+    float sum_s = 0;
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sum_s += candidates[i].job_s;
+        known += candidates[i].job_s > 0;
+    }
+    float job_s = known ? NEW_NODE_FACTOR * sum_s / (float)known : UNKNOWN_JOB_S;
+    for (uint32_t i = 0; i < count; i++)
+        if (!(candidates[i].job_s > 0))
+            candidates[i].job_s = job_s;
+}
+
+static inline uint32_t candidates_best(struct candidate candidates[], uint32_t count)
+{
+    bool known = true;
+    for (uint32_t i = 0; i < count; i++)
+        known &= candidates[i].job_s > 0;
+    if (UNLIKELY(!known))
+        candidates_complete(candidates, count);
+    uint32_t best = 0;
+    float best_key = candidate_key(&candidates[0]);
+    for (uint32_t i = 1; i < count; i++) {
+        float key = candidate_key(&candidates[i]);
+        best = key < best_key ? i : best;
+        best_key = key < best_key ? key : best_key;
+    }
+    return best;
+}
+
+/* The node gets so many jobs more. */
+static inline void node_gets(struct node_values *values, const struct candidate *candidate, float jobs, uint64_t now_ns)
+{
+    float before_s = left_s(values, now_ns);
+    store_left_s(values, (before_s > 0 ? before_s : 0) + jobs * candidate->job_s / slots_of(values), now_ns);
+}
+
+/* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone. */
+static bool tokens_sift(struct pick_state *state, struct node_values *values, uint64_t service_id, struct idle_token found[],
+                        uint32_t *count, struct candidate candidates[])
+{
+    bool told = false;
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < *count; i++) {
+        struct node_values *there = &values[found[i].slot];
+        bool tells = atomic_load_explicit(&there->token, memory_order_relaxed) & NODE_TOKEN_IDLE;
+        struct candidate candidate = candidate_of(values, found[i].slot, found[i].ordinal, state->now_ns);
+        if (!node_is_fresh(there) || (!tells && candidate.wait_s > 0)) {
+            if (idle_tokens_take(state->finish->tokens, service_id, &found[i]))
+                atomic_store_explicit(&there->token, 0, memory_order_relaxed);
+            continue;
+        }
+        if (tells && !told)
+            used = 0;
+        told |= tells;
+        if (tells != told)
+            continue;
+        candidates[used] = candidate;
+        found[used++] = found[i];
+    }
+    *count = used;
+    return told;
+}
+
+/* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. */
+static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id,
+                                               const struct candidate *drawn, float dispatchers)
+{
+    struct idle_token found[TOKEN_SAMPLES];
+    struct candidate candidates[TOKEN_SAMPLES];
+    uint32_t count = idle_tokens_sample(state->finish->tokens, service_id, &state->random, found);
+    bool told = tokens_sift(state, values, service_id, found, &count, candidates);
+    if (count == 0)
+        return PICK_UNSURE;
+    uint32_t best = candidates_best(candidates, count);
+    if (candidate_key(drawn) < (told ? TOKEN_SHARE : IDLE_TIME_SHARE) * candidate_key(&candidates[best]))
+        return PICK_UNSURE;
+    uint32_t slot = found[best].slot;
+    if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
+        return PICK_UNSURE;
+    atomic_store_explicit(&values[slot].token, 0, memory_order_relaxed);
+    node_gets(&values[slot], &candidates[best], told ? 1 : dispatchers, state->now_ns);
+    return (int)slot;
+}
+
+/* Weighted round robin: each in turn, a slower one in fewer of the laps. PICK_UNSURE: none within reach. */
+static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state, struct node_values *values,
+                                                        const struct pick_item *item)
+{
+    uint32_t at = hash_mix(item->service_id) % POLICY_CURSORS;
+    for (uint32_t i = 0; i < TURN_TRIES; i++) {
+        uint32_t turn = state->cursor[at]++;
+        struct snapshot_member member = item->members[turn % item->member_count];
+        const struct node_values *there = &values[member.slot];
+        float job_s = code_to_s(
+            atomic_load_explicit(&there->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed));
+        if (!node_is_fresh(there) || !(job_s > 0) || left_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s)
+            continue;
+        float speed = slots_of(there) / job_s;
+        float peak = state->turn_peak[at] * TURN_PEAK_FADING;
+        state->turn_peak[at] = peak = speed > peak ? speed : peak;
+        /* The whole part of lap × share grows in just that share of the laps; not in the same ones for all. */
+        double lap = turn / item->member_count + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
+        if ((uint64_t)((lap + 1) * share) > (uint64_t)(lap * share)) {
+            state->turns++;
+            return (int)member.slot;
+        }
+    }
+    return PICK_UNSURE;
+}
+
+/* Four at random; that two of them may be the same costs less than looking. */
+static void finish_time_draw(struct pick_batch *batch)
+{
+    struct random_state *random = &batch->state->random;
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        for (uint32_t k = 0; k < PICK_CANDIDATES_MAX; k += 2) {
+            uint32_t first, second;
+            random_below_two(random, item->member_count, item->member_count, &first, &second);
+            item_candidate(batch, item, k, first);
+            item_candidate(batch, item, k + 1, second);
+        }
+    }
+}
+
+static void finish_time_choose_batch(struct pick_batch *batch)
+{
+    struct pick_state *state = batch->state;
+    struct node_values *values = batch->values;
+    float dispatchers = (float)atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
+    float turn_s = atomic_load_explicit(&state->finish->age_s, memory_order_relaxed) / TURN_AGE_JOBS;
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        struct candidate candidates[PICK_CANDIDATES_MAX];
+        bool fresh = true;
+        for (uint32_t k = 0; k < PICK_CANDIDATES_MAX; k++) {
+            struct snapshot_member member = item->candidate[k];
+            fresh &= node_is_fresh(&values[member.slot]);
+            candidates[k] = candidate_of(values, member.slot, member.service_ordinal, state->now_ns);
+        }
+        item->result = PICK_UNSURE;
+        if (UNLIKELY(!fresh))
+            continue;
+        const struct candidate *best = &candidates[candidates_best(candidates, PICK_CANDIDATES_MAX)];
+        if (idle_tokens_exist(state->finish->tokens, item->service_id))
+            item->result = pick_idle(state, values, item->service_id, best, dispatchers);
+        if (item->result == PICK_UNSURE && UNLIKELY(best->job_s < turn_s))
+            item->result = pick_in_turn(state, values, item);
+        if (item->result == PICK_UNSURE) {
+            item->result = (int)best->slot;
+            node_gets(&values[best->slot], best, dispatchers, state->now_ns);
+        }
+        pick_count(&values[item->result]);
+    }
+}
+
+static const struct snapshot_member *finish_time_choose(struct pick *pick)
+{
+    struct candidate candidates[PICK_CANDIDATES_MAX];
+    const struct snapshot_member *members[PICK_CANDIDATES_MAX];
+    for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
+        members[i] = pick_at_random(pick);
+        if (!members[i])
+            return NULL;
+        candidates[i] = candidate_of(pick->values, members[i]->slot, members[i]->service_ordinal, pick->state->now_ns);
+    }
+    uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
+    float dispatchers = (float)atomic_load_explicit(&pick->state->finish->dispatchers, memory_order_relaxed);
+    node_gets(&pick->values[members[best]->slot], &candidates[best], dispatchers, pick->state->now_ns);
+    return members[best];
+}
+
+const struct policy_methods finish_time_methods = {
+    .choose = finish_time_choose,
+    .draw = finish_time_draw,
+    .choose_batch = finish_time_choose_batch,
+};

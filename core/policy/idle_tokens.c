@@ -1,0 +1,110 @@
+/* A ring per service: pushed at the tail, taken anywhere between head and tail. What is taken from the middle is replaced by what
+ * stands at the head, so that the ring stays dense: every core looks at any cell and nearly always finds a token there.
+ *
+ * All orders are relaxed: a cell is one word, whole in itself, and what it says of the node is checked against the node's values, which
+ * are relaxed too. A core that meets another's half-done replacement sees an empty cell and misses a token: a hint lost. */
+#include "core/policy/idle_tokens.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "core/base/hash.h"
+
+#define MASK (TOKEN_RING_CELLS - 1)
+_Static_assert((TOKEN_RING_CELLS & MASK) == 0, "positions wrap");
+
+int idle_tokens_new(struct idle_tokens **ret_tokens)
+{
+    void *memory =
+        mmap(NULL, sizeof(struct idle_tokens), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    *ret_tokens = memory;
+    return 0;
+}
+
+void idle_tokens_free(struct idle_tokens *tokens)
+{
+    if (tokens != NULL)
+        munmap(tokens, sizeof(*tokens));
+}
+
+/* slot + 1 : 32, tag of the service : 24, ordinal : 8 */
+static uint64_t cell_of(uint64_t hash, uint32_t slot, uint32_t ordinal)
+{
+    return ((uint64_t)slot + 1) << 32 | (hash >> 40) << 8 | ordinal;
+}
+
+void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal)
+{
+    uint64_t hash = hash_mix(service_id);
+    struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (tail - head >= TOKEN_RING_CELLS)
+        return;
+    atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal), memory_order_relaxed);
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_relaxed);
+}
+
+bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
+{
+    if (tokens == NULL)
+        return false;
+    const struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
+    return atomic_load_explicit(&ring->tail, memory_order_relaxed) != atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_id, struct random_state *random,
+                            struct idle_token ret_found[static TOKEN_SAMPLES])
+{
+    uint64_t hash = hash_mix(service_id);
+    const struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint32_t length = atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
+    if (LIKELY(length == 0 || length > TOKEN_RING_CELLS))
+        return 0;
+    uint32_t count = length < TOKEN_SAMPLES ? length : TOKEN_SAMPLES;
+    uint32_t first = length > count ? random_below(random, length) : 0;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = head + (first + i) % length;
+        uint64_t cell = atomic_load_explicit(&ring->cells[at & MASK], memory_order_relaxed);
+        if (cell == 0 || (uint32_t)(cell >> 8 & 0xffffff) != (uint32_t)(hash >> 40))
+            continue;
+        ret_found[found++] =
+            (struct idle_token){.slot = (uint32_t)(cell >> 32) - 1, .ordinal = (uint32_t)(cell & 0xff), .cell = cell, .at = at};
+    }
+    return found;
+}
+
+/* Fills the hole with the token at the head, and moves the head past empty cells. */
+static void close_hole(struct token_ring *ring, uint32_t at)
+{
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    if (at != head && head != tail) {
+        uint64_t oldest = atomic_exchange_explicit(&ring->cells[head & MASK], 0, memory_order_relaxed);
+        uint64_t empty = 0;
+        if (oldest != 0)
+            (void)atomic_compare_exchange_strong_explicit(&ring->cells[at & MASK], &empty, oldest, memory_order_relaxed,
+                                                          memory_order_relaxed);
+    }
+    while (head != tail && atomic_load_explicit(&ring->cells[head & MASK], memory_order_relaxed) == 0) {
+        if (!atomic_compare_exchange_strong_explicit(&ring->head, &head, head + 1, memory_order_relaxed, memory_order_relaxed))
+            break;
+        head++;
+    }
+}
+
+bool idle_tokens_take(struct idle_tokens *tokens, uint64_t service_id, const struct idle_token *token)
+{
+    struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
+    uint64_t cell = token->cell;
+    if (!atomic_compare_exchange_strong_explicit(&ring->cells[token->at & MASK], &cell, 0, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return false;
+    close_hole(ring, token->at);
+    return true;
+}

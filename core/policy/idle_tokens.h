@@ -1,0 +1,52 @@
+/* idle_tokens - nodes that have said that they have nothing to do, by service, shared by all cores of a dispatcher.
+ *
+ * They are hints: one may be lost when its ring is full or when two cores meet. What a node has said stands in its values, and is looked
+ * at before a token is used. Services that share a ring tell their tokens apart.
+ * Thread: pushed by the control thread, taken by every core; lock-free, nothing blocks.
+ * Memory: idle_tokens_new allocates; pages that no service uses are never touched. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/macros.h"
+#include "core/base/random.h"
+
+#define TOKEN_RINGS 256u
+#define TOKEN_RING_CELLS 4096u /* more idle nodes than that are found by looking at any four */
+#define TOKEN_SAMPLES 4u
+
+struct token_ring {
+    ALIGN_CACHE_LINE _Atomic uint32_t tail; /* pushed so far; wraps */
+    ALIGN_CACHE_LINE _Atomic uint32_t head; /* all before it are gone */
+    ALIGN_CACHE_LINE _Atomic uint64_t cells[TOKEN_RING_CELLS]; /* 0: empty */
+};
+
+struct idle_tokens {
+    struct token_ring rings[TOKEN_RINGS];
+};
+
+/* A token that was found, to be taken. */
+struct idle_token {
+    uint32_t slot;
+    uint32_t ordinal; /* the service is the node's k-th */
+    uint64_t cell;
+    uint32_t at;
+};
+
+/* -ENOMEM. */
+NODISCARD int idle_tokens_new(struct idle_tokens **ret_tokens);
+void idle_tokens_free(struct idle_tokens *tokens); /* NULL is a no-op */
+
+void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal);
+
+/* False: certainly not. tokens may be NULL. */
+bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id);
+
+/* Up to TOKEN_SAMPLES of the service's tokens at random, fewer when there are few. They stay where they are. */
+uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_id, struct random_state *random,
+                            struct idle_token ret_found[static TOKEN_SAMPLES]);
+
+/* Takes out one that idle_tokens_sample found. False: another core was quicker. */
+bool idle_tokens_take(struct idle_tokens *tokens, uint64_t service_id, const struct idle_token *token);

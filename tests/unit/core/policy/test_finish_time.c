@@ -1,0 +1,290 @@
+/* finish-time: what reports, tokens and picks make of a node. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/policy/policy.h"
+
+#define NODES 8u
+#define SERVICE UINT64_C(77)
+#define MS UINT64_C(1000000)
+#define S UINT64_C(1000000000)
+
+static struct finish_time finish;
+static struct node_values values[NODES];
+static struct finish_track tracks[NODES];
+static struct pick_state state;
+static struct snapshot *snapshot;
+static uint64_t now_ns;
+
+static void setup(void)
+{
+    struct snapshot_offer offers[NODES];
+    struct idle_tokens *tokens;
+    for (uint32_t i = 0; i < NODES; i++)
+        offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i};
+    cr_assert_eq(snapshot_new(NODES, offers, NODES, &snapshot), 0);
+    cr_assert_eq(idle_tokens_new(&tokens), 0);
+    finish_time_init(&finish, tokens);
+    pick_state_init(&state, 3, 1.5f);
+    state.finish = &finish;
+    now_ns = 1000 * S;
+}
+
+static void teardown(void)
+{
+    snapshot_free(snapshot);
+    idle_tokens_free(finish.tokens);
+}
+
+TestSuite(finish_time, .init = setup, .fini = teardown);
+
+static struct finish_report report_of(uint32_t jobs, float job_s)
+{
+    return (struct finish_report){.boot_id = 1,
+                                  .slots = 1,
+                                  .jobs = jobs,
+                                  .echoes = true,
+                                  .work_s = (float)jobs * job_s,
+                                  .queue_factor = 1,
+                                  .first_service_id = SERVICE,
+                                  .service_count = 1,
+                                  .job_s = {job_s}};
+}
+
+static void report(uint32_t node, const struct finish_report *what)
+{
+    if (finish_time_report(&finish, &values[node], &tracks[node], what, now_ns))
+        idle_tokens_push(finish.tokens, SERVICE, node, 0);
+}
+
+static uint32_t pick(void)
+{
+    struct pick_item item = {.service_id = SERVICE};
+    state.now_ns = now_ns;
+    policy_pick_batch(POLICY_FINISH_TIME, &state, snapshot, values, &item, 1);
+    cr_assert_geq(item.result, 0);
+    return (uint32_t)item.result;
+}
+
+static void picks_count(uint32_t picks, uint32_t ret_counts[static NODES])
+{
+    for (uint32_t i = 0; i < NODES; i++)
+        ret_counts[i] = 0;
+    for (uint32_t i = 0; i < picks; i++)
+        ret_counts[pick()]++;
+}
+
+Test(finish_time, times_as_a_byte_are_five_percent_off_at_most)
+{
+    cr_expect_eq(finish_time_code(0), 0);
+    cr_expect_eq(finish_time_code(-1), 0);
+    cr_expect_float_eq(finish_time_job_s(0), 0, 0);
+    for (float s = 1e-6f; s < 3000; s *= 1.07f)
+        cr_expect_float_eq(finish_time_job_s(finish_time_code(s)) / s, 1, 0.05, "%g", (double)s);
+}
+
+Test(finish_time, nodes_that_never_reported_are_handed_out_evenly)
+{
+    uint32_t counts[NODES];
+    picks_count(8000, counts);
+    for (uint32_t i = 0; i < NODES; i++)
+        cr_expect(counts[i] > 700 && counts[i] < 1300, "%u: %u", i, counts[i]);
+}
+
+Test(finish_time, a_long_queue_is_left_alone_until_it_is_done)
+{
+    uint32_t counts[NODES];
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct finish_report full = report_of(i == 0 ? 1000 : 1, 0.01f);
+        report(i, &full);
+    }
+    picks_count(100, counts);
+    cr_expect_eq(counts[0], 0);
+    now_ns += 12 * S;
+    picks_count(100, counts);
+    cr_expect_gt(counts[0], 5);
+}
+
+Test(finish_time, a_slow_node_gets_as_much_less_as_it_is_slower)
+{
+    uint32_t counts[NODES] = {0};
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct finish_report idle = report_of(1, i == 0 ? 0.04f : 0.01f);
+        report(i, &idle);
+    }
+    for (uint32_t i = 0; i < 10000; i++) {
+        counts[pick()]++;
+        now_ns += MS * 3 / 2;
+    }
+    cr_expect(counts[0] < counts[1] / 2, "%u of %u", counts[0], counts[1]);
+}
+
+Test(finish_time, picks_under_way_count_until_the_node_echoes_them)
+{
+    struct finish_report idle = report_of(0, 0.1f);
+    report(0, &idle);
+    atomic_store(&values[0].picks, 3);
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0.3f, 0.01);
+    idle.received = 3;
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0, 0.01);
+}
+
+Test(finish_time, picks_that_never_become_jobs_expire)
+{
+    struct finish_report idle = report_of(0, 0.1f);
+    report(0, &idle);
+    atomic_store(&values[0].picks, 3);
+    for (int i = 0; i < 3; i++) {
+        now_ns += S;
+        report(0, &idle);
+    }
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0, 0.01);
+    /* Later ones count again. */
+    atomic_store(&values[0].picks, 4);
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0.1f, 0.01);
+}
+
+Test(finish_time, picks_of_a_node_that_does_not_echo_fade_with_its_reports)
+{
+    struct finish_report idle = report_of(0, 0.1f);
+    idle.echoes = false;
+    report(0, &idle);
+    now_ns += S;
+    atomic_store(&values[0].picks, 10);
+    idle.age_ns = S / 2;
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 5 * 0.1f - 0.5f, 0.02);
+}
+
+Test(finish_time, a_restarted_node_owes_nothing)
+{
+    struct finish_report idle = report_of(0, 0.1f);
+    report(0, &idle);
+    atomic_store(&values[0].picks, 50);
+    idle.boot_id = 2;
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0, 0.01);
+}
+
+Test(finish_time, the_other_dispatchers_picks_are_counted_too)
+{
+    atomic_store(&finish.dispatchers, 3);
+    struct finish_report idle = report_of(0, 0.1f);
+    report(0, &idle);
+    atomic_store(&values[0].picks, 2);
+    report(0, &idle);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0.6f, 0.01);
+}
+
+Test(finish_time, a_dispatcher_s_queue_counts_half_as_much_again)
+{
+    struct finish_report busy = report_of(2, 0.1f);
+    busy.queue_factor = 1.5f;
+    report(0, &busy);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0.3f, 0.01);
+}
+
+static void all_report(uint32_t jobs)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct finish_report what = report_of(jobs, 0.1f);
+        report(i, &what);
+    }
+}
+
+static void token_comes(uint32_t node)
+{
+    if (finish_time_token(&values[node], &tracks[node], now_ns))
+        idle_tokens_push(finish.tokens, SERVICE, node, 0);
+}
+
+Test(finish_time, a_token_is_used_once)
+{
+    all_report(2);
+    token_comes(5);
+    cr_expect_eq(pick(), 5);
+    cr_expect_not(idle_tokens_exist(finish.tokens, SERVICE));
+}
+
+Test(finish_time, a_token_is_forgotten_when_the_node_reports_to_be_busy)
+{
+    all_report(2);
+    token_comes(5);
+    struct finish_report busy = report_of(9, 0.1f);
+    report(5, &busy);
+    for (uint32_t i = 0; i < 8; i++)
+        cr_expect_neq(pick(), 5);
+}
+
+Test(finish_time, a_slow_node_s_token_does_not_beat_a_fast_idle_one)
+{
+    all_report(0);
+    struct finish_report slow = report_of(0, 1);
+    report(5, &slow);
+    token_comes(5);
+    cr_expect_neq(pick(), 5);
+    cr_expect(idle_tokens_exist(finish.tokens, SERVICE), "it stays for a worse time");
+}
+
+Test(finish_time, services_do_not_use_each_other_s_tokens)
+{
+    idle_tokens_push(finish.tokens, SERVICE + TOKEN_RINGS, 5, 0);
+    struct idle_token found[TOKEN_SAMPLES];
+    cr_expect_eq(idle_tokens_sample(finish.tokens, SERVICE, &state.random, found), 0u);
+}
+
+Test(finish_time, old_information_gives_turns_by_speed)
+{
+    uint32_t counts[NODES];
+    for (uint32_t round = 0; round < 100; round++) {
+        for (uint32_t i = 0; i < NODES; i++) {
+            struct finish_report what = report_of(0, i < NODES / 2 ? 0.001f : 0.002f);
+            report(i, &what);
+        }
+        now_ns += S;
+    }
+    state.turns = 0;
+    picks_count(6000, counts);
+    cr_expect_gt(state.turns, 5000u);
+    for (uint32_t i = 0; i < NODES; i++)
+        cr_expect_float_eq((double)counts[i], i < NODES / 2 ? 1000.0 : 500.0, 60, "%u: %u", i, counts[i]);
+}
+
+/* It says that it is idle and fast, again and again, and sends tokens all the time. */
+Test(finish_time, a_node_that_lies_gets_three_times_its_share_at_most)
+{
+    uint32_t counts[NODES] = {0}, total = 0;
+    for (uint32_t step = 0; step < 60000; step++) {
+        if (step % 10 == 0) {
+            for (uint32_t i = 0; i < NODES; i++) {
+                struct finish_report what = report_of(i == 0 ? 0 : 2, i == 0 ? 0.00001f : 0.01f);
+                what.received = atomic_load(&values[i].picks);
+                report(i, &what);
+            }
+            token_comes(0);
+        }
+        uint32_t node = pick();
+        if (step >= 20000) {
+            counts[node]++;
+            total++;
+        }
+        now_ns += MS;
+    }
+    cr_expect(counts[0] * NODES <= 3 * total, "%u of %u", counts[0], total);
+}
+
+Test(finish_time, excluded_and_drained_nodes_are_not_handed_out)
+{
+    all_report(1);
+    for (uint32_t i = 2; i < NODES; i++)
+        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
+    state.now_ns = now_ns;
+    for (uint32_t i = 0; i < 50; i++)
+        cr_expect_lt(pick(), 2u);
+    uint32_t slots[PICKS_MAX];
+    struct pick_query query = {.service_id = SERVICE, .count = 5};
+    cr_expect_eq(policy_pick(POLICY_FINISH_TIME, &state, snapshot, values, &query, slots), 2);
+}
