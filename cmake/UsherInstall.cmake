@@ -14,6 +14,7 @@ endfunction()
 
 usher_install(usher ${CMAKE_INSTALL_BINDIR} 1)
 usher_install(usher-load ${CMAKE_INSTALL_BINDIR} 1)
+usher_install(usher-sim ${CMAKE_INSTALL_BINDIR} 1)
 usher_install(usherctl ${CMAKE_INSTALL_BINDIR} 8)
 usher_install(usher-dispatcher ${CMAKE_INSTALL_SBINDIR} 8)
 usher_install(usher-worker ${CMAKE_INSTALL_SBINDIR} 8)

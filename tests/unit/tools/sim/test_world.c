@@ -1,0 +1,98 @@
+/* The simulator against queueing theory, and against itself. */
+#include <criterion/criterion.h>
+
+#include "tools/sim/world.h"
+
+static struct scenario scenario_small(uint32_t nodes, double load)
+{
+    struct scenario scenario = {
+        .nodes = nodes,
+        .slots = 1,
+        .speeds = {1},
+        .speed_count = 1,
+        .dispatchers = 2,
+        .service = {.shape = SERVICE_EXP, .mean_ns = 100e6},
+        .heartbeat_ns = 1000000000,
+        .refresh_ns = 1000000000,
+        .budget = 10,
+        .tokens = true,
+        .jobs = 20000,
+        .seed = 7,
+    };
+    scenario_set_load(&scenario, load);
+    return scenario;
+}
+
+static struct outcome outcome_of(const struct scenario *scenario, const char *policy)
+{
+    struct outcome outcome;
+    world_run(scenario, sim_policy_find(policy), &outcome);
+    return outcome;
+}
+
+Test(world, same_seed_gives_the_same_result)
+{
+    struct scenario scenario = scenario_small(20, 0.8);
+    scenario.push_ns = 10000000;
+    scenario.loss = 0.1;
+    scenario.noise = (struct scenario_noise){.share = 0.1, .factor = 3, .period_ns = 1e9};
+    scenario.churn = (struct scenario_churn){.up_ns = 20e9, .away_ns = 1e9};
+    struct outcome first = outcome_of(&scenario, "finish-time"), second = outcome_of(&scenario, "finish-time");
+    cr_expect(first.mean >= second.mean && first.mean <= second.mean);
+    cr_expect(first.p999 >= second.p999 && first.p999 <= second.p999);
+}
+
+Test(world, another_seed_gives_another_result)
+{
+    struct scenario scenario = scenario_small(20, 0.8);
+    struct outcome first = outcome_of(&scenario, "random");
+    scenario.seed++;
+    struct outcome second = outcome_of(&scenario, "random");
+    cr_expect(first.mean < second.mean || first.mean > second.mean);
+}
+
+/* M/M/1: the mean time is 1 / (1 - load). */
+Test(world, one_node_is_a_queue_of_theory)
+{
+    struct scenario scenario = scenario_small(1, 0.5);
+    scenario.jobs = 100000;
+    cr_expect_float_eq(outcome_of(&scenario, "random").mean, 2, 0.1);
+}
+
+/* Each of many nodes under random choice is one, too. */
+Test(world, random_choice_makes_a_queue_of_each_node)
+{
+    struct scenario scenario = scenario_small(10, 0.5);
+    scenario.jobs = 100000;
+    cr_expect_float_eq(outcome_of(&scenario, "random").mean, 2, 0.1);
+}
+
+Test(world, references_stand_in_their_order)
+{
+    struct scenario scenario = scenario_small(50, 0.8);
+    double oracle = outcome_of(&scenario, "oracle").p99, jiq = outcome_of(&scenario, "jiq").p99,
+           prequal = outcome_of(&scenario, "prequal").p99, random = outcome_of(&scenario, "random").p99,
+           least = outcome_of(&scenario, "least-loaded").p99;
+    cr_expect_lt(oracle, jiq);
+    cr_expect_lt(jiq, prequal);
+    cr_expect_lt(prequal, random);
+    cr_expect_lt(random, least, "the herd");
+}
+
+Test(world, finish_time_beats_what_knows_as_little)
+{
+    struct scenario scenario = scenario_small(50, 0.8);
+    double finish = outcome_of(&scenario, "finish-time").p99;
+    cr_expect_lt(finish, outcome_of(&scenario, "two-choices").p99);
+    cr_expect_lt(finish, outcome_of(&scenario, "round-robin").p99);
+    cr_expect_lt(finish, outcome_of(&scenario, "below-average").p99);
+}
+
+Test(world, pushed_tokens_come_close_to_the_oracle)
+{
+    struct scenario scenario = scenario_small(50, 0.8);
+    scenario.push_ns = 10000000;
+    struct outcome finish = outcome_of(&scenario, "finish-time");
+    cr_expect_lt(finish.p99, 1.4 * outcome_of(&scenario, "oracle").p99);
+    cr_expect_lt(finish.messages_per_node_s, 10.5, "within the budget");
+}

@@ -1,0 +1,134 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/duration.h"
+#include "tools/sim/command.h"
+#include "tools/sim/text.h"
+
+const struct conf_option scenario_rows[SCENARIO_ROWS] = {
+#define OPTION(...) CONF_ROW(struct scenario_options, __VA_ARGS__)
+#include "tools/sim/scenario.def"
+#undef OPTION
+};
+
+static int speeds_parse(const struct conf_texts *speeds, struct scenario *scenario, struct conf_error *ret_error)
+{
+    if (speeds->count > SCENARIO_SPEEDS_MAX) {
+        conf_error_set(ret_error, "--speeds: give at most %u", SCENARIO_SPEEDS_MAX);
+        return -EINVAL;
+    }
+    for (uint32_t i = 0; i < speeds->count; i++) {
+        double speed;
+        if (text_number(speeds->item[i], &speed) < 0 || speed < 0.001 || speed > 1000) {
+            conf_error_set(ret_error,
+                           "--speeds: \"%s\" is no speed: give numbers between 0.001 and 1000, such as 0.4,0.8,1.2,1.6",
+                           speeds->item[i]);
+            return -EINVAL;
+        }
+        scenario->speeds[scenario->speed_count++] = speed;
+    }
+    return 0;
+}
+
+static int noise_parse(const char *text, struct scenario_noise *noise, struct conf_error *ret_error)
+{
+    char fields[3][TEXT_FIELD_BYTES];
+    uint64_t period_ns;
+    if (text_split(text, fields, 3) != 3 || text_number(fields[0], &noise->share) < 0 ||
+        text_number(fields[1], &noise->factor) < 0 || duration_parse(fields[2], &period_ns) < 0 || !(noise->share > 0) ||
+        noise->share >= 1 || noise->factor < 1 || noise->factor > 1000 || period_ns == 0) {
+        conf_error_set(ret_error,
+                       "--noisy %s: give SHARE:FACTOR:TIME, such as 0.1:5:10s; SHARE is between 0 and 1, FACTOR 1 to 1000", text);
+        return -EINVAL;
+    }
+    noise->period_ns = (double)period_ns;
+    return 0;
+}
+
+static int churn_parse(const char *text, struct scenario_churn *churn, struct conf_error *ret_error)
+{
+    char fields[2][TEXT_FIELD_BYTES];
+    uint64_t up_ns, away_ns;
+    if (text_split(text, fields, 2) != 2 || duration_parse(fields[0], &up_ns) < 0 || duration_parse(fields[1], &away_ns) < 0 ||
+        away_ns == 0 || up_ns < away_ns) {
+        conf_error_set(ret_error, "--churn %s: give UP:AWAY, such as 10m:30s; nodes must be up for at least as long as away",
+                       text);
+        return -EINVAL;
+    }
+    *churn = (struct scenario_churn){.up_ns = (double)up_ns, .away_ns = (double)away_ns};
+    return 0;
+}
+
+static int texts_parse(const struct scenario_options *options, struct scenario *scenario, struct conf_error *ret_error)
+{
+    int r = speeds_parse(&options->speeds, scenario, ret_error);
+    if (r == 0 && options->noisy != NULL)
+        r = noise_parse(options->noisy, &scenario->noise, ret_error);
+    if (r == 0 && options->churn != NULL)
+        r = churn_parse(options->churn, &scenario->churn, ret_error);
+    if (r == 0)
+        r = arrivals_parse(options->arrivals, &scenario->arrivals, ret_error);
+    if (r == 0)
+        r = service_draw_parse(options->service, &scenario->service, ret_error);
+    return r;
+}
+
+int scenario_from_options(const struct scenario_options *options, struct scenario *ret_scenario, struct conf_error *ret_error)
+{
+    struct scenario scenario = {
+        .slots = options->slots,
+        .dispatchers = options->dispatchers,
+        .dispatchers_work = options->dispatchers_work,
+        .heartbeat_ns = options->heartbeat_ns,
+        .refresh_ns = options->refresh_ns,
+        .push_ns = options->push_ns,
+        .delay_ns = options->delay_ns,
+        .budget = options->budget,
+        .loss = options->loss,
+        .unused = options->unused,
+        .seed = options->seed,
+        .tokens = true,
+    };
+    if (options->refresh_ns == 0 && options->push_ns == 0) {
+        conf_error_set(ret_error, "--refresh 0 without --push: the dispatchers would never hear of the nodes; give one of them");
+        return -EINVAL;
+    }
+    int r = texts_parse(options, &scenario, ret_error);
+    if (r == 0)
+        *ret_scenario = scenario;
+    return r;
+}
+
+static int choose_policy(const char *name, struct chosen_policies *chosen, struct conf_error *ret_error)
+{
+    const struct sim_policy *policy = sim_policy_find(name);
+    if (policy != NULL && chosen->count < POLICIES_CHOSEN_MAX) {
+        chosen->item[chosen->count++] = policy;
+        return 0;
+    }
+    char known[512] = "";
+    for (uint32_t i = 0, at = 0; i < sim_policy_count && at < sizeof(known); i++)
+        at += (uint32_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", sim_policies[i].name);
+    conf_error_set(ret_error, "--policy: there is no \"%s\"; give all, or some of %s", name, known);
+    return -EINVAL;
+}
+
+int policies_from_names(const struct conf_texts *names, struct chosen_policies *ret_chosen, struct conf_error *ret_error)
+{
+    struct chosen_policies chosen = {.count = 0};
+    for (uint32_t i = 0; i < names->count; i++) {
+        bool all = strcmp(names->item[i], "all") == 0;
+        for (uint32_t k = 0; all && k < sim_policy_count && k < POLICIES_CHOSEN_MAX; k++)
+            chosen.item[k] = &sim_policies[k];
+        if (all)
+            chosen.count = sim_policy_count;
+        int r = all ? 0 : choose_policy(names->item[i], &chosen, ret_error);
+        if (r < 0)
+            return r;
+        if (all)
+            break;
+    }
+    *ret_chosen = chosen;
+    return 0;
+}

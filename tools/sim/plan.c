@@ -1,0 +1,180 @@
+#include "tools/sim/plan.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/duration.h"
+#include "core/base/exit_code.h"
+#include "tools/sim/command.h"
+#include "tools/sim/world.h"
+
+#define LOAD_MAX 0.999 /* queues have no steady length above that */
+
+struct own_plan_options {
+#define OPTION(kind, field, ...) CONF_TYPE_##kind field;
+#include "tools/sim/plan.def"
+#undef OPTION
+};
+
+struct plan_options {
+    struct own_plan_options own;
+    struct scenario_options scenario;
+};
+
+static const struct conf_option own_rows[] = {
+#define OPTION(...) CONF_ROW(struct own_plan_options, __VA_ARGS__)
+#include "tools/sim/plan.def"
+#undef OPTION
+};
+
+static const struct conf_table plan_tables[] = {
+    {.title = "Options", .rows = own_rows, .row_count = ARRAY_COUNT(own_rows), .offset = offsetof(struct plan_options, own)},
+    {.title = "What is simulated",
+     .rows = scenario_rows,
+     .row_count = SCENARIO_ROWS,
+     .offset = offsetof(struct plan_options, scenario)},
+};
+
+const struct conf_program sim_plan_program = {
+    .name = "usher-sim plan",
+    .summary = "says how many nodes a load needs",
+    .description = "Simulates clusters of different sizes until it has found the smallest in which the limit holds.",
+    .man_section = 1,
+    .options_bytes = sizeof(struct plan_options),
+    .tables = plan_tables,
+    .table_count = ARRAY_COUNT(plan_tables),
+};
+
+int plan_limit_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error)
+{
+    static const char *const names[] = {[SLO_MEAN] = "mean<", [SLO_P50] = "p50<", [SLO_P99] = "p99<", [SLO_P999] = "p999<"};
+    for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
+        size_t length = strlen(names[i]);
+        uint64_t limit_ns;
+        if (strncmp(text, names[i], length) != 0 || duration_parse(text + length, &limit_ns) < 0 || limit_ns == 0)
+            continue;
+        *ret_slo = (struct slo){.figure = (enum slo_figure)i, .limit_ns = limit_ns};
+        return 0;
+    }
+    conf_error_set(ret_error, "--slo %s: give mean<TIME, p50<TIME, p99<TIME or p999<TIME, such as 'p99<50ms'", text);
+    return -EINVAL;
+}
+
+static double figure_of(const struct outcome *outcome, enum slo_figure figure)
+{
+    switch (figure) {
+    case SLO_MEAN: return outcome->mean;
+    case SLO_P50: return outcome->p50;
+    case SLO_P99: return outcome->p99;
+    case SLO_P999: break;
+    }
+    return outcome->p999;
+}
+
+/* False: too few. */
+static bool enough(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
+                   uint32_t nodes, struct plan_answer *answer)
+{
+    scenario->nodes = nodes;
+    double load = jobs_per_s * 1e-9 / scenario_capacity(scenario);
+    if (load > LOAD_MAX)
+        return false;
+    scenario_set_load(scenario, load);
+    struct outcome outcome;
+    world_run(scenario, policy, &outcome);
+    answer->tried++;
+    double figure_ns = figure_of(&outcome, slo->figure) * scenario->service.mean_ns;
+    if (figure_ns >= (double)slo->limit_ns)
+        return false;
+    answer->nodes = nodes;
+    answer->load = load;
+    answer->figure_ns = figure_ns;
+    return true;
+}
+
+int sim_plan_nodes(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
+                   struct plan_answer *ret_answer)
+{
+    struct plan_answer answer = {.nodes = 0};
+    uint32_t low = 0, high = 1; /* low: too few */
+    while (!enough(scenario, policy, slo, jobs_per_s, high, &answer)) {
+        low = high;
+        if (high == SCENARIO_NODES_MAX)
+            return -ERANGE;
+        high = high > SCENARIO_NODES_MAX / 2 ? SCENARIO_NODES_MAX : high * 2;
+    }
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (enough(scenario, policy, slo, jobs_per_s, middle, &answer))
+            high = middle;
+        else
+            low = middle;
+    }
+    *ret_answer = answer;
+    return 0;
+}
+
+static void answer_print(const struct plan_options *options, const struct plan_answer *answer)
+{
+    if (options->own.json) {
+        json_t *json =
+            json_pack("{s:i, s:f, s:f, s:s, s:s, s:f}", "nodes", (int)answer->nodes, "load", answer->load, "figure_ms",
+                      answer->figure_ns / 1e6, "slo", options->own.slo, "policy", options->own.policy, "rate", options->own.rate);
+        char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+        printf("%s\n", text ? text : "{}");
+        free(text);
+        json_decref(json);
+        return;
+    }
+    printf("%u nodes: %.1f %% load, %s is %.1f ms under %s (%u sizes tried)\n", answer->nodes, answer->load * 100,
+           options->own.slo, answer->figure_ns / 1e6, options->own.policy, answer->tried);
+}
+
+static int plan_run(const struct plan_options *options, struct scenario *scenario)
+{
+    struct conf_error why;
+    struct plan_answer answer;
+    struct slo slo;
+    struct chosen_policies chosen;
+    char *name = options->own.policy;
+    struct conf_texts names = {.item = &name, .count = 1};
+    if (plan_limit_parse(options->own.slo, &slo, &why) < 0 || policies_from_names(&names, &chosen, &why) < 0)
+        return conf_fail(sim_plan_program.name, &why);
+    if (chosen.count != 1 || !(options->own.rate > 0)) {
+        conf_error_set(&why, chosen.count != 1 ? "--policy: give one" : "--rate: give the jobs per second, above 0");
+        return conf_fail(sim_plan_program.name, &why);
+    }
+    scenario->jobs = options->own.jobs;
+    if (sim_plan_nodes(scenario, chosen.item[0], &slo, options->own.rate, &answer) < 0) {
+        fprintf(stderr, "%s: %s does not hold with %u nodes either: is it above what a job takes alone?\n", sim_plan_program.name,
+                options->own.slo, SCENARIO_NODES_MAX);
+        return EXIT_CODE_FAILED;
+    }
+    answer_print(options, &answer);
+    return conf_finish_output(sim_plan_program.name);
+}
+
+int sim_plan_command(int argc, char *const *argv)
+{
+    struct plan_options options;
+    struct conf_error why;
+    struct scenario scenario;
+    int r = conf_parse(&sim_plan_program, argc, argv, &options, NULL, &why);
+    if (r == CONF_PRINTED)
+        return conf_finish_output(sim_plan_program.name);
+    if (r < 0)
+        return conf_fail(sim_plan_program.name, &why);
+    int exit_code;
+    if (scenario_from_options(&options.scenario, &scenario, &why) < 0) {
+        exit_code = conf_fail(sim_plan_program.name, &why);
+    } else {
+        exit_code = plan_run(&options, &scenario);
+        scenario_done(&scenario);
+    }
+    conf_done(&sim_plan_program, &options);
+    return exit_code;
+}

@@ -1,0 +1,134 @@
+#include "tools/sim/plot.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/buffer.h"
+#include "tools/sim/world.h"
+
+static const double loads[] = {0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
+static const double ages[] = {0.1, 0.3, 1, 3, 10, 30, 100}; /* in service times */
+
+int plot_possible(struct conf_error *ret_error)
+{
+    const char *path = getenv("PATH");
+    while (path != NULL && *path != '\0') {
+        size_t length = strcspn(path, ":");
+        char file[PATH_MAX];
+        snprintf(file, sizeof(file), "%.*s/gnuplot", (int)length, path);
+        if (access(file, X_OK) == 0)
+            return 0;
+        path += length + (path[length] == ':');
+    }
+    conf_error_set(ret_error, "--plot: gnuplot is not installed: install it (Debian: gnuplot-nox), or leave --plot out");
+    return -ENOENT;
+}
+
+static void set_point(struct scenario *scenario, enum plot_over over, uint32_t point)
+{
+    if (over == PLOT_OVER_LOAD) {
+        scenario_set_load(scenario, loads[point]);
+        return;
+    }
+    uint64_t age_ns = (uint64_t)(ages[point] * scenario->service.mean_ns) + 1;
+    scenario->heartbeat_ns = scenario->refresh_ns = age_ns;
+    scenario->push_ns = 0;
+}
+
+/* A block of "x y" lines for each policy. */
+static int simulate(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, struct buffer *script)
+{
+    uint32_t points = over == PLOT_OVER_LOAD ? ARRAY_COUNT(loads) : ARRAY_COUNT(ages);
+    double oracle[ARRAY_COUNT(loads)];
+    int r = 0;
+    for (uint32_t i = 0; i <= chosen->count && r == 0; i++) {
+        const struct sim_policy *policy = i == 0 ? sim_policy_find("oracle") : chosen->item[i - 1];
+        if (i > 0)
+            r = buffer_print(script, "$p%u << EOD\n", i - 1);
+        for (uint32_t point = 0; point < points && r == 0; point++) {
+            struct outcome outcome;
+            set_point(scenario, over, point);
+            world_run(scenario, policy, &outcome);
+            if (i == 0)
+                oracle[point] = outcome.p99;
+            else
+                r = buffer_print(script, "%g %g\n", over == PLOT_OVER_LOAD ? loads[point] : ages[point],
+                                 outcome.p99 / oracle[point]);
+        }
+        if (i > 0 && r == 0)
+            r = buffer_print(script, "EOD\n");
+    }
+    return r;
+}
+
+static int write_script(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
+                        struct buffer *script)
+{
+    int r = simulate(scenario, over, chosen, script);
+    if (r == 0)
+        r = buffer_print(script,
+                         "set terminal svg size 900,600 background 'white'\nset output '%s'\nset logscale y\nset grid\n"
+                         "set key outside right\nset ylabel \"p99 over the oracle's\"\nset xlabel '%s'\n%splot ",
+                         path, over == PLOT_OVER_LOAD ? "load" : "heartbeat and refresh, in service times",
+                         over == PLOT_OVER_AGE ? "set logscale x\n" : "");
+    for (uint32_t i = 0; i < chosen->count && r == 0; i++)
+        r = buffer_print(script, "%s$p%u with linespoints title '%s'", i ? ", " : "", i, chosen->item[i]->name);
+    return r == 0 ? buffer_print(script, "\n") : r;
+}
+
+static int write_all(int fd, const struct buffer *text)
+{
+    for (size_t at = 0; at < text->length;) {
+        ssize_t written = write(fd, text->bytes + at, text->length - at);
+        if (written < 0 && errno != EINTR)
+            return -errno;
+        at += written > 0 ? (size_t)written : 0;
+    }
+    return 0;
+}
+
+static int run_gnuplot(const struct buffer *script)
+{
+    char name[] = "gnuplot";
+    char *argv[] = {name, NULL};
+    posix_spawn_file_actions_t actions;
+    int ends[2], status = 0;
+    pid_t pid;
+    if (pipe(ends) < 0)
+        return -errno;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
+    posix_spawn_file_actions_addclose(&actions, ends[1]);
+    int r = -posix_spawnp(&pid, name, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[0]);
+    if (r == 0)
+        r = write_all(ends[1], script);
+    close(ends[1]);
+    if (r == 0 && (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0))
+        r = -EIO;
+    return r;
+}
+
+int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
+              struct conf_error *ret_error)
+{
+    if (strchr(path, '\'') != NULL || strchr(path, '\n') != NULL) {
+        conf_error_set(ret_error, "--plot: give a file name without quotes and line breaks");
+        return -EINVAL;
+    }
+    struct buffer script = {.bytes = NULL};
+    int r = write_script(scenario, over, chosen, path, &script);
+    if (r == 0)
+        r = run_gnuplot(&script);
+    if (r < 0)
+        conf_error_set(ret_error, "--plot %s: gnuplot failed: %s", path, strerror(-r));
+    buffer_done(&script);
+    return r;
+}
