@@ -2,7 +2,7 @@
  *
  * Invariant: the same seed and the same calls give the same fleet. A node below the average is one whose load is below `below`, so the
  * share of those stays what was asked for.
- * Thread: one owner. Memory: allocated in fleet_new. Nothing blocks; time is handed in. */
+ * Thread: one owner. Memory: allocated in fleet_init, freed by fleet_done. Nothing blocks; time is handed in. */
 #pragma once
 
 #include "core/base/random.h"

@@ -58,6 +58,8 @@ static int limit_run(const struct limit_options *options, struct conf_error *ret
         return conf_error_set(ret_error, "--connected is for --path udp-uring"), EXIT_CODE_USAGE;
     if (options->min_wait_ns > 0 && path->echo != limit_tcp_uring)
         return conf_error_set(ret_error, "--min-wait is for --path tcp-uring"), EXIT_CODE_USAGE;
+    if (options->buffers > 0 && (path->echo == limit_udp_recvmmsg || path->echo == limit_tcp_epoll))
+        return conf_error_set(ret_error, "--buffers is for the io_uring paths"), EXIT_CODE_USAGE;
     if ((options->buffers & (options->buffers - 1)) != 0)
         return conf_error_set(ret_error, "--buffers %u: give a power of two", options->buffers), EXIT_CODE_USAGE;
     limit_catch_signals();

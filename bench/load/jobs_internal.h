@@ -66,9 +66,7 @@ struct jobs {
     uint64_t report_at_ns;
     uint64_t reported;
     uint64_t used_from_ns;
-    uint64_t used_for_ns;
     struct cpu_own own_begin;
-    struct cpu_own own_used;
     struct cpu_watch watch;
     uint8_t scratch[JOBS_SCRATCH_BYTES];
 };

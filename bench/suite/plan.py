@@ -67,8 +67,8 @@ ECHOES_TCP = ["echo tcp-uring", "echo tcp-epoll"]
 
 
 class Plan:
-    """The experiments by name; `only` picks some. dispatcher_options go to every dispatcher; `against`: another build's programs,
-    whose dispatcher joins every round."""
+    """What the experiments share. dispatcher_options go to every dispatcher; `against`: another build's programs, whose dispatcher joins
+    every round; thorough: the full report, not --quick or --tiny."""
 
     def __init__(self, bench, dispatcher_options=(), against=None, thorough=True):
         self.bench = bench
