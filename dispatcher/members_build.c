@@ -11,13 +11,13 @@
 #define WORK_CELL 5 /* of the table, copied */
 #define WORK_LIST 200 /* beside what is copied */
 #define WORK_WEIGHT 3 /* of a member, gathered */
-#define WORK_SWEEP 4 /* a step of its list's sweeps */
+#define WORK_SWEEP 12 /* a step of its list's sweeps: mostly for not knowing on which side of the mean the next one is */
 
 /* Members of a list that are copied before the clock is looked at. */
 #define LIST_CHUNK 16384u
 #define CELLS_CHUNK 4096u
 #define WEIGHTS_CHUNK 8192u
-#define SWEEP_CHUNK 8192u
+#define SWEEP_CHUNK 4096u
 
 bool members_changed(const struct members *members)
 {

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "core/base/hash.h"
+#include "core/policy/shares.h"
 #include "core/wire/service.h"
 
 const uint32_t micro_node_counts[MICRO_NODE_COUNTS] = {10, 100, 1000, 10000, 100000};
@@ -55,6 +56,34 @@ int micro_nodes_view(const struct micro_nodes *nodes, struct view **ret_view)
     return 0;
 }
 
+static int shares_make(struct micro_nodes *nodes)
+{
+    float *weights = malloc(nodes->count * sizeof(*weights));
+    double total = 0;
+    nodes->shares = malloc(nodes->count * sizeof(*nodes->shares) * MICRO_SERVICES);
+    if (!weights || !nodes->shares) {
+        free(weights);
+        return -ENOMEM;
+    }
+    for (uint32_t slot = 0; slot < nodes->count; slot++) {
+        weights[slot] = 2 - micro_node_report(slot, 0).load_index;
+        total += (double)weights[slot];
+    }
+    for (uint32_t i = 0; i < MICRO_SERVICES; i++) {
+        const struct snapshot_service *service = snapshot_service_find(nodes->view->snapshot, micro_service_id(i));
+        struct snapshot_share *shares = &nodes->shares[(size_t)i * nodes->count];
+        struct shares_build build;
+        for (uint32_t k = 0; k < nodes->count; k++)
+            shares[k] = share_whole(service->members[k]);
+        shares_begin(&build, service->members, weights, total, shares, nodes->count);
+        while (!shares_continue(&build, nodes->count))
+            continue;
+        snapshot_put(nodes->view->snapshot, service->service_id, service->members, shares, nodes->count);
+    }
+    free(weights);
+    return 0;
+}
+
 int micro_nodes_init(struct micro_nodes *nodes, uint32_t count)
 {
     *nodes = (struct micro_nodes){.count = count};
@@ -70,6 +99,8 @@ int micro_nodes_init(struct micro_nodes *nodes, uint32_t count)
         node_values_apply(&nodes->values[slot], &report);
     }
     int error = micro_nodes_view(nodes, &nodes->view);
+    if (error == 0)
+        error = shares_make(nodes);
     if (error < 0)
         micro_nodes_done(nodes);
     return error;
@@ -79,5 +110,6 @@ void micro_nodes_done(struct micro_nodes *nodes)
 {
     if (nodes->view)
         view_free(nodes->view);
+    free(nodes->shares);
     munmap(nodes->values, values_bytes(nodes->count));
 }

@@ -14,11 +14,13 @@ void shares_begin(struct shares_build *build, const struct snapshot_member *memb
     /* Nothing to sweep: all columns stay whole. */
     if (total <= 0)
         build->next = count;
+    else
+        build->draws = 0x1p32 / build->mean;
 }
 
 static void column_set(struct shares_build *build, uint32_t column, double weight, uint32_t other)
 {
-    double keep = weight / build->mean * 0x1p32;
+    double keep = weight * build->draws;
     build->shares[column] = (struct snapshot_share){
         .keep = keep < UINT32_MAX ? (uint32_t)keep : UINT32_MAX,
         .other = build->members[other],

@@ -16,6 +16,7 @@ struct shares_build {
     struct snapshot_share *shares;
     uint32_t count;
     double mean;
+    double draws; /* of a column's 2^32, for each unit of weight */
     double rest; /* of the heavy one's weight: not in a column yet */
     uint32_t light; /* where to look for the next one below the mean */
     uint32_t heavy; /* the one whose weight fills columns up; count: none yet */

@@ -176,7 +176,11 @@ static struct wire_node node_of(struct control *control, uint32_t number)
         .load_index = (float)random_unit(&control->random),
         .load_per_job = 0.1f,
         .service_count = 1,
-        .services = {{.service_id = SERVICE, .flags = (uint8_t)random_below(&control->random, 2)}},
+        .services = {{
+            .service_id = SERVICE,
+            .flags = (uint8_t)random_below(&control->random, 2),
+            .weight = (float)random_below(&control->random, 4),
+        }},
     };
     bytes_store_u32(node.address.ip, number);
     return node;
@@ -245,14 +249,17 @@ static void list_apply(struct control *control)
 
 static uint64_t control_run(struct control *control, struct core_shared *shared)
 {
-    static const enum policy policies[] = {POLICY_TWO_CHOICES, POLICY_BELOW_AVERAGE, POLICY_RANDOM, POLICY_ROUND_ROBIN};
+    static const enum policy policies[] = {POLICY_TWO_CHOICES, POLICY_BELOW_AVERAGE, POLICY_RANDOM, POLICY_ROUND_ROBIN,
+                                           POLICY_WEIGHTED};
     uint64_t changes = 0;
     while (atomic_load(&clients_running) > 0 && control->node_next < NODES_EVER - 20) {
         if (changes % 64 == 0)
             list_apply(control);
         else
             delta_apply(control);
-        atomic_store_explicit(&shared->policy, policies[random_below(&control->random, 4)], memory_order_relaxed);
+        enum policy policy = policies[random_below(&control->random, ARRAY_COUNT(policies))];
+        atomic_store_explicit(&shared->policy, policy, memory_order_relaxed);
+        directory_set_weighted(directory, policy != POLICY_RANDOM);
         stress_pause(&control->random);
         changes++;
     }
