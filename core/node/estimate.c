@@ -22,6 +22,12 @@
 /* A job shorter than the clock's grain took a microsecond. */
 #define RAN_S_MIN 1e-6
 
+/* Eleven days: longer than any job may run. Changes of speed must not carry a mean away that no job of its own corrects. */
+#define MEAN_S_MAX 1e6
+
+/* Below a millisecond a job's way in and out, and waiting for a CPU, are longer than the job: they say nothing about its speed. */
+#define LOOK_S_MIN 1e-3
+
 static double clamp(double value, double min, double max)
 {
     return value < min ? min : value > max ? max : value;
@@ -82,7 +88,7 @@ static void speed_changed(struct estimate *estimate, double factor, double jobs)
 {
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
         struct estimate_service *service = &estimate->services[i];
-        service->mean_s *= factor;
+        service->mean_s = clamp(service->mean_s * factor, RAN_S_MIN, MEAN_S_MAX);
         if (service->weight > jobs)
             service->weight = jobs;
     }
@@ -90,12 +96,23 @@ static void speed_changed(struct estimate *estimate, double factor, double jobs)
     estimate->changes++;
 }
 
+/* A job has ended: its time no longer counts among that of those that run. What it spent on its way in and out was not counted as its
+ * own, and would add up for ever on a busy node of short jobs: so an even share goes at least. */
+static void elapsed_take(struct estimate *estimate, double ran_s)
+{
+    uint32_t jobs = estimate_jobs(estimate);
+    uint32_t running = jobs < estimate->slots ? jobs : estimate->slots;
+    double share_s = running > 0 ? estimate->elapsed_s / running : estimate->elapsed_s;
+    double taken_s = ran_s > share_s ? ran_s : share_s;
+    estimate->elapsed_s = estimate->elapsed_s > taken_s ? estimate->elapsed_s - taken_s : 0;
+}
+
 void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float ran_s, uint64_t now_ns)
 {
     struct estimate_service *service = &estimate->services[service_index];
     advance(estimate, now_ns);
     double s = (double)ran_s > RAN_S_MIN ? (double)ran_s : RAN_S_MIN;
-    estimate->elapsed_s = estimate->elapsed_s > s ? estimate->elapsed_s - s : 0;
+    elapsed_take(estimate, s);
     if (service->weight == 0) {
         service->mean_s = s;
         service->weight = 1;
@@ -132,7 +149,9 @@ void estimate_look(struct estimate *estimate, uint64_t now_ns)
         longest_s = service->mean_s > longest_s ? service->mean_s : longest_s;
         scale = service->scv > scale ? service->scv : scale;
     }
-    double running = longest_s > 0 ? estimate->elapsed_s / longest_s - estimate->slots : 0;
+    if (longest_s < LOOK_S_MIN)
+        longest_s = LOOK_S_MIN;
+    double running = estimate->elapsed_s / longest_s - estimate->slots;
     if (running < 0)
         running = 0;
     scale = scale < SCV_MAX ? scale : SCV_MAX;

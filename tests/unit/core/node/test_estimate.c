@@ -137,3 +137,25 @@ Test(estimate, retry_time_has_limits)
         estimate_job_accepted(&estimate, 1, now_ns);
     cr_expect_eq(estimate_retry_ms(&estimate), ESTIMATE_RETRY_MS_MAX);
 }
+
+/* Closed loops of short jobs keep every slot busy for good; what the loop itself needs must not be taken for ever slower jobs. */
+Test(estimate, saturation_by_short_jobs_leaves_all_numbers_sound)
+{
+    struct estimate busy;
+    uint64_t at_ns = 1000000000;
+    estimate_init(&busy, 2, at_ns);
+    estimate_job_accepted(&busy, 1, at_ns);
+    estimate_job_ran(&busy, 1, 0.01f, at_ns += 10000000);
+    estimate_job_left(&busy, 1, at_ns);
+    for (uint32_t i = 0; i < 4; i++)
+        estimate_job_accepted(&busy, 0, at_ns);
+    for (uint32_t i = 0; i < 200000; i++) {
+        at_ns += i % 1000 == 0 ? 20000000 : 50000; /* now and then somebody else has the CPU */
+        estimate_job_ran(&busy, 0, i % 7 == 0 ? 0 : 5e-6f, at_ns);
+        estimate_job_left(&busy, 0, at_ns);
+        estimate_job_accepted(&busy, 0, at_ns);
+        float work_s = estimate_work_s(&busy, 1) + estimate_work_s(&busy, 0), idle_s = estimate_job_s(&busy, 1);
+        cr_assert(work_s >= 0 && work_s < 1 && idle_s > 1e-5f && idle_s < 10, "after %u jobs: %g, %g", i, (double)work_s,
+                  (double)idle_s);
+    }
+}

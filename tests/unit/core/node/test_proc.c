@@ -81,21 +81,25 @@ Test(proc, disks_are_whole_disks_only)
 
 Test(proc, disk_use_is_the_busiest_disks)
 {
-    struct proc_disks earlier = {.count = 2, .disks = {{"sda", 1000}, {"sdb", 5000}}};
-    struct proc_disks later = {.count = 3, .disks = {{"sdb", 5075}, {"sda", 1025}, {"sdc", 900}}};
+    struct proc_disks earlier = {.count = 2, .disks = {{.name = "sda", .busy_ms = 1000}, {.name = "sdb", .busy_ms = 5000}}};
+    struct proc_disks later = {
+        .count = 3,
+        .disks = {{.name = "sdb", .busy_ms = 5075}, {.name = "sda", .busy_ms = 1025}, {.name = "sdc", .busy_ms = 900}}};
     cr_expect_float_eq(proc_disks_use(&earlier, &later, 100), 0.75, 1e-6);
 }
 
 Test(proc, disk_use_never_exceeds_one)
 {
-    struct proc_disks earlier = {.count = 1, .disks = {{"sda", 1000}}}, later = {.count = 1, .disks = {{"sda", 1300}}};
+    struct proc_disks earlier = {.count = 1, .disks = {{.name = "sda", .busy_ms = 1000}}},
+                      later = {.count = 1, .disks = {{.name = "sda", .busy_ms = 1300}}};
     cr_expect_eq(proc_disks_use(&earlier, &later, 100), 1);
     cr_expect_eq(proc_disks_use(&earlier, &later, 0), 0);
 }
 
 Test(proc, disk_counter_of_32_bits_may_wrap)
 {
-    struct proc_disks earlier = {.count = 1, .disks = {{"sda", 0xfffffff0}}}, later = {.count = 1, .disks = {{"sda", 0x22}}};
+    struct proc_disks earlier = {.count = 1, .disks = {{.name = "sda", .busy_ms = 0xfffffff0}}},
+                      later = {.count = 1, .disks = {{.name = "sda", .busy_ms = 0x22}}};
     cr_expect_float_eq(proc_disks_use(&earlier, &later, 100), 0.5, 1e-6);
 }
 
