@@ -12,7 +12,7 @@
  * CONNECTION_ANSWER_BYTES, and at least that much is owed for the answer that is being sent.
  *
  * What is left with the stream meanwhile comes again: a connection that stalls with something owed resumes when the last of it has
- * been answered (send.c); one with nothing owed has as much waiting as the stream's high mark, so on_drained follows. */
+ * been answered (send_tcp.c); one with nothing owed has as much waiting as the stream's high mark, so on_drained follows. */
 #include <errno.h>
 
 #include "core/base/clock.h"
