@@ -12,8 +12,8 @@
 /* Of ports that the kernel picks for TCP and somebody has for UDP. */
 #define PORT_TRIES 16
 
-/* A tick makes so many entries at most: one that comes after a long pause catches up in several steps. */
-#define TICK_ENTRIES_MAX 1000000u
+/* What a longer pause has left undone is forgotten: whoever was stopped (SIGSTOP) goes on at the rate that was asked for, at once. */
+#define PAUSE_NS NS_PER_S
 
 static uint64_t now_of(const struct feeder *feeder)
 {
@@ -132,9 +132,7 @@ static void changes_send(struct feeder *feeder, uint32_t count)
 static uint32_t due(const struct feeder *feeder, double per_s, uint64_t done)
 {
     double wanted = per_s * (double)(now_of(feeder) - feeder->started_ns) / (double)NS_PER_S - (double)done;
-    if (wanted < 1)
-        return 0;
-    return wanted < TICK_ENTRIES_MAX ? (uint32_t)wanted : TICK_ENTRIES_MAX;
+    return wanted < 1 ? 0 : (uint32_t)wanted;
 }
 
 static void on_tick(void *ctx, struct timer *timer)
@@ -143,6 +141,10 @@ static void on_tick(void *ctx, struct timer *timer)
     uint64_t late_ns = now_of(feeder) - feeder->tick_ns;
     if (late_ns > feeder->stats.late_max_ns)
         feeder->stats.late_max_ns = late_ns;
+    if (late_ns > PAUSE_NS) {
+        feeder->started_ns += late_ns;
+        feeder->tick_ns += late_ns;
+    }
     changes_send(feeder, due(feeder, feeder->config.changes_per_s, feeder->stats.changes));
     updates_send(feeder, due(feeder, feeder->config.updates_per_s, feeder->stats.updates));
     feeder->tick_ns += TICK_NS;
