@@ -43,7 +43,28 @@ def arguments_read():
         parser.error("--rounds: give at least 1")
     if arguments.duration is not None and not 0.01 <= arguments.duration <= 600:
         parser.error("--duration: give 0.01 to 600 seconds")
+    for option in ("bin", "against"):
+        folder = getattr(arguments, option)
+        if folder and not pathlib.Path(folder).is_dir():
+            parser.error(f"--{option}: there is no folder {folder}")
+    if arguments.only is not None:
+        try:
+            if not all(arguments.only.split(",")):
+                raise Trouble("--only: name at least one measurement (--list shows them)")
+            plan.chosen(arguments.only.split(","), plan.experiments(plan.Plan(None)))
+        except Trouble as trouble:
+            parser.error(str(trouble))
+    out_check(parser, pathlib.Path(arguments.out))
     return arguments
+
+
+def out_check(parser, folder):
+    """A report that cannot be written is known before the measuring."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.json").open("a").close()
+    except OSError as error:
+        parser.error(f"--out {folder}: {error.strerror}")
 
 
 def say(text):

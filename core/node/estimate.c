@@ -25,8 +25,8 @@
 /* Eleven days: longer than any job may run. Changes of speed must not carry a mean away that no job of its own corrects. */
 #define MEAN_S_MAX 1e6
 
-/* Below a millisecond a job's way in and out, and waiting for a CPU, are longer than the job: they say nothing about its speed. */
-#define LOOK_S_MIN 1e-3
+/* Of shorter jobs their way in and out, and waiting for a CPU, are longer than themselves: these say nothing about their speed. */
+#define LOOK_S_MIN 0.01
 
 static double clamp(double value, double min, double max)
 {

@@ -109,9 +109,12 @@ def killed_run_leaves_no_server(folder):
 
 
 def reports_are_compared(folder):
-    suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P6", "--out", folder / "a")
     report = folder / "a/report.json"
-    out, _ = suite(folder, "compare", report, report)
+    for _ in range(5):  # on a busy machine no run of so short a time may count
+        suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P6", "--out", folder / "a")
+        out, _ = suite(folder, "compare", report, report)
+        if "+0.0 %" in out:
+            break
     check("P6" in out and "+0.0 %" in out, f"a report compared with itself:\n{out}")
     (folder / "broken.json").write_text('{"format": 999}')
     for wrong in (folder / "missing.json", folder / "broken.json", BIN / "usher-load"):
