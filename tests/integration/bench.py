@@ -129,11 +129,14 @@ def sweep_says_what_pays(folder):
 
 
 def mistakes_are_named(folder):
-    for arguments, code, words in ((["--only", "P99"], 1, "there is no such measurement"), (["--bin", "/nowhere"], 1, "has no usher-dispatcher"),
+    for arguments, code, words in ((["--only", "P99"], 2, "there is no such measurement"), (["--only", ""], 2, "at least one"),
+                                   (["--bin", "/nowhere"], 2, "no folder"), (["--bin", "/"], 1, "has no usher-dispatcher"),
                                    (["--rounds", "0"], 2, "at least 1"), (["--quick", "--tiny"], 2, "not allowed")):
         arguments = arguments if "--bin" in arguments else ["--bin", BIN, *arguments]
         _, err = suite(folder, "run", *arguments, "--out", folder / "out", expect=code)
         check(words in err, f"bench/run {arguments}: {err}")
+    _, err = suite(folder, "run", "--bin", BIN, "--out", "/proc/nowhere", expect=2)
+    check("--out /proc/nowhere" in err, f"bench/run --out: {err}")
     _, err = suite(folder, "sweep", "--loads", "nothing", expect=2)
     check("no such load" in err, f"bench/sweep --loads nothing: {err}")
 
