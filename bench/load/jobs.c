@@ -45,6 +45,18 @@ static uint64_t job_close(struct jobs *jobs, uint64_t id)
     return entry->planned_ns;
 }
 
+void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
+{
+    bool asking = jobs->slots[(uint32_t)id].state == JOB_ASKING;
+    uint64_t planned_ns = job_close(jobs, id);
+    if (complaint)
+        tally_broken(jobs->tally, planned_ns, complaint);
+    else
+        tally_lost(jobs->tally, planned_ns);
+    if (tally_measures(jobs->tally, planned_ns))
+        *(asking ? &jobs->result->lost_asking : &jobs->result->lost_running) += 1;
+}
+
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint)
 {
     uint64_t planned_ns = job_close(jobs, id);
@@ -69,17 +81,8 @@ void jobs_end_all(struct jobs *jobs, enum jobs_side side, uint32_t index, const 
             continue;
         if (side == JOBS_NODE && tally_measures(jobs->tally, entry->planned_ns))
             jobs->nodes[index].refused++;
-        job_end(jobs, id, complaint);
+        job_lose(jobs, id, complaint);
     }
-}
-
-static void job_lose(struct jobs *jobs, uint64_t id)
-{
-    bool asking = jobs->slots[(uint32_t)id].state == JOB_ASKING;
-    uint64_t planned_ns = job_close(jobs, id);
-    tally_lost(jobs->tally, planned_ns);
-    if (tally_measures(jobs->tally, planned_ns))
-        *(asking ? &jobs->result->lost_asking : &jobs->result->lost_running) += 1;
 }
 
 static void jobs_expire(struct jobs *jobs)
@@ -95,7 +98,7 @@ static void jobs_expire(struct jobs *jobs)
         return;
     jobs->swept_ns = jobs->now_ns;
     while ((id = ledger_find_expired(&jobs->ledger, jobs->now_ns - timeout_ns, &budget)) != 0)
-        job_lose(jobs, id);
+        job_lose(jobs, id, NULL);
 }
 
 static bool jobs_may_ask(const struct jobs *jobs)
@@ -249,7 +252,7 @@ static int jobs_conclude(struct jobs *jobs)
     for (uint32_t slot = 0; slot <= jobs->ledger.mask; slot++) { /* a second interrupt left these */
         uint64_t id = ledger_id(&jobs->ledger, slot);
         if (id)
-            job_lose(jobs, id);
+            job_lose(jobs, id, NULL);
     }
     result->base.unsent = jobs_unsent(jobs);
     result->base.nodes_named = jobs->set.count;

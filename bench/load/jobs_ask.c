@@ -74,12 +74,11 @@ static uint32_t asker_choose(struct jobs *jobs)
     return index;
 }
 
-static int asker_write(struct jobs *jobs, uint64_t id, uint32_t index, uint8_t bytes[static DATAGRAM_BYTES_MAX])
+static int asker_write(struct jobs *jobs, uint64_t id, uint8_t bytes[static DATAGRAM_BYTES_MAX])
 {
-    enum address_family family = asker_dispatcher(jobs, index)->family;
     struct wire_address_request request = {
         .service_id = jobs->config->service_id, .count = 1, .wait_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS)};
-    return wire_address_request_encode(&request, id, wire_address_bytes(1, family), bytes, DATAGRAM_BYTES_MAX);
+    return wire_address_request_encode(&request, id, wire_address_bytes(1, ADDRESS_IPV6), bytes, DATAGRAM_BYTES_MAX);
 }
 
 bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
@@ -88,7 +87,7 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
     uint32_t index = asker_choose(jobs);
     struct jobs_asker *asker = &jobs->askers[index];
     uint64_t id = ledger_open(&jobs->ledger, planned_ns, index);
-    int length = asker_write(jobs, id, index, bytes), error = length < 0 ? length : 0;
+    int length = asker_write(jobs, id, bytes), error = length < 0 ? length : 0;
     jobs->slots[(uint32_t)id] = (struct job){.asked_ns = jobs->now_ns, .state = JOB_ASKING};
     asker->asking++;
     if (error == 0 && !jobs->config->tcp && send(asker->link.fd, bytes, (size_t)length, MSG_DONTWAIT) < 0)
@@ -105,7 +104,7 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
         if (error < 0)
             asker_lost(jobs, index, error);
     } else if (error < 0) {
-        job_end(jobs, id, error_name(error)); /* what ICMP said of an earlier one */
+        job_lose(jobs, id, error_name(error)); /* what ICMP said of an earlier one */
     }
     return true;
 }

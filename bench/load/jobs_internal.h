@@ -88,7 +88,10 @@ struct job *job_find(struct jobs *jobs, uint64_t id, const struct ledger_entry *
 /* Its end. complaint: an error's name, or NULL when its result is there. */
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint);
 
-/* Ends every job that waits at that asker or node. */
+/* No result can come any more, for the reason given; NULL: it has not come in time. */
+void job_lose(struct jobs *jobs, uint64_t id, const char *complaint);
+
+/* Loses every job that waits at that asker or node. */
 void jobs_end_all(struct jobs *jobs, enum jobs_side side, uint32_t index, const char *complaint);
 
 /* Opens all askers. Negative errno with ret_error. */

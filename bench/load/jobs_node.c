@@ -12,6 +12,7 @@
 #include "core/wire/job.h"
 
 #define NODES_ROOM_MIN 64u
+#define JOBS_MARGIN_MS 1000u
 
 /* The node of that address, which may be new. Negative errno. */
 static int64_t node_of(struct jobs *jobs, const struct address *address)
@@ -52,7 +53,8 @@ static int node_send(struct jobs *jobs, struct jobs_node *node, uint64_t id, uin
     uint8_t head[JOB_HEAD_BYTES];
     char duration[JOBS_DURATION_BYTES];
     const void *data;
-    uint32_t timeout_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS);
+    /* The node's own limits come later than ours: what has not ended in time is lost here, and not an error there. */
+    uint32_t timeout_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS) + JOBS_MARGIN_MS;
     struct wire_job job = {
         .client_id = jobs->client_id,
         .job_id = id,
@@ -73,7 +75,7 @@ void node_submit(struct jobs *jobs, uint64_t id, const struct address *address, 
     if (index < 0) {
         job->state = JOB_RUNNING;
         job->node = UINT32_MAX;
-        job_end(jobs, id, error_name((int)index));
+        job_lose(jobs, id, error_name((int)index));
         return;
     }
     struct jobs_node *node = &jobs->nodes[index];

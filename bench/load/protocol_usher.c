@@ -16,11 +16,10 @@ _Static_assert(ENGINE_KNOWN_BYTES == ADDRESS_REPLY_BYTES_MIN, "all of an ADDRESS
 
 static int usher_request_write(const struct engine_config *config, uint8_t *bytes, size_t capacity, struct conf_error *ret_error)
 {
-    /* Nodes mostly have addresses of the family that the dispatcher is asked at. Over TCP a reply may be longer than its request. */
-    enum address_family family = ADDRESS_IPV4;
-    for (uint32_t i = 0; i < config->server_count; i++)
-        if (config->servers[i].family == ADDRESS_IPV6)
-            family = ADDRESS_IPV6;
+    /* As libusher does, room for IPv6 nodes, whatever the dispatcher is asked at; as long as so many fit the datagram. */
+    enum address_family family = ADDRESS_IPV6;
+    if (config->pack * wire_address_bytes(config->count, ADDRESS_IPV6) > DATAGRAM_BYTES_MAX)
+        family = ADDRESS_IPV4;
     struct wire_address_request request = {
         .service_id = config->service_id,
         .count = config->count,

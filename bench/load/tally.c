@@ -62,6 +62,13 @@ void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_n
     tally_error(tally, error_name);
 }
 
+void tally_broken(struct tally *tally, uint64_t planned_ns, const char *error_name)
+{
+    tally_lost(tally, planned_ns);
+    if (tally_measures(tally, planned_ns))
+        tally_error(tally, error_name);
+}
+
 void tally_lost(struct tally *tally, uint64_t planned_ns)
 {
     if (!tally_measures(tally, planned_ns))

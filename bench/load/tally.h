@@ -56,6 +56,9 @@ void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, u
 void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name);
 void tally_lost(struct tally *tally, uint64_t planned_ns);
 
+/* Its connection failed, so that no reply can come: lost, and an error too. */
+void tally_broken(struct tally *tally, uint64_t planned_ns, const char *error_name);
+
 /* An error that belongs to no request, of the warm-up too. */
 void tally_error(struct tally *tally, const char *error_name);
 

@@ -110,9 +110,11 @@ Test(ask, rate_makes_it_an_open_loop)
 Test(ask, requests_are_as_long_as_their_replies)
 {
     cr_assert_eq(configure("--count 2"), 0);
-    cr_assert_eq(engine_request_bytes(&config, &why), 52);
+    cr_assert_eq(engine_request_bytes(&config, &why), 76, "with IPv6 nodes, whoever is asked");
     cr_assert_eq(configure("--dispatcher [::1]:7400"), 0);
     cr_assert_eq(engine_request_bytes(&config, &why), 56);
-    cr_assert_eq(configure("--dispatcher 127.0.0.1:7400,[::1]:7400 --connections 2"), 0);
+    cr_assert_eq(configure("--pack 22"), 0);
     cr_assert_eq(engine_request_bytes(&config, &why), 56);
+    cr_assert_eq(configure("--pack 28"), 0);
+    cr_assert_eq(engine_request_bytes(&config, &why), 44, "so many only fit with IPv4 nodes");
 }
