@@ -42,20 +42,24 @@ static void answer_error(struct beat *beat, enum wire_error_code code)
         beat->answers_length += (uint32_t)length;
 }
 
-/* As many as there may be room for; where not all fit, every acknowledgement begins with another one. */
+/* As many as there may be room for; where not all fit, every acknowledgement begins with another one. What an earlier rm left in
+ * Redis may lack the boot, and is left out. */
 static void dispatchers_choose(struct reception *reception, struct wire_heartbeat_ack *ack)
 {
     const struct cluster *cluster = reception->config.cluster;
     uint32_t total = cluster->dispatcher_count;
     uint32_t count = total < ACK_DISPATCHERS_MAX ? total : ACK_DISPATCHERS_MAX;
     ack->dispatcher_total = total < UINT16_MAX ? (uint16_t)total : UINT16_MAX;
-    ack->dispatcher_count = (uint8_t)count;
+    ack->dispatcher_count = 0;
     if (total == 0)
         return;
     reception->next_dispatcher = (reception->next_dispatcher + 1) % total;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t position = (reception->next_dispatcher + i) % total;
-        ack->dispatchers[i] = cluster->nodes[cluster->dispatchers[position]].address;
+        const struct node *node = &cluster->nodes[cluster->dispatchers[position]];
+        if (node->boot.boot_id != 0)
+            ack->dispatchers[ack->dispatcher_count++] =
+                (struct wire_ack_dispatcher){.boot_id = node->boot.boot_id, .address = node->address};
     }
 }
 
@@ -69,6 +73,7 @@ static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence
     ack.flags = cluster_wants_register(reception->config.cluster, slot) ? WIRE_ACK_REGISTER_WANTED : 0;
     ack.acked_sequence = acked_sequence;
     ack.admin = reception->config.cluster->nodes[slot].admin;
+    ack.node_total = reception->config.cluster->states[NODE_FRESH].count;
     ack.trailer = (struct wire_trailer){.boot_id = reception->config.boot_id, .sequence = ++reception->sequence};
     dispatchers_choose(reception, &ack);
     int length =

@@ -102,6 +102,12 @@ enum wire_ack_flag {
     WIRE_ACK_REGISTER_WANTED = 1, /* rm does not know this node's services: send REGISTER */
 };
 
+/* A node sends idle tokens to the address, and knows by the boot ID which jobs this dispatcher's picks are. */
+struct wire_ack_dispatcher {
+    uint64_t boot_id; /* not 0 */
+    struct address address;
+};
+
 struct wire_heartbeat_ack {
     uint64_t rm_id;
     uint64_t nonce;
@@ -111,16 +117,17 @@ struct wire_heartbeat_ack {
     struct wire_admin admin;
     uint16_t dispatcher_total; /* dispatchers of the region */
     uint8_t dispatcher_count; /* of these in this frame, 0 … ACK_DISPATCHERS_MAX */
-    struct address dispatchers[ACK_DISPATCHERS_MAX];
+    uint32_t node_total; /* nodes of the region that heartbeat: how many share what dispatchers can take in */
+    struct wire_ack_dispatcher dispatchers[ACK_DISPATCHERS_MAX];
     struct wire_trailer trailer;
 };
 
-#define HEARTBEAT_ACK_BYTES_MIN 109u /* without a dispatcher */
+#define HEARTBEAT_ACK_BYTES_MIN 113u /* without a dispatcher */
 
 /* What a node pads its next heartbeat to when it knows of `count` dispatchers; at most DATAGRAM_BYTES_MAX. */
 static inline uint32_t wire_heartbeat_ack_bytes(uint32_t count, enum address_family family)
 {
-    uint64_t each = family == ADDRESS_IPV4 ? COMPACT_ADDRESS_BYTES_IPV4 : COMPACT_ADDRESS_BYTES_IPV6;
+    uint64_t each = family == ADDRESS_IPV4 ? ACK_DISPATCHER_BYTES_IPV4 : ACK_DISPATCHER_BYTES_IPV6;
     uint64_t bytes = HEARTBEAT_ACK_BYTES_MIN + count * each;
     return bytes < DATAGRAM_BYTES_MAX ? (uint32_t)bytes : DATAGRAM_BYTES_MAX;
 }

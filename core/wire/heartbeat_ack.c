@@ -4,8 +4,8 @@
 #include "core/wire/heartbeat.h"
 #include "core/wire/heartbeat_parts.h"
 
-_Static_assert(HEARTBEAT_ACK_BYTES_MIN + ACK_DISPATCHERS_MAX * COMPACT_ADDRESS_BYTES_IPV4 <= DATAGRAM_BYTES_MAX &&
-                   HEARTBEAT_ACK_BYTES_MIN + (ACK_DISPATCHERS_MAX + 1) * COMPACT_ADDRESS_BYTES_IPV4 > DATAGRAM_BYTES_MAX,
+_Static_assert(HEARTBEAT_ACK_BYTES_MIN + ACK_DISPATCHERS_MAX * ACK_DISPATCHER_BYTES_IPV4 <= DATAGRAM_BYTES_MAX &&
+                   HEARTBEAT_ACK_BYTES_MIN + (ACK_DISPATCHERS_MAX + 1) * ACK_DISPATCHER_BYTES_IPV4 > DATAGRAM_BYTES_MAX,
                "ACK_DISPATCHERS_MAX is what a datagram holds");
 
 /* How many of the dispatchers, from the first on, fit into the rest of a frame. */
@@ -13,8 +13,8 @@ static uint8_t dispatchers_fitting(const struct wire_heartbeat_ack *ack, size_t 
 {
     uint8_t count = 0;
     for (; count < ack->dispatcher_count; count++) {
-        size_t entry_bytes =
-            ack->dispatchers[count].family == ADDRESS_IPV4 ? COMPACT_ADDRESS_BYTES_IPV4 : COMPACT_ADDRESS_BYTES_IPV6;
+        const struct address *address = &ack->dispatchers[count].address;
+        size_t entry_bytes = address->family == ADDRESS_IPV4 ? ACK_DISPATCHER_BYTES_IPV4 : ACK_DISPATCHER_BYTES_IPV6;
         if (left < entry_bytes)
             break;
         left -= entry_bytes;
@@ -42,8 +42,11 @@ int wire_heartbeat_ack_encode(const struct wire_heartbeat_ack *ack, uint64_t req
     wire_write_u16(&writer, ack->dispatcher_total);
     wire_write_u8(&writer, count);
     wire_write_u8(&writer, 0);
-    for (uint32_t i = 0; i < count; i++)
-        wire_write_compact_address(&writer, &ack->dispatchers[i], 0);
+    wire_write_u32(&writer, ack->node_total);
+    for (uint32_t i = 0; i < count; i++) {
+        wire_write_boot_id(&writer, ack->dispatchers[i].boot_id);
+        wire_write_compact_address(&writer, &ack->dispatchers[i].address, 0);
+    }
     return frame_finish_control(&writer, 0, &ack->trailer);
 }
 
@@ -63,11 +66,14 @@ int wire_heartbeat_ack_decode(const struct frame *frame, struct wire_heartbeat_a
     ack.dispatcher_total = wire_read_u16(&reader);
     ack.dispatcher_count = wire_read_u8(&reader);
     wire_read_reserved(&reader, 1);
+    ack.node_total = wire_read_u32(&reader);
     if (ack.dispatcher_count > ACK_DISPATCHERS_MAX || ack.dispatcher_count > ack.dispatcher_total)
         wire_reader_refuse(&reader, REFUSAL_BAD_COUNT);
     reader.section = REFUSAL_SHORT_DISPATCHERS;
-    for (uint32_t i = 0; reader.refusal == REFUSAL_NONE && i < ack.dispatcher_count; i++)
-        ack.dispatchers[i] = wire_read_stateless_address(&reader);
+    for (uint32_t i = 0; reader.refusal == REFUSAL_NONE && i < ack.dispatcher_count; i++) {
+        ack.dispatchers[i].boot_id = wire_read_boot_id(&reader);
+        ack.dispatchers[i].address = wire_read_stateless_address(&reader);
+    }
     error = wire_reader_finish(&reader, false, ret_refusal);
     if (error < 0)
         return error;

@@ -25,7 +25,7 @@
 #define NODE_SERVICES_MAX 16u
 #define ECHOES_MAX 64u
 #define METADATA_MAX 16u
-#define ACK_DISPATCHERS_MAX 140u /* what a datagram holds beside the rest of a HEARTBEAT_ACK */
+#define ACK_DISPATCHERS_MAX 69u /* what a datagram holds beside the rest of a HEARTBEAT_ACK */
 #define SERVICE_NAME_BYTES_MAX 63u
 #define ERROR_TEXT_BYTES_MAX 255u
 #define REGION_DISPATCHERS_MAX 1024u /* all regions together */
@@ -35,3 +35,7 @@
 #define COMPACT_ADDRESS_BYTES_IPV4 8u
 #define COMPACT_ADDRESS_BYTES_IPV6 20u
 #define FIXED_ADDRESS_BYTES 20u
+
+/* A dispatcher in a HEARTBEAT_ACK: boot ID and compact address. */
+#define ACK_DISPATCHER_BYTES_IPV4 16u
+#define ACK_DISPATCHER_BYTES_IPV6 28u

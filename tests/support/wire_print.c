@@ -233,10 +233,11 @@ static void heartbeat_ack_print(struct printer *printer, const struct wire_heart
     admin_print(printer, &ack->admin);
     number_print(printer, "dispatcher_total", ack->dispatcher_total);
     number_print(printer, "dispatcher_count", ack->dispatcher_count);
+    number_print(printer, "node_total", ack->node_total);
     for (uint32_t i = 0; i < ack->dispatcher_count; i++) {
-        char key[PREFIX_BYTES];
-        snprintf(key, sizeof(key), "dispatchers.%u", i);
-        address_print(printer, key, &ack->dispatchers[i]);
+        snprintf(printer->prefix, PREFIX_BYTES, "dispatchers.%u.", i);
+        id_print(printer, "boot_id", ack->dispatchers[i].boot_id);
+        address_print(printer, "address", &ack->dispatchers[i].address);
     }
     trailer_print(printer, &ack->trailer);
 }

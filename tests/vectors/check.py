@@ -288,11 +288,15 @@ def heartbeat_ack(body, _flags):
     body.number(8, "acked_sequence")
     admin(body)
     total = body.number(2, "dispatcher_total")
-    count = body.count(1, min(140, total), "dispatcher_count")
+    count = body.count(1, min(69, total), "dispatcher_count")
     body.reserved(1)
+    body.number(4, "node_total")
     body.section = "short_dispatchers"
     for i in range(count):
-        body.compact(f"dispatchers.{i}")
+        body.prefix = f"dispatchers.{i}."
+        body.boot_id()
+        body.compact("address")
+    body.prefix = ""
     body.end()
 
 

@@ -177,7 +177,9 @@ Test(reception, heartbeat_is_acknowledged)
     cr_assert_eq(ack.acked_sequence, heartbeat.trailer.sequence);
     cr_assert_eq(ack.dispatcher_total, 1);
     cr_assert_eq(ack.dispatcher_count, 1);
-    cr_assert(address_equal(&ack.dispatchers[0], &heartbeat.node));
+    cr_assert(address_equal(&ack.dispatchers[0].address, &heartbeat.node));
+    cr_assert_eq(ack.dispatchers[0].boot_id, heartbeat.trailer.boot_id);
+    cr_assert_eq(ack.node_total, 1);
     cr_assert_eq(changes, 1);
 }
 
@@ -256,7 +258,7 @@ Test(reception, many_dispatchers_are_told_in_turn)
         cr_assert_eq(ack.dispatcher_total, 200);
         cr_assert_gt(ack.dispatcher_count, 0);
         for (uint32_t j = 0; j < ack.dispatcher_count; j++)
-            told[ack.dispatchers[j].ip[3]] = true;
+            told[ack.dispatchers[j].address.ip[3]] = true;
     }
     for (uint32_t i = 0; i < 200; i++)
         cr_assert(told[i], "dispatcher %u", i);

@@ -254,7 +254,7 @@ Test(heartbeat, padding_has_room_for_all_dispatchers)
     cr_expect_eq(padded_length, HEARTBEAT_ACK_BYTES_MIN);
     cr_assert_eq(ack(0, sequence, 1, 0, START), 0);
     cr_assert_eq(take(0, START), HEARTBEAT_BEAT);
-    cr_expect_eq(padded_length, HEARTBEAT_ACK_BYTES_MIN + 3 * COMPACT_ADDRESS_BYTES_IPV6);
+    cr_expect_eq(padded_length, HEARTBEAT_ACK_BYTES_MIN + 3 * ACK_DISPATCHER_BYTES_IPV6);
 }
 
 Test(heartbeat, latest_admin_state_wins)

@@ -163,7 +163,7 @@ Test(heartbeat_ack, every_limit_is_kept_and_told)
         ack = (struct wire_heartbeat_ack){
             .dispatcher_total = 200, .dispatcher_count = ACK_DISPATCHERS_MAX, .trailer = {.boot_id = 1, .sequence = 1}};
         for (uint32_t i = 0; i < ACK_DISPATCHERS_MAX; i++)
-            ack.dispatchers[i] = limit % 2 ? ipv4 : node;
+            ack.dispatchers[i] = (struct wire_ack_dispatcher){.boot_id = i + 1, .address = limit % 2 ? ipv4 : node};
         int length = wire_heartbeat_ack_encode(&ack, 1, bytes, limit);
         cr_assert(length > 0 && (size_t)length <= limit && (size_t)length <= DATAGRAM_BYTES_MAX);
         struct frame frame = decoded(bytes, length);
