@@ -89,7 +89,7 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
         heartbeat.services[i] = (struct wire_service_load){
             .service_id = services->items[i].id,
             .work_s = estimate_work_s(&node->estimate, i),
-            .rate = (float)node->config.slots, /* seconds of work done in a second with all slots busy */
+            .rate = estimate_is_guess(&node->estimate, i) ? 0 : estimate_rate(&node->estimate, i),
         };
     memcpy(heartbeat.echoes, node->dispatcher_counts.echoes, node->dispatcher_counts.count * sizeof(heartbeat.echoes[0]));
     add_metadata(&heartbeat, WIRE_METADATA_CPU_USE, load->mean[LOAD_CPU]);
@@ -117,6 +117,8 @@ static void send_to(struct node *node, uint32_t rm_index)
         report_rm(node, rm_index, "");
     if (message == HEARTBEAT_NOTHING)
         return;
+    if (message == HEARTBEAT_BEAT)
+        estimate_look(&node->estimate, loop_now_ns(node->loop));
     uint8_t bytes[DATAGRAM_BYTES_MAX];
     int length = message == HEARTBEAT_REGISTER ? encode_register(node, sequence, padded_length, bytes, sizeof(bytes))
                                                : encode_heartbeat(node, sequence, padded_length, bytes, sizeof(bytes));

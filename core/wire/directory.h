@@ -42,7 +42,7 @@ struct wire_node_service {
     uint64_t service_id;
     uint8_t flags; /* mask of enum wire_service_flag */
     float work_s;
-    float rate;
+    float rate; /* as in struct wire_service_load */
     float weight; /* its spare capacity, as this service's nodes are compared (R5) */
 };
 

@@ -52,7 +52,7 @@ struct wire_admin {
 struct wire_service_load {
     uint64_t service_id;
     float work_s; /* expected seconds of work, queued and running */
-    float rate; /* work seconds per second it can do */
+    float rate; /* jobs a second with all slots busy; 0: no job of it has ended yet */
 };
 
 struct wire_echo {
