@@ -59,7 +59,12 @@ void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
 
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint)
 {
-    uint64_t planned_ns = job_close(jobs, id);
+    uint64_t planned_ns = jobs->ledger.entries[(uint32_t)id].planned_ns;
+    if (!complaint && jobs->now_ns > planned_ns + jobs->config->timeout_ns) {
+        job_lose(jobs, id, NULL); /* it came before anybody looked, and too late all the same */
+        return;
+    }
+    (void)job_close(jobs, id);
     if (complaint)
         tally_refused(jobs->tally, planned_ns, complaint);
     else
@@ -83,6 +88,27 @@ void jobs_end_all(struct jobs *jobs, enum jobs_side side, uint32_t index, const 
             jobs->nodes[index].refused++;
         job_lose(jobs, id, complaint);
     }
+}
+
+int jobs_receive(struct jobs *jobs, struct link *link, uint32_t index, jobs_frame_function *take)
+{
+    struct frame frame;
+    enum refusal refusal;
+    ssize_t length = link_receive(link, jobs->scratch, sizeof(jobs->scratch));
+    size_t used = 0;
+    int result = length < 0 ? (int)length : 0;
+    while (result >= 0 && used < (size_t)length) {
+        result = frame_decode_stream(jobs->scratch + used, (size_t)length - used, &frame, &refusal);
+        if (result < 0)
+            break;
+        take(jobs, index, &frame);
+        used += frame.length;
+    }
+    if (result == -EAGAIN)
+        result = link_keep(link, jobs->scratch + used, (size_t)length - used);
+    if (result < 0)
+        link_close(link);
+    return result < 0 ? result : 0;
 }
 
 static void jobs_expire(struct jobs *jobs)

@@ -163,25 +163,9 @@ static void asker_receive_udp(struct jobs *jobs, uint32_t index)
 
 static void asker_receive_tcp(struct jobs *jobs, uint32_t index)
 {
-    struct link *link = &jobs->askers[index].link;
-    struct frame frame;
-    enum refusal refusal;
-    ssize_t length = link_receive(link, jobs->scratch, sizeof(jobs->scratch));
-    size_t used = 0;
-    int result = length < 0 ? (int)length : 0;
-    while (result >= 0 && used < (size_t)length) {
-        result = frame_decode_stream(jobs->scratch + used, (size_t)length - used, &frame, &refusal);
-        if (result < 0)
-            break;
-        asker_take(jobs, index, &frame);
-        used += frame.length;
-    }
-    if (result == -EAGAIN)
-        result = link_keep(link, jobs->scratch + used, (size_t)length - used);
-    if (result < 0) {
-        link_close(link);
-        asker_lost(jobs, index, result);
-    }
+    int error = jobs_receive(jobs, &jobs->askers[index].link, index, asker_take);
+    if (error < 0)
+        asker_lost(jobs, index, error);
 }
 
 void asker_on_event(struct jobs *jobs, uint32_t index, uint32_t events)

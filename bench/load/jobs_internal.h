@@ -94,6 +94,10 @@ void job_lose(struct jobs *jobs, uint64_t id, const char *complaint);
 /* Loses every job that waits at that asker or node. */
 void jobs_end_all(struct jobs *jobs, enum jobs_side side, uint32_t index, const char *complaint);
 
+/* Hands over every whole frame that has come on the connection. Negative error: it is closed. */
+typedef void jobs_frame_function(struct jobs *jobs, uint32_t index, const struct frame *frame);
+NODISCARD int jobs_receive(struct jobs *jobs, struct link *link, uint32_t index, jobs_frame_function *take);
+
 /* Opens all askers. Negative errno with ret_error. */
 NODISCARD int askers_open(struct jobs *jobs, struct conf_error *ret_error);
 void askers_close(struct jobs *jobs);

@@ -156,25 +156,9 @@ static void node_take(struct jobs *jobs, uint32_t index, const struct frame *fra
 
 static void node_receive(struct jobs *jobs, uint32_t index)
 {
-    struct link *link = &jobs->nodes[index].link;
-    struct frame frame;
-    enum refusal refusal;
-    ssize_t length = link_receive(link, jobs->scratch, sizeof(jobs->scratch));
-    size_t used = 0;
-    int result = length < 0 ? (int)length : 0;
-    while (result >= 0 && used < (size_t)length) {
-        result = frame_decode_stream(jobs->scratch + used, (size_t)length - used, &frame, &refusal);
-        if (result < 0)
-            break;
-        node_take(jobs, index, &frame);
-        used += frame.length;
-    }
-    if (result == -EAGAIN)
-        result = link_keep(link, jobs->scratch + used, (size_t)length - used);
-    if (result < 0) { /* an idle connection may be closed by the node at any time: then no job ends with it */
-        link_close(link);
-        jobs_end_all(jobs, JOBS_NODE, index, error_name(result));
-    }
+    int error = jobs_receive(jobs, &jobs->nodes[index].link, index, node_take);
+    if (error < 0) /* an idle connection may be closed by the node at any time: then no job ends with it */
+        jobs_end_all(jobs, JOBS_NODE, index, error_name(error));
 }
 
 void node_on_event(struct jobs *jobs, uint32_t index, uint32_t events)

@@ -18,6 +18,16 @@ double load_report_per_second(const struct team_result *result, uint64_t count)
     return result->measured_ns ? (double)count * (double)NS_PER_S / (double)result->measured_ns : 0;
 }
 
+/* Share of the measured time, at its end, without an answer. A wait that is no longer than the timeout may still end well. */
+static double silent_share(const struct team_result *result)
+{
+    uint64_t from_ns = result->tally.measure_from_ns, end_ns = from_ns + result->measured_ns;
+    uint64_t last_ns = result->tally.answered_last_ns > from_ns ? result->tally.answered_last_ns : from_ns;
+    if (result->measured_ns == 0 || end_ns <= last_ns + result->tally.timeout_ns)
+        return 0;
+    return (double)(end_ns - last_ns) / (double)result->measured_ns;
+}
+
 enum verdict load_report_verdict(const struct load_report *report)
 {
     const struct team_result *result = report->result;
@@ -27,6 +37,7 @@ enum verdict load_report_verdict(const struct load_report *report)
         .sent = result->tally.sent,
         .late = result->tally.late,
         .unsent = result->unsent,
+        .silent = silent_share(result),
         .client_busy = result->client_busy,
         .server_thread_cpu = result->server_thread_cpu < 0 ? VERDICT_CPU_UNKNOWN : result->server_thread_cpu,
     };

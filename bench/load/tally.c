@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/base/macros.h"
+
 void tally_init(struct tally *tally, uint64_t measure_from_ns, uint64_t timeout_ns)
 {
     memset(tally, 0, sizeof(*tally));
@@ -29,11 +31,20 @@ void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint6
 
 void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count)
 {
+    uint64_t elapsed_ns = tally_elapsed_ns(planned_ns, now_ns);
     if (!tally_measures(tally, planned_ns))
         return;
+    /* Whoever looks for what has waited too long looks now and then; the answer may be there before it is found. */
+    if (UNLIKELY(elapsed_ns > tally->timeout_ns)) {
+        tally->lost += count;
+        tally->unexpected += count;
+        histogram_add_many(&tally->latency_ns, tally->timeout_ns, count);
+        return;
+    }
     tally->received += count;
     tally->answered += count;
-    histogram_add_many(&tally->latency_ns, tally_elapsed_ns(planned_ns, now_ns), count);
+    tally->answered_last_ns = now_ns;
+    histogram_add_many(&tally->latency_ns, elapsed_ns, count);
 }
 
 static void tally_errors(struct tally *tally, const char *error_name, uint64_t count)
@@ -89,5 +100,7 @@ void tally_merge(struct tally *tally, const struct tally *other)
         tally->late_max_ns = other->late_max_ns;
     for (uint32_t i = 0; i < other->error_kinds; i++)
         tally_errors(tally, other->error[i].name, other->error[i].count);
+    if (other->answered_last_ns > tally->answered_last_ns)
+        tally->answered_last_ns = other->answered_last_ns;
     histogram_merge(&tally->latency_ns, &other->latency_ns);
 }

@@ -2,7 +2,7 @@
  *
  * Only requests planned within the measured part of the run count; those of the warm-up are sent and forgotten. A latency runs from
  * the planned time, not from the sending, so that a server that stands still is charged for everybody who would have come
- * meanwhile. A lost request counts in the latencies as one that took the whole timeout.
+ * meanwhile. A lost request counts in the latencies as one that took the whole timeout; so does one whose answer comes later than that.
  * Invariant: once all requests have ended, sent = received + lost, and latency_ns.total = answered + lost.
  * Thread: one owner. Pure: the time is handed in. Memory: in place. Nothing blocks. */
 #pragma once
@@ -33,6 +33,7 @@ struct tally {
     uint64_t lost;
     uint64_t late; /* of the sent ones, those that left late_from_ns or more after their time */
     uint64_t late_max_ns;
+    uint64_t answered_last_ns; /* when the last of the answered was; 0: none */
     uint64_t unexpected; /* replies that nobody waited for: twice, or after the timeout; of the whole run */
     uint64_t errors;
     uint32_t error_kinds;

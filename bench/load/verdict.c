@@ -6,6 +6,8 @@ enum verdict verdict_of(const struct verdict_evidence *evidence)
         return VERDICT_NOTHING_SENT;
     if (evidence->disconnected)
         return VERDICT_DISCONNECTED;
+    if (!evidence->open_loop && evidence->silent > VERDICT_SILENT_MAX)
+        return VERDICT_SILENT;
     if (evidence->open_loop && (evidence->unsent > 0 || (double)evidence->late > (double)evidence->sent * VERDICT_LATE_SHARE_MAX))
         return VERDICT_FELL_BEHIND;
     if (evidence->client_busy < VERDICT_CPU_FULL || evidence->server_thread_cpu >= VERDICT_CPU_FULL)
@@ -19,6 +21,7 @@ const char *verdict_text(enum verdict verdict)
     case VERDICT_VALID: return "the generator was not the limit";
     case VERDICT_NOTHING_SENT: return "nothing was sent in the time that is measured";
     case VERDICT_DISCONNECTED: return "every connection was lost before the end: what was planned after that is missing";
+    case VERDICT_SILENT: return "the server fell silent before the end: the figures are of the time before";
     case VERDICT_FELL_BEHIND:
         return "the generator fell behind its own schedule: give a lower --rate, or give it a core of its own";
     case VERDICT_BOTTLENECK: return "the generator was busy all the time and the server was not: this is the generator's limit";

@@ -11,6 +11,9 @@
 /* Busy for this share of the time is busy all the time. */
 #define VERDICT_CPU_FULL 0.95
 
+/* A closed loop that heard nothing for the last part of its time, this long, was about a server that had gone. */
+#define VERDICT_SILENT_MAX 0.1
+
 #define VERDICT_CPU_UNKNOWN (-1.0)
 
 struct verdict_evidence {
@@ -19,6 +22,7 @@ struct verdict_evidence {
     uint64_t sent;
     uint64_t late; /* of these */
     uint64_t unsent; /* planned and never sent */
+    double silent; /* share of the time, at its end, in which nothing was answered */
     double client_busy; /* share of the time */
     double server_thread_cpu; /* of the server's busiest thread; VERDICT_CPU_UNKNOWN */
 };
@@ -27,6 +31,7 @@ enum verdict {
     VERDICT_VALID,
     VERDICT_NOTHING_SENT,
     VERDICT_DISCONNECTED,
+    VERDICT_SILENT, /* closed loop: while nobody answers, nobody asks, and the latencies tell of better times */
     VERDICT_FELL_BEHIND,
     VERDICT_BOTTLENECK,
     VERDICT_BOTTLENECK_PERHAPS, /* the server's CPU is not known */

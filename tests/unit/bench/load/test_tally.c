@@ -59,6 +59,20 @@ Test(tally, lost_request_is_a_timeout_in_every_percentile)
     cr_assert_eq(tally.latency_ns.max, TIMEOUT_NS);
 }
 
+Test(tally, answer_after_the_timeout_is_lost)
+{
+    tally_sent(&tally, FROM_NS, FROM_NS, 2);
+    tally_answered(&tally, FROM_NS, FROM_NS + TIMEOUT_NS + 1, 1);
+    cr_assert_eq(tally.lost, 1);
+    cr_assert_eq(tally.unexpected, 1);
+    cr_assert_eq(tally.received + tally.answered, 0);
+    cr_assert_eq(tally.latency_ns.max, TIMEOUT_NS);
+    cr_assert_eq(tally.answered_last_ns, 0);
+    tally_answered(&tally, FROM_NS, FROM_NS + TIMEOUT_NS, 1);
+    cr_assert_eq(tally.answered, 1);
+    cr_assert_eq(tally.answered_last_ns, FROM_NS + TIMEOUT_NS);
+}
+
 Test(tally, refusal_is_received_and_an_error_but_has_no_latency)
 {
     tally_sent(&tally, FROM_NS, FROM_NS, 1);
@@ -107,13 +121,15 @@ Test(tally, threads_are_added_up)
     struct tally other;
     tally_init(&other, FROM_NS, TIMEOUT_NS);
     tally_sent(&other, FROM_NS, FROM_NS + 2 * TALLY_LATE_NS, 3);
-    tally_answered(&other, FROM_NS, FROM_NS + NS_PER_MS, 1);
+    tally_answered(&other, FROM_NS, FROM_NS + 3 * NS_PER_MS, 1);
+    tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 1);
     tally_refused(&other, FROM_NS, "queue-full");
     tally_lost(&other, FROM_NS);
     tally_refused(&tally, FROM_NS, "queue-full");
     tally_merge(&tally, &other);
     cr_assert_eq(tally.sent, 3);
-    cr_assert_eq(tally.received, 3);
+    cr_assert_eq(tally.received, 4);
+    cr_assert_eq(tally.answered_last_ns, FROM_NS + 3 * NS_PER_MS);
     cr_assert_eq(tally.lost, 1);
     cr_assert_eq(tally.late, 3);
     cr_assert_eq(tally.late_max_ns, 2 * TALLY_LATE_NS);

@@ -42,6 +42,23 @@ Test(verdict, closed_loop_has_no_schedule_to_keep)
     cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
 }
 
+Test(verdict, closed_loop_about_a_server_that_fell_silent_is_void)
+{
+    struct verdict_evidence evidence = sound;
+    evidence.open_loop = false;
+    evidence.silent = 0.11;
+    cr_assert_eq(verdict_of(&evidence), VERDICT_SILENT);
+    evidence.silent = 0.1;
+    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
+}
+
+Test(verdict, open_loop_charges_silence_to_the_latencies)
+{
+    struct verdict_evidence evidence = sound;
+    evidence.silent = 0.5;
+    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
+}
+
 Test(verdict, full_core_of_the_generator_beside_an_idle_server_is_void)
 {
     struct verdict_evidence evidence = sound;
