@@ -148,6 +148,7 @@ static void team_join(struct team *team)
 static void team_conclude(const struct team *team, struct team_result *result)
 {
     result->server_cpu = result->server_thread_cpu = -1;
+    tally_init(&result->tally, team->measure_from_ns, team->config->timeout_ns);
     for (uint32_t i = 0; i < team->member_count; i++) {
         const struct engine_result *one = &team->members[i].result;
         tally_merge(&result->tally, &one->tally);

@@ -406,6 +406,17 @@ def dispatcher_that_ends_leaves_a_void_run(cluster):
     check(not report["valid"] and report["errors"] > 0 and report["duration_s"] < 30, f"not VOID: {report}")
 
 
+def dispatcher_that_falls_silent_leaves_a_void_run(cluster):
+    """A closed loop does not ask while nobody answers: few requests are lost, and the latencies of the others are fine."""
+    dispatcher = cluster.processes["dispatcher"]
+    threading.Timer(0.5, dispatcher.signal, [signal.SIGSTOP]).start()
+    try:
+        report = load(cluster, "--proto", "udp", "--warmup", "0", "--duration", "2s", "--reply-timeout", "200ms")
+    finally:
+        dispatcher.signal(signal.SIGCONT)
+    check(not report["valid"] and "silent" in report["void_reason"], f"not VOID: {report}")
+
+
 def report_for_people(cluster):
     code, out, err = run("usher-load", "ask", "--dispatcher", cluster.address, "--warmup", "0", "--duration", "200ms")
     check(code == 0 and not err, f"exit {code}: {err}")
@@ -440,4 +451,5 @@ main(counts_agree_with_the_dispatcher, open_loop_offers_its_rate, requests_end_t
      counts_agree_with_a_packet_capture, echoes_are_compared, dns_is_asked_and_checked, redis_is_asked_and_checked,
      whole_jobs_are_done_by_the_nodes, thousands_of_jobs_are_on_their_way, busy_and_lost_jobs_are_told_apart, goals_are_an_exit_code,
      spectrum_is_written_for_plotters, cpu_of_both_sides_is_known, stalled_dispatcher_shows_in_p99, lost_requests_count_as_timeouts, garbage_is_no_answer,
-     errors_are_told_apart, interrupt_still_reports, dispatcher_that_ends_leaves_a_void_run, report_for_people, mistakes_get_one_clear_line, stage=stage)
+     errors_are_told_apart, interrupt_still_reports, dispatcher_that_ends_leaves_a_void_run, dispatcher_that_falls_silent_leaves_a_void_run, report_for_people,
+     mistakes_get_one_clear_line, stage=stage)
