@@ -176,3 +176,13 @@ uint64_t call_elapsed_us(const struct call *call)
 {
     return (loop_now_ns(call->client->loop) - call->started_at_ns) / NS_PER_US;
 }
+
+void client_tell(struct usher_client *client, const struct address *node, enum wire_outcome outcome, uint64_t latency_us)
+{
+    client->has_feedback = true;
+    client->feedback = (struct wire_feedback){
+        .node = *node,
+        .outcome = (uint8_t)outcome,
+        .latency_us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX,
+    };
+}

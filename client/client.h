@@ -68,6 +68,9 @@ struct usher_client {
 /* As usher_client_new, on a loop of the caller's, which must outlive it; NULL: on one of its own. */
 NODISCARD int client_new(struct loop *loop, const struct usher_config *config, struct usher_client **ret_client, char *message);
 
+/* What the next request tells of a job. */
+void client_tell(struct usher_client *client, const struct address *node, enum wire_outcome outcome, uint64_t latency_us);
+
 /* Gives the call an ID and begins it in the next batch. -EAGAIN, -ENOMEM; USHER_ECANCELLED while closing. */
 NODISCARD int call_start(struct usher_client *client, const struct call_kind *kind, struct call *call);
 

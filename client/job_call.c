@@ -115,12 +115,7 @@ static void job_call_leave_node(struct job_call *job_call, enum wire_outcome out
     uint64_t latency_us = (job_call_now_ns(job_call) - job_call->tried_at_ns) / NS_PER_US;
     timer_stop(&job_call->call.timer);
     job_call_disconnect(job_call);
-    client->has_feedback = true;
-    client->feedback = (struct wire_feedback){
-        .node = job_call->job.node,
-        .outcome = (uint8_t)outcome,
-        .latency_us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX,
-    };
+    client_tell(client, &job_call->job.node, outcome, latency_us);
     if (outcome != WIRE_OUTCOME_OK)
         job_call->result.length = 0;
 }

@@ -19,6 +19,10 @@ _Static_assert(USHER_ERROR_UNREACHABLE == USHER_EUNREACHABLE && USHER_ERROR_NO_N
                    USHER_ERROR_CANCELLED == USHER_ECANCELLED,
                "the public header repeats core/base/errors.def");
 
+_Static_assert((int)USHER_OUTCOME_OK == (int)WIRE_OUTCOME_OK && (int)USHER_OUTCOME_FAILED == (int)WIRE_OUTCOME_FAILED &&
+                   (int)USHER_OUTCOME_TIMEOUT == (int)WIRE_OUTCOME_TIMEOUT,
+               "outcomes are those on the wire");
+
 int usher_config_check(const struct usher_config *config, char *ret_message)
 {
     char message[USHER_MESSAGE_BYTES];
@@ -97,6 +101,21 @@ int usher_ask(struct usher_client *client, const struct usher_ask *ask, struct u
 int usher_locate(struct usher_client *client, struct usher_answer *ret_answer)
 {
     return usher_ask_and_wait(client, NULL, ret_answer);
+}
+
+int usher_tell(struct usher_client *client, const char *node, enum usher_outcome outcome, uint64_t latency_us)
+{
+    struct address address;
+    if (!node || address_parse(node, &address) < 0 || address.port == 0) {
+        snprintf(client->message, sizeof(client->message), "usher_tell: the node is no \"ip:port\", as answers have it");
+        return -EINVAL;
+    }
+    if ((unsigned)outcome > USHER_OUTCOME_TIMEOUT) {
+        snprintf(client->message, sizeof(client->message), "usher_tell: there is no outcome %d", (int)outcome);
+        return -EINVAL;
+    }
+    client_tell(client, &address, (enum wire_outcome)outcome, latency_us);
+    return 0;
 }
 
 static void usher_copy_result(void *context, const struct usher_result *result)

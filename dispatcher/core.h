@@ -16,6 +16,7 @@
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/policy/values.h"
+#include "dispatcher/feedback.h"
 #include "dispatcher/publication.h"
 
 struct core;
@@ -33,6 +34,7 @@ struct core_shared {
     uint16_t region;
     float queue_factor; /* D10 */
     _Atomic uint32_t policy; /* enum policy */
+    struct feedback_desk *feedback; /* NULL: what clients say of their jobs is ignored */
     bool takes_jobs;
     /* Takes over a connection on which a JOB came. On the core's thread. */
     void (*hand_over)(void *ctx, struct stream_handoff *handoff);

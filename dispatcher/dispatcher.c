@@ -211,7 +211,11 @@ static int shared_init(struct dispatcher *dispatcher)
 {
     const struct dispatcher_options *options = dispatcher->options;
     uint16_t region = (uint16_t)options->node.region;
-    int error = directory_new(region, threads_wanted(options->own.threads), &dispatcher->directory);
+    uint32_t threads = threads_wanted(options->own.threads);
+    int error = directory_new(region, threads, &dispatcher->directory);
+    if (error == 0)
+        error = feedback_desk_new(daemon_loop(dispatcher->daemon), dispatcher->directory, &dispatcher->counters, threads,
+                                  &dispatcher->feedback);
     if (error < 0)
         return error;
     dispatcher->shared = (struct core_shared){
@@ -220,6 +224,7 @@ static int shared_init(struct dispatcher *dispatcher)
         .boot_id = daemon_boot_id(dispatcher->daemon),
         .region = region,
         .queue_factor = 1,
+        .feedback = dispatcher->feedback,
         .takes_jobs = !options->own.no_jobs,
         .hand_over = on_job_connection,
         .ctx = dispatcher,
@@ -320,6 +325,7 @@ void dispatcher_stop(void *state)
         core_free(dispatcher->cores[i]);
     loop_free(dispatcher->node_loop);
     saver_free(dispatcher->saver);
+    feedback_desk_free(dispatcher->feedback);
     directory_free(dispatcher->directory);
     free(dispatcher);
 }

@@ -19,6 +19,7 @@ struct dispatcher {
     struct directory *directory;
     struct subscription subscription;
     struct saver *saver;
+    struct feedback_desk *feedback;
     struct core_shared shared;
     struct core *cores[PUBLICATION_READERS_MAX];
     uint32_t core_count;

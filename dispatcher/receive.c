@@ -48,6 +48,8 @@ static int address_enqueue(struct core *core, const struct frame *frame, const s
     request->wait_ms = wire.wait_ms;
     request->count = wire.count;
     request->exclude_count = wire.exclude_count;
+    if (wire.has_feedback && core->shared->feedback)
+        feedback_note(&core->shared->feedback->boxes[core->config.index], &wire, &from->peer, &core->counters);
     if (wire.exclude_count)
         memcpy(request_excludes(&core->queue, request), wire.excludes, wire.exclude_count * sizeof(wire.excludes[0]));
     spsc_queue_publish(&core->queue.items, 1);

@@ -33,22 +33,24 @@ struct job *job_find(struct jobs *jobs, uint64_t id, const struct ledger_entry *
     return &jobs->slots[(uint32_t)id];
 }
 
-/* Takes it from whom it waits for, and out of the ledger. */
-static uint64_t job_close(struct jobs *jobs, uint64_t id)
+/* Takes it from whom it waits for, and out of the ledger. outcome: what its asker's next request says, if it has come to a node. */
+static uint64_t job_close(struct jobs *jobs, uint64_t id, enum wire_outcome outcome)
 {
     const struct ledger_entry *entry = ledger_close(&jobs->ledger, id);
     const struct job *job = &jobs->slots[(uint32_t)id];
     if (job->state == JOB_ASKING)
         jobs->askers[entry->connection].asking--;
-    else if (job->node < jobs->set.count)
+    else if (job->node < jobs->set.count) {
         jobs->nodes[job->node].running--;
+        asker_tell(jobs, entry->connection, job, outcome);
+    }
     return entry->planned_ns;
 }
 
 void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
 {
     bool asking = jobs->slots[(uint32_t)id].state == JOB_ASKING;
-    uint64_t planned_ns = job_close(jobs, id);
+    uint64_t planned_ns = job_close(jobs, id, complaint ? WIRE_OUTCOME_FAILED : WIRE_OUTCOME_TIMEOUT);
     if (complaint)
         tally_broken(jobs->tally, planned_ns, complaint);
     else
@@ -64,7 +66,7 @@ void job_end(struct jobs *jobs, uint64_t id, const char *complaint)
         job_lose(jobs, id, NULL); /* it came before anybody looked, and too late all the same */
         return;
     }
-    (void)job_close(jobs, id);
+    (void)job_close(jobs, id, complaint ? WIRE_OUTCOME_FAILED : WIRE_OUTCOME_OK);
     if (complaint)
         tally_refused(jobs->tally, planned_ns, complaint);
     else

@@ -74,10 +74,16 @@ static uint32_t asker_choose(struct jobs *jobs)
     return index;
 }
 
-static int asker_write(struct jobs *jobs, uint64_t id, uint8_t bytes[static DATAGRAM_BYTES_MAX])
+static int asker_write(const struct jobs *jobs, const struct jobs_asker *asker, uint64_t id,
+                       uint8_t bytes[static DATAGRAM_BYTES_MAX])
 {
     struct wire_address_request request = {
-        .service_id = jobs->config->service_id, .count = 1, .wait_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS)};
+        .service_id = jobs->config->service_id,
+        .count = 1,
+        .wait_ms = (uint32_t)(jobs->config->timeout_ns / NS_PER_MS),
+        .has_feedback = asker->has_feedback,
+        .feedback = asker->feedback,
+    };
     return wire_address_request_encode(&request, id, wire_address_bytes(1, ADDRESS_IPV6), bytes, DATAGRAM_BYTES_MAX);
 }
 
@@ -87,7 +93,7 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
     uint32_t index = asker_choose(jobs);
     struct jobs_asker *asker = &jobs->askers[index];
     uint64_t id = ledger_open(&jobs->ledger, planned_ns, index);
-    int length = asker_write(jobs, id, bytes), error = length < 0 ? length : 0;
+    int length = asker_write(jobs, asker, id, bytes), error = length < 0 ? length : 0;
     jobs->slots[(uint32_t)id] = (struct job){.asked_ns = jobs->now_ns, .state = JOB_ASKING};
     asker->asking++;
     if (error == 0 && !jobs->config->tcp && send(asker->link.fd, bytes, (size_t)length, MSG_DONTWAIT) < 0)
@@ -98,6 +104,7 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
         jobs->refused = true;
         return false;
     }
+    asker->has_feedback = false;
     tally_sent(jobs->tally, planned_ns, jobs->now_ns, 1);
     if (error == 0 && jobs->config->tcp) {
         error = link_send(&asker->link, bytes, (size_t)length, NULL, 0);
@@ -107,6 +114,18 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
         job_lose(jobs, id, error_name(error)); /* what ICMP said of an earlier one */
     }
     return true;
+}
+
+void asker_tell(struct jobs *jobs, uint32_t index, const struct job *job, enum wire_outcome outcome)
+{
+    struct jobs_asker *asker = &jobs->askers[index];
+    uint64_t latency_us = (jobs->now_ns - job->submitted_ns) / NS_PER_US;
+    asker->has_feedback = true;
+    asker->feedback = (struct wire_feedback){
+        .node = jobs->nodes[job->node].address,
+        .outcome = (uint8_t)outcome,
+        .latency_us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX,
+    };
 }
 
 static void asker_take(struct jobs *jobs, uint32_t index, const struct frame *frame)

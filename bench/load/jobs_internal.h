@@ -6,6 +6,7 @@
 #include "bench/load/ledger.h"
 #include "bench/load/link.h"
 #include "bench/load/node_set.h"
+#include "core/wire/address_path.h"
 #include "core/wire/frame.h"
 
 #define JOBS_SCRATCH_BYTES (512u << 10)
@@ -18,6 +19,7 @@ enum job_state {
 
 struct job { /* by its ledger slot */
     uint64_t asked_ns;
+    uint64_t submitted_ns; /* to its node */
     uint32_t node;
     uint32_t result_bytes; /* so far */
     enum job_state state;
@@ -26,6 +28,8 @@ struct job { /* by its ledger slot */
 struct jobs_asker {
     struct link link; /* of a UDP one, the socket alone */
     uint32_t asking; /* jobs */
+    bool has_feedback; /* on the last job that began here, for the next request to carry */
+    struct wire_feedback feedback;
 };
 
 struct jobs_node {
@@ -104,6 +108,9 @@ void askers_close(struct jobs *jobs);
 
 /* Begins a job that was planned for then. False: no room now, try again soon. */
 NODISCARD bool asker_ask(struct jobs *jobs, uint64_t planned_ns);
+
+/* The job that a request of this asker began has ended at its node. */
+void asker_tell(struct jobs *jobs, uint32_t index, const struct job *job, enum wire_outcome outcome);
 void asker_on_event(struct jobs *jobs, uint32_t index, uint32_t events);
 
 /* Sends the job to the node that an answer has named. */

@@ -81,6 +81,7 @@ void node_submit(struct jobs *jobs, uint64_t id, const struct address *address, 
     struct jobs_node *node = &jobs->nodes[index];
     job->state = JOB_RUNNING;
     job->node = (uint32_t)index;
+    job->submitted_ns = jobs->now_ns;
     node->running++;
     int error = node->link.fd < 0 ? link_open(&node->link, address) : 0;
     if (error == 0)

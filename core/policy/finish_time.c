@@ -137,7 +137,10 @@ static float store_job_times(struct node_values *values, const struct finish_rep
     uint32_t known = 0;
     for (uint32_t i = 0; i < report->service_count; i++) {
         float job_s = not_below_zero(report->job_s[i] * report->queue_factor);
-        atomic_store_explicit(&values->job_codes[i], finish_time_code(job_s), memory_order_relaxed);
+        if (job_s > 0 || report->echoes)
+            atomic_store_explicit(&values->job_codes[i], finish_time_code(job_s), memory_order_relaxed);
+        else /* what clients say of it (feedback.h) */
+            job_s = code_to_s(atomic_load_explicit(&values->job_codes[i], memory_order_relaxed));
         sum_s += job_s;
         known += job_s > 0;
     }

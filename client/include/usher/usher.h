@@ -105,6 +105,19 @@ struct usher_answer {
 /* Returns answer->error; ret_answer is filled in any case. Blocks for at most 6 reply timeouts, 12 before the first answer. */
 int usher_ask(struct usher_client *client, const struct usher_ask *ask, struct usher_answer *ret_answer);
 
+/* How it went at a node that usher_ask named: the client's next request tells it a dispatcher, which so learns of a bad node before the
+ * node's heartbeat, and how long requests take at an attached server, which says nothing itself. usher_run does this of its own. */
+
+enum usher_outcome {
+    USHER_OUTCOME_OK = 0,
+    USHER_OUTCOME_FAILED = 1, /* refused or failed */
+    USHER_OUTCOME_TIMEOUT = 2,
+};
+
+/* Does not block. What is told twice before a request goes out replaces the first. -EINVAL: node is no "ip:port", or there is no such
+ * outcome; usher_client_message says so. */
+int usher_tell(struct usher_client *client, const char *node, enum usher_outcome outcome, uint64_t latency_us);
+
 /* Running jobs. */
 
 struct usher_job {

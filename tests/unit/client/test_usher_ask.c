@@ -274,3 +274,27 @@ Test(usher_ask, thousand_at_once_are_all_answered)
     cr_assert_eq(end.count, 1000);
     cr_assert_eq(end.error, 0);
 }
+
+Test(usher_ask, what_was_told_rides_on_the_next_request_alone)
+{
+    start(fake_list(&first, NULL, NULL));
+    cr_assert_eq(usher_tell(fake_client, "10.0.0.1:9", USHER_OUTCOME_TIMEOUT, UINT64_MAX), 0);
+    cr_assert_eq(usher_ask(fake_client, &ask, &answer), 0);
+    cr_assert(first.last.has_feedback);
+    cr_expect_eq(first.last.feedback.outcome, WIRE_OUTCOME_TIMEOUT);
+    cr_expect_eq(first.last.feedback.latency_us, UINT32_MAX);
+    cr_expect_eq(first.last.feedback.node.port, 9);
+    cr_assert_eq(usher_ask(fake_client, &ask, &answer), 0);
+    cr_assert(!first.last.has_feedback);
+}
+
+Test(usher_ask, nonsense_is_not_told)
+{
+    start(fake_list(&first, NULL, NULL));
+    cr_expect_eq(usher_tell(fake_client, NULL, USHER_OUTCOME_OK, 1), -EINVAL);
+    cr_expect_eq(usher_tell(fake_client, "worker-1", USHER_OUTCOME_OK, 1), -EINVAL);
+    cr_expect_eq(usher_tell(fake_client, "10.0.0.1:9", (enum usher_outcome)3, 1), -EINVAL);
+    cr_expect(strstr(usher_client_message(fake_client), "outcome"), "%s", usher_client_message(fake_client));
+    cr_assert_eq(usher_ask(fake_client, &ask, &answer), 0);
+    cr_assert(!first.last.has_feedback);
+}
