@@ -312,7 +312,8 @@ static void on_check(void *ctx, struct timer *timer)
 static void on_up(void *ctx)
 {
     struct mirror *mirror = ctx;
-    LOG(MESSAGE_REDIS_UP);
+    char server[REDIS_TARGET_TEXT_BYTES];
+    LOG(MESSAGE_REDIS_UP, LOG_TEXT("server", redis_target_format(redis_connection_server(mirror->connection), server)));
     time_request(mirror);
 }
 
@@ -388,6 +389,11 @@ void mirror_finish(struct mirror *mirror, uint64_t limit_ns)
 bool mirror_is_up(const struct mirror *mirror)
 {
     return mirror->ready;
+}
+
+const struct redis_target *mirror_server(const struct mirror *mirror)
+{
+    return redis_connection_server(mirror->connection);
 }
 
 const char *mirror_reason(const struct mirror *mirror)

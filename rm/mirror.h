@@ -21,7 +21,7 @@ struct mirror_config {
     struct loop *loop;
     struct cluster *cluster;
     struct counters *counters;
-    struct redis_target target; /* unix or tcp */
+    struct redis_target target; /* anything but embedded */
     uint16_t region;
     uint64_t seed;
     void (*on_loaded)(void *ctx); /* once: what Redis held is in the cluster */
@@ -39,6 +39,9 @@ void mirror_hurry(struct mirror *mirror);
 void mirror_finish(struct mirror *mirror, uint64_t limit_ns);
 
 bool mirror_is_up(const struct mirror *mirror);
+
+/* The server that is written to, or was tried last: with sentinels, the master that they have named. */
+const struct redis_target *mirror_server(const struct mirror *mirror);
 
 /* Why it is not up, in one line. */
 const char *mirror_reason(const struct mirror *mirror);

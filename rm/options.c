@@ -1,6 +1,7 @@
 #include "rm/options.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "rm/regions.h"
 #include "rm/weights.h"
@@ -42,8 +43,16 @@ int rm_redis_target(const struct rm_options *options, struct redis_target *ret_t
     if (error == -ENAMETOOLONG)
         conf_error_set(ret_error, "--redis %s: a socket's path has at most %zu characters", options->own.redis,
                        REDIS_PATH_BYTES - 1);
+    else if (error < 0 && strncmp(options->own.redis, "sentinel:", 9) == 0)
+        conf_error_set(
+            ret_error,
+            "--redis %s: use sentinel:NAME@HOST:PORT[,HOST:PORT…]: the master's name as its sentinels know it, then 1 to "
+            "%u sentinels, each an IP address or localhost with its port",
+            options->own.redis, REDIS_SENTINELS_MAX);
     else if (error < 0)
-        conf_error_set(ret_error, "--redis %s: use embedded, unix:PATH or tcp:HOST:PORT, with an IP address or localhost as HOST",
+        conf_error_set(ret_error,
+                       "--redis %s: use embedded, unix:PATH, tcp:HOST:PORT or sentinel:NAME@HOST:PORT[,HOST:PORT…], with an IP "
+                       "address or localhost as HOST",
                        options->own.redis);
     return error;
 }

@@ -52,6 +52,7 @@ static void status_redis(const struct rm *rm, json_t *answer)
     uint64_t lag_ns = mirror_lag_ns(rm->mirror);
     json_t *status = json_object();
     json_object_set_new(status, "where", json_string(redis_target_format(rm_redis_in_use(rm), text)));
+    json_object_set_new(status, "server", json_string(redis_target_format(mirror_server(rm->mirror), text)));
     json_object_set_new(status, "embedded", json_boolean(rm->redis_server != NULL));
     json_object_set_new(status, "up", json_boolean(mirror_is_up(rm->mirror)));
     json_object_set_new(status, "reason", json_string(mirror_reason(rm->mirror)));
@@ -95,6 +96,9 @@ void rm_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_PROTECTION_ACTIVE, rm->cluster->protection.active);
     gauge_set(&measures->gauges, GAUGE_HEARTBEAT_AGE, oldest_heartbeat_s(rm));
     gauge_set(&measures->gauges, GAUGE_REDIS_UP, mirror_is_up(rm->mirror));
+    char server[REDIS_TARGET_TEXT_BYTES];
+    const char *labels[] = {redis_target_format(mirror_server(rm->mirror), server)};
+    gauge_set_labelled(&measures->gauges, GAUGE_REDIS_SERVER, mirror_is_up(rm->mirror), labels);
     gauge_set(&measures->gauges, GAUGE_MIRROR_WAITING, rm->cluster->dirty.count);
     gauge_set(&measures->gauges, GAUGE_MIRROR_LAG, lag_ns == UINT64_MAX ? 0 : seconds(lag_ns));
 }

@@ -12,9 +12,16 @@
 #include "core/base/random.h"
 #include "core/io/poll.h"
 #include "core/io/timer.h"
+#include "core/redis/redis_sentinel.h"
 
 #define RETRY_NS_MIN (20 * NS_PER_MS)
 #define RETRY_NS_MAX (2 * NS_PER_S)
+
+/* After a fail-over the sentinels name another server within seconds: they are asked more often. */
+#define RETRY_SENTINEL_NS_MAX (500 * NS_PER_MS)
+
+/* How often sentinels are asked whether the master is still the same: one that is cut off from them doesn't know that it isn't. */
+#define SENTINEL_INTERVAL_NS (2 * NS_PER_S)
 
 struct pending_call {
     redis_on_reply *on_reply;
@@ -23,6 +30,9 @@ struct pending_call {
 
 struct redis_connection {
     struct redis_connection_config config;
+    struct redis_target server; /* to connect to */
+    struct redis_sentinel *sentinel; /* NULL: the target is the server */
+    struct timer sentinel_timer;
     redisAsyncContext *context; /* NULL: waiting for the next attempt */
     struct poll_watch watch;
     struct timer retry_timer;
@@ -40,7 +50,12 @@ struct redis_connection {
 
 static void reason_set(struct redis_connection *connection, const char *what)
 {
-    snprintf(connection->reason, sizeof(connection->reason), "%s", what);
+    char address[ADDRESS_TEXT_BYTES];
+    if (connection->sentinel)
+        snprintf(connection->reason, sizeof(connection->reason), "%s: %s", address_format(&connection->server.address, address),
+                 what);
+    else
+        snprintf(connection->reason, sizeof(connection->reason), "%s", what);
 }
 
 /* Half of the waiting time is jitter, so that several rm do not knock in step. */
@@ -49,7 +64,8 @@ static void retry_schedule(struct redis_connection *connection)
     uint64_t half = connection->retry_ns / 2;
     uint64_t wait_ns = half + (uint64_t)(random_unit(&connection->random) * (double)half);
     timer_start(connection->config.loop, &connection->retry_timer, loop_now_ns(connection->config.loop) + wait_ns);
-    connection->retry_ns = connection->retry_ns * 2 < RETRY_NS_MAX ? connection->retry_ns * 2 : RETRY_NS_MAX;
+    uint64_t limit_ns = connection->sentinel ? RETRY_SENTINEL_NS_MAX : RETRY_NS_MAX;
+    connection->retry_ns = connection->retry_ns * 2 < limit_ns ? connection->retry_ns * 2 : limit_ns;
 }
 
 /* hiredis calls these when it wants to read or write, any number of times. */
@@ -92,11 +108,14 @@ static void on_cleanup(void *ctx)
         reason_set(connection, connection->context->errstr);
     poll_stop(&connection->watch);
     timer_stop(&connection->deadline_timer);
+    timer_stop(&connection->sentinel_timer);
     connection->context = NULL;
     connection->up = false;
     CHECK(connection->pending_count == 0);
     if (connection->freeing)
         return;
+    if (connection->sentinel && !was_up)
+        redis_sentinel_doubt(connection->sentinel);
     retry_schedule(connection);
     if (was_up)
         connection->config.on_down(connection->config.ctx, connection->reason);
@@ -124,16 +143,22 @@ static void deadline_update(struct redis_connection *connection)
 static void on_deadline(void *ctx, struct timer *timer)
 {
     struct redis_connection *connection = ctx;
+    char what[40];
     (void)timer;
-    snprintf(connection->reason, sizeof(connection->reason), "no answer within %u ms",
-             (unsigned)(connection->config.call_deadline_ns / NS_PER_MS));
+    snprintf(what, sizeof(what), "no answer within %u ms", (unsigned)(connection->config.call_deadline_ns / NS_PER_MS));
+    reason_set(connection, what);
     redisAsyncFree(connection->context);
+}
+
+static bool is_read_only(const struct redisReply *reply)
+{
+    static const char code[] = "READONLY";
+    return redis_reply_is_error(reply) && strncmp(redis_reply_text(reply, NULL), code, sizeof(code) - 1) == 0;
 }
 
 static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
 {
     struct redis_connection *connection = ctx;
-    (void)context;
     CHECK(connection->pending_count > 0);
     struct pending_call call = connection->pending[connection->pending_first];
     connection->pending_first = (connection->pending_first + 1) % REDIS_CALLS_MAX;
@@ -142,6 +167,10 @@ static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
     deadline_update(connection);
     if (call.on_reply)
         call.on_reply(call.ctx, reply);
+    if (connection->sentinel && is_read_only(reply)) {
+        reason_set(connection, "it is no master any more");
+        redisAsyncFree(context);
+    }
 }
 
 static int call_send(struct redis_connection *connection, struct redis_command *command, redis_on_reply *on_reply, void *ctx)
@@ -164,18 +193,27 @@ static int call_send(struct redis_connection *connection, struct redis_command *
     return 0;
 }
 
-/* The answer to the first PING: a server that is still loading its data says so and is tried again later. */
+/* ["master", …], ["slave", …] or ["sentinel", …] */
+static bool is_master(const struct redisReply *reply)
+{
+    return strcmp(redis_reply_text(redis_reply_item(reply, 0), NULL), "master") == 0;
+}
+
+/* The answer to the first PING, or ROLE: a server that is still loading its data says so and is tried again later. */
 static void on_greeting(void *ctx, const struct redisReply *reply)
 {
     struct redis_connection *connection = ctx;
     if (!reply)
         return;
-    if (redis_reply_is_error(reply)) {
-        reason_set(connection, redis_reply_text(reply, NULL));
+    if (redis_reply_is_error(reply) || (connection->sentinel && !is_master(reply))) {
+        reason_set(connection, redis_reply_is_error(reply) ? redis_reply_text(reply, NULL) : "it is no master");
         redisAsyncFree(connection->context);
         return;
     }
     connection->up = true;
+    if (connection->sentinel)
+        timer_start(connection->config.loop, &connection->sentinel_timer,
+                    loop_now_ns(connection->config.loop) + SENTINEL_INTERVAL_NS);
     connection->retry_ns = RETRY_NS_MIN;
     connection->config.on_up(connection->config.ctx);
 }
@@ -184,7 +222,7 @@ static void on_greeting(void *ctx, const struct redisReply *reply)
 static void greeting_send(struct redis_connection *connection)
 {
     struct redis_command command = {.word_count = 0};
-    redis_command_begin(&command, "PING");
+    redis_command_begin(&command, connection->sentinel ? "ROLE" : "PING");
     if (call_send(connection, &command, on_greeting, connection) < 0)
         reason_set(connection, "out of memory"); /* nothing is pending: the deadline below ends the attempt */
     redis_command_done(&command);
@@ -210,7 +248,7 @@ static redisAsyncContext *context_new(const struct redis_target *target)
 
 static void attempt(struct redis_connection *connection)
 {
-    redisAsyncContext *context = context_new(&connection->config.target);
+    redisAsyncContext *context = context_new(&connection->server);
     int error = context ? 0 : -ENOMEM;
     if (context && context->err == 0)
         error = poll_start(connection->config.loop, &connection->watch, context->c.fd, POLLOUT, on_ready, connection);
@@ -218,6 +256,8 @@ static void attempt(struct redis_connection *connection)
         reason_set(connection, context && context->err != 0 ? context->errstr : strerror(-error));
         if (context)
             redisAsyncFree(context);
+        if (connection->sentinel)
+            redis_sentinel_doubt(connection->sentinel);
         retry_schedule(connection);
         return;
     }
@@ -234,8 +274,52 @@ static void attempt(struct redis_connection *connection)
 
 static void on_retry(void *ctx, struct timer *timer)
 {
+    struct redis_connection *connection = ctx;
     (void)timer;
-    attempt(ctx);
+    if (connection->sentinel)
+        redis_sentinel_ask(connection->sentinel);
+    else
+        attempt(connection);
+}
+
+static void on_sentinel_timer(void *ctx, struct timer *timer)
+{
+    struct redis_connection *connection = ctx;
+    timer_start(connection->config.loop, timer, loop_now_ns(connection->config.loop) + SENTINEL_INTERVAL_NS);
+    redis_sentinel_ask(connection->sentinel);
+}
+
+/* Asked before an attempt, or while connected: then another server than ours is news, and that nobody answers is none. */
+static void on_master(void *ctx, const struct address *master, const char *reason)
+{
+    struct redis_connection *connection = ctx;
+    if (connection->context) {
+        if (!connection->up || !master || address_equal(master, &connection->server.address))
+            return;
+        reason_set(connection, "the sentinels call another server the master");
+        redisAsyncFree(connection->context);
+    } else if (master) {
+        connection->server = (struct redis_target){.kind = REDIS_TARGET_TCP, .address = *master};
+        timer_stop(&connection->retry_timer);
+        attempt(connection);
+    } else {
+        snprintf(connection->reason, sizeof(connection->reason), "%s", reason);
+        retry_schedule(connection);
+    }
+}
+
+static int sentinel_open(struct redis_connection *connection)
+{
+    struct redis_sentinel_config config = {
+        .loop = connection->config.loop,
+        .target = &connection->config.target,
+        .on_answer = on_master,
+        .ctx = connection,
+        .seed = random_next(&connection->random),
+    };
+    if (config.target->kind != REDIS_TARGET_SENTINEL)
+        return 0;
+    return redis_sentinel_new(&config, &connection->sentinel);
 }
 
 int redis_connection_new(const struct redis_connection_config *config, struct redis_connection **ret_connection)
@@ -245,8 +329,14 @@ int redis_connection_new(const struct redis_connection_config *config, struct re
     if (!connection)
         return -ENOMEM;
     connection->config = *config;
+    connection->server = config->target;
     connection->retry_ns = RETRY_NS_MIN;
     random_init(&connection->random, config->seed);
+    if (sentinel_open(connection) < 0) {
+        free(connection);
+        return -ENOMEM;
+    }
+    timer_init(&connection->sentinel_timer, on_sentinel_timer, connection);
     timer_init(&connection->retry_timer, on_retry, connection);
     timer_init(&connection->deadline_timer, on_deadline, connection);
     timer_start(config->loop, &connection->retry_timer, 0);
@@ -260,6 +350,8 @@ void redis_connection_free(struct redis_connection *connection)
         return;
     connection->freeing = true;
     timer_stop(&connection->retry_timer);
+    redis_sentinel_free(connection->sentinel);
+    connection->sentinel = NULL;
     if (connection->context)
         redisAsyncFree(connection->context);
     free(connection);
@@ -280,6 +372,11 @@ bool redis_connection_is_up(const struct redis_connection *connection)
 uint32_t redis_connection_calls(const struct redis_connection *connection)
 {
     return connection->pending_count;
+}
+
+const struct redis_target *redis_connection_server(const struct redis_connection *connection)
+{
+    return &connection->server;
 }
 
 const char *redis_connection_reason(const struct redis_connection *connection)

@@ -1,4 +1,6 @@
 /* redis_connection - one connection to a Redis server, kept up: calls without waiting, deadlines, reconnecting with back-off.
+ * With sentinels, the server is whichever of them is the master: they are asked before each attempt, and while connected whether it
+ * still is; a server that does not call itself the master, or refuses to be written to, is left.
  *
  * Invariant: every call that was taken is answered exactly once, in the order of the calls: with its reply, or with NULL when the
  * connection broke (whether the command was carried out is then unknown). At most REDIS_CALLS_MAX calls wait for an answer, so
@@ -16,7 +18,7 @@
 #include "core/redis/redis_target.h"
 
 #define REDIS_CALLS_MAX 64u
-#define REDIS_REASON_BYTES 128
+#define REDIS_REASON_BYTES 160
 
 struct redis_connection;
 
@@ -25,7 +27,7 @@ typedef void redis_on_reply(void *ctx, const struct redisReply *reply);
 
 struct redis_connection_config {
     struct loop *loop;
-    struct redis_target target; /* unix or tcp */
+    struct redis_target target; /* anything but embedded */
     uint64_t call_deadline_ns;
     void (*on_up)(void *ctx); /* connected, and the server answers */
     void (*on_down)(void *ctx, const char *reason); /* after an on_up; its calls have been answered with NULL */
@@ -45,6 +47,9 @@ NODISCARD int redis_connection_call(struct redis_connection *connection, struct 
 
 bool redis_connection_is_up(const struct redis_connection *connection);
 uint32_t redis_connection_calls(const struct redis_connection *connection); /* unanswered */
+
+/* The server that it is connected to, or tried last; of kind REDIS_TARGET_SENTINEL while the sentinels have named none. */
+const struct redis_target *redis_connection_server(const struct redis_connection *connection);
 
 /* Why it is not up, or was not before; "" when it always was. */
 const char *redis_connection_reason(const struct redis_connection *connection);

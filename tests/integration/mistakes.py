@@ -122,7 +122,7 @@ def redis_that_is_not_there(cluster):
     empty.mkdir()
     wrong(cluster, "usher-rm", ["--listen", address_new()], FAILED, "redis-server", "install it", "--redis unix:PATH",
           environment={**os.environ, "PATH": str(empty)})
-    wrong(cluster, "usher-rm", ["--redis", "sentinel:main@127.0.0.1:26379"], USAGE, "--redis", "sentinel", "not built yet")
+    wrong(cluster, "usher-rm", ["--redis", "sentinel:main"], USAGE, "--redis", "sentinel:NAME@HOST:PORT")
     for text in "memcached:x", "unix:", "tcp:", "tcp:127.0.0.1":
         wrong(cluster, "usher-rm", ["--redis", text], USAGE, "--redis", "unix:PATH")
 

@@ -25,15 +25,33 @@ Test(redis_target, too_long_a_path_is_refused)
     cr_expect_eq(redis_target_parse(text, &target), -ENAMETOOLONG);
 }
 
-Test(redis_target, sentinel_is_refused_as_not_built)
+Test(redis_target, half_said_sentinels_are_refused)
 {
-    struct redis_target target;
-    cr_expect_eq(redis_target_parse("sentinel:main@127.0.0.1:26379", &target), -ENOSYS);
+    static const char *const texts[] = {
+        "sentinel:",
+        "sentinel:main",
+        "sentinel:main@",
+        "sentinel:@127.0.0.1:26379",
+        "sentinel:a b@127.0.0.1:26379",
+        "sentinel:main@127.0.0.1",
+        "sentinel:main@127.0.0.1:26379,",
+        "sentinel:main@127.0.0.1:26379,redis.example:26379",
+        "sentinel:main@h:1,h:1",
+        "sentinel:main@[::1]:1,[::1]:2,[::1]:3,[::1]:4,[::1]:5,[::1]:6,[::1]:7,[::1]:8,[::1]:9",
+        "sentinel:0123456789012345678901234567890123456789012345678901234567890123@127.0.0.1:26379",
+        "sentinel:main@127.0.0.1:26379000000000000000000000000000000000000000000000000000",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct redis_target target;
+        cr_expect_eq(redis_target_parse(texts[i], &target), -EINVAL, "%s", texts[i]);
+    }
 }
 
 Test(redis_target, forms_come_back_as_they_were)
 {
-    static const char *const texts[] = {"embedded", "unix:/run/redis.sock", "tcp:127.0.0.1:6379", "tcp:[::1]:6379"};
+    static const char *const texts[] = {
+        "embedded",       "unix:/run/redis.sock",          "tcp:127.0.0.1:6379",
+        "tcp:[::1]:6379", "sentinel:main@127.0.0.1:26379", "sentinel:a.b-c_1@127.0.0.1:1,[::1]:2,10.0.0.1:3"};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         struct redis_target target;
         char text[REDIS_TARGET_TEXT_BYTES];
