@@ -117,8 +117,10 @@ static void send_to(struct node *node, uint32_t rm_index)
         report_rm(node, rm_index, "");
     if (message == HEARTBEAT_NOTHING)
         return;
-    if (message == HEARTBEAT_BEAT)
+    if (message == HEARTBEAT_BEAT) {
         estimate_look(&node->estimate, loop_now_ns(node->loop));
+        teller_beat(node);
+    }
     uint8_t bytes[DATAGRAM_BYTES_MAX];
     int length = message == HEARTBEAT_REGISTER ? encode_register(node, sequence, padded_length, bytes, sizeof(bytes))
                                                : encode_heartbeat(node, sequence, padded_length, bytes, sizeof(bytes));
@@ -139,8 +141,10 @@ static void send_due(struct node *node)
 
 static void on_heartbeat_time(void *ctx, struct timer *timer)
 {
+    struct node *node = ctx;
     (void)timer;
-    send_due(ctx);
+    send_due(node);
+    teller_look(node);
 }
 
 void announcer_hasten(struct node *node)
@@ -155,7 +159,16 @@ void announcer_change(struct node *node)
 {
     if (!timer_is_running(&node->heartbeat_timer))
         return; /* not started */
-    counter_add(&node->counters, COUNTER_HEARTBEATS_EXTRA, 1);
+    if (!heartbeats_heed_change(&node->heartbeats) || !teller_extra(node))
+        return;
+    counter_add(&node->counters, COUNTER_HEARTBEATS_EXTRA_CHANGE, 1);
+    heartbeats_change(&node->heartbeats, loop_now_ns(node->loop));
+    send_due(node);
+}
+
+void announcer_report(struct node *node)
+{
+    counter_add(&node->counters, COUNTER_HEARTBEATS_EXTRA_QUEUE, 1);
     heartbeats_change(&node->heartbeats, loop_now_ns(node->loop));
     send_due(node);
 }
@@ -174,6 +187,8 @@ static void on_ack(struct node *node, uint32_t rm_index, const struct frame *fra
         return;
     }
     counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
+    if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REACHED)
+        teller_on_ack(node, &ack);
     char text[TEXT_BYTES] = "";
     if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REFUSED)
         snprintf(text, sizeof(text), "it serves region %u, but this node was started with --region %u", ack.region,
@@ -229,6 +244,7 @@ static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, 
             counter_add(&node->counters, COUNTER_FRAMES_UNWANTED, 1);
     }
     timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
+    teller_look(node);
     node_publish(node);
 }
 
@@ -249,12 +265,21 @@ static int open_socket(struct node *node, enum address_family family, struct udp
     return udp_open(node->loop, &config, ret_udp);
 }
 
+static int open_family(struct node *node, enum address_family family)
+{
+    struct udp **udp = family == ADDRESS_IPV4 ? &node->udp_ipv4 : &node->udp_ipv6;
+    return *udp == NULL ? open_socket(node, family, udp) : 0;
+}
+
+bool announcer_can_send(struct node *node, enum address_family family)
+{
+    return open_family(node, family) == 0;
+}
+
 int announcer_start(struct node *node)
 {
     for (uint32_t i = 0; i < node->config.rm_count; i++) {
-        enum address_family family = node->config.rms[i].family;
-        struct udp **udp = family == ADDRESS_IPV4 ? &node->udp_ipv4 : &node->udp_ipv6;
-        int r = *udp == NULL ? open_socket(node, family, udp) : 0;
+        int r = open_family(node, node->config.rms[i].family);
         if (r < 0)
             return r;
     }

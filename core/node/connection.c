@@ -380,6 +380,8 @@ static size_t on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, s
         connection->partial_ns = loop_now_ns(connection->node->loop);
     connection_look_busy(connection);
     connection_watch(connection);
+    if (connection->node->teller.due)
+        teller_look(connection->node);
     return taken;
 }
 

@@ -112,11 +112,24 @@ void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns)
     }
 }
 
+static bool heeds_change(const struct heartbeat_rm *rm)
+{
+    return rm->state == HEARTBEAT_REACHED && rm->extra == HEARTBEAT_NOTHING;
+}
+
+bool heartbeats_heed_change(const struct heartbeats *heartbeats)
+{
+    for (uint32_t i = 0; i < heartbeats->rm_count; i++)
+        if (heeds_change(&heartbeats->rms[i]))
+            return true;
+    return false;
+}
+
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < heartbeats->rm_count; i++) {
         struct heartbeat_rm *rm = &heartbeats->rms[i];
-        if (rm->state != HEARTBEAT_REACHED || rm->extra != HEARTBEAT_NOTHING)
+        if (!heeds_change(rm))
             continue;
         uint64_t earliest_ns = rm->sent_ns + HEARTBEAT_GAP_NS;
         rm->extra = HEARTBEAT_BEAT;

@@ -86,6 +86,9 @@ void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns);
 /* Something has changed fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last message to them. */
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns);
 
+/* Whether heartbeats_change would make any difference: some rm acknowledges, and gets no message out of turn anyway. */
+bool heartbeats_heed_change(const struct heartbeats *heartbeats);
+
 /* The rm that has this address, or HEARTBEAT_RMS_MAX. */
 uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct address *peer);
 

@@ -123,6 +123,7 @@ void job_accept(struct connection *connection, const struct frame *frame)
     }
     counter_add(&node->counters, COUNTER_JOBS_ACCEPTED, 1);
     dispatcher_counts_add(&node->dispatcher_counts, wire.dispatcher_boot_id);
+    teller_job_came(node, service, wire.dispatcher_boot_id);
 }
 
 void job_refuse_unfinished(struct connection *connection, const struct frame *frame)
@@ -179,6 +180,7 @@ static void settle(struct node *node, struct job *job, int result, bool started)
     if (!started)
         dedupe_forget(&node->dedupe, (struct dedupe_key){.client_id = job->wire.client_id, .job_id = job->wire.job_id});
     node->job_count--;
+    teller_job_left(node, job->service_index, job->wire.dispatcher_boot_id);
 }
 
 static const char *failure_text(const struct job *job, int result)

@@ -40,6 +40,8 @@ static void on_parts(void *ctx, struct loop_message *message)
         job_on_part(node, part);
         part = next;
     }
+    if (node->teller.due)
+        teller_look(node);
     node_publish(node);
     node_look_drained(node);
 }
@@ -313,6 +315,7 @@ int node_new(const struct node_config *config, struct node **ret_node)
     int r = config_take(node, config);
     if (r == 0)
         estimate_init(&node->estimate, config->slots, loop_now_ns(config->loop));
+    teller_init(node);
     if (r == 0)
         r = start_parts(node);
     if (r < 0) {
@@ -340,6 +343,7 @@ void node_free(struct node *node)
         return;
     node->freeing = true;
     timer_stop(&node->sample_timer);
+    teller_stop(node);
     announcer_stop(node);
     for (struct connection *connection = node->connections, *next; connection != NULL; connection = next) {
         next = connection->next;

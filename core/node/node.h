@@ -69,6 +69,7 @@ struct node_config {
     float capacity[RESOURCE_CAPACITIES]; /* configured; 0: as detected */
     float load_weights[LOAD_PARTS];
     struct change_config change;
+    uint32_t freshness_per_s; /* idle tokens and heartbeats out of turn, at most; 0: none but those of `change` */
     float queue_factor; /* > 0: how much the queue counts, 1.5 on dispatchers (D10) */
     double sleep_factor;
 };
@@ -121,6 +122,7 @@ struct node_stats {
     uint32_t queue_max;
     struct resource_report resources;
     float change_rate[CHANGE_METRICS];
+    float freshness_per_s; /* idle tokens and heartbeats out of turn that it may send now */
     uint32_t jobs_queued;
     uint32_t jobs_running;
     uint32_t connections;

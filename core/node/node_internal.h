@@ -1,10 +1,11 @@
-/* node_internal - the state behind node.h, and what its files (node.c, connection.c, job_answer.c, announcer.c) offer each other.
+/* node_internal - the state behind node.h, and what its files (node.c, connection.c, job_answer.c, announcer.c, teller.c) offer each other.
  * Thread: the loop's, but for what is atomic. */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "core/base/counters.h"
+#include "core/base/random.h"
 #include "core/io/list.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
@@ -15,6 +16,7 @@
 #include "core/node/dispatcher_counts.h"
 #include "core/node/estimate.h"
 #include "core/node/executors.h"
+#include "core/node/freshness.h"
 #include "core/node/heartbeat.h"
 #include "core/node/job.h"
 #include "core/node/load.h"
@@ -51,8 +53,21 @@ struct connection {
     uint64_t ending_ns;
 };
 
+/* What the node tells beside its regular heartbeats. */
+struct teller {
+    struct freshness freshness;
+    struct timer timer;
+    struct random_state random;
+    uint32_t dispatcher_count;
+    struct wire_ack_dispatcher dispatchers[ACK_DISPATCHERS_MAX]; /* of the region, as the latest acknowledgement had them */
+    uint64_t ended_boot_id; /* of the dispatcher whose job ended last; 0: not known */
+    uint64_t held_counted; /* of freshness.held */
+    bool due; /* jobs came or went since the last look */
+};
+
 /* What other threads may read: stored by node_publish. */
 struct node_board {
+    _Atomic float freshness_per_s;
     _Atomic uint32_t phase;
     _Atomic uint32_t connections;
     _Atomic uint32_t dispatchers;
@@ -99,8 +114,9 @@ struct node {
 
     struct heartbeats heartbeats;
     struct timer heartbeat_timer;
-    struct udp *udp_ipv4; /* NULL: no rm of this family */
+    struct udp *udp_ipv4; /* NULL: no rm and no dispatcher of this family */
     struct udp *udp_ipv6;
+    struct teller teller;
 
     struct connection *connections;
     uint32_t connection_count;
@@ -172,8 +188,34 @@ NODISCARD int announcer_start(struct node *node);
 void announcer_stop(struct node *node);
 void announcer_hasten(struct node *node);
 
-/* Out of turn, since something has changed fast (N8). */
+/* Out of turn, since something has changed fast (N8), unless the budgets forbid it. */
 void announcer_change(struct node *node);
+
+/* Out of turn, now; taken off the budgets already. */
+void announcer_report(struct node *node);
+
+/* Whether there is a socket of this family, or one could be opened. */
+bool announcer_can_send(struct node *node, enum address_family family);
+
+/* teller.c */
+void teller_init(struct node *node);
+void teller_stop(struct node *node);
+
+/* After node->job_count has changed: a job of this service, sent here by this dispatcher (0: not known). */
+void teller_job_came(struct node *node, uint32_t service, uint64_t dispatcher_boot_id);
+void teller_job_left(struct node *node, uint32_t service, uint64_t dispatcher_boot_id);
+
+/* Tells what is to be told now: when jobs have come or gone, once for all of them, and when heartbeats have. */
+void teller_look(struct node *node);
+
+/* A heartbeat goes out. */
+void teller_beat(struct node *node);
+
+/* Whether one may go out of turn for N8; it is taken off the budgets. */
+NODISCARD bool teller_extra(struct node *node);
+
+/* An acknowledgement that was counted. */
+void teller_on_ack(struct node *node, const struct wire_heartbeat_ack *ack);
 
 /* node.c */
 void node_publish(struct node *node);

@@ -52,17 +52,27 @@ static json_t *rms_to_json(const struct node_stats *stats, uint64_t now_ns)
     return array;
 }
 
+static json_t *freshness_to_json(const struct node *node, const struct node_stats *stats)
+{
+    const struct counters *counters = node_counters(node);
+    return json_pack("{s:f, s:I, s:I, s:I}", "budget_per_s", (double)stats->freshness_per_s, "tokens_sent",
+                     (json_int_t)counter_read(counters, COUNTER_IDLE_TOKENS_SENT), "heartbeats_extra",
+                     (json_int_t)(counter_read(counters, COUNTER_HEARTBEATS_EXTRA_CHANGE) +
+                                  counter_read(counters, COUNTER_HEARTBEATS_EXTRA_QUEUE)),
+                     "held", (json_int_t)counter_read(counters, COUNTER_FRESHNESS_HELD));
+}
+
 void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
 {
     struct node_stats stats;
     node_read_stats(node, &stats);
-    json_t *members =
-        json_pack("{s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:i, s:f, s:b, s:b, s:o, s:o, s:o}", "region", (int)stats.region,
-                  "takes_jobs", stats.takes_jobs, "slots", (int)stats.slots, "queue_max", (json_int_t)stats.queue_max,
-                  "jobs_queued", (json_int_t)stats.jobs_queued, "jobs_running", (json_int_t)stats.jobs_running, "connections",
-                  (json_int_t)stats.connections, "dispatchers_counted", (int)stats.dispatchers, "sleep_factor",
-                  stats.sleep_factor, "leaving", stats.leaving, "admin_drain", stats.admin_drain, "load",
-                  load_to_json(&stats.load), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
+    json_t *members = json_pack(
+        "{s:i, s:b, s:i, s:I, s:I, s:I, s:I, s:i, s:f, s:b, s:b, s:o, s:o, s:o, s:o}", "region", (int)stats.region, "takes_jobs",
+        stats.takes_jobs, "slots", (int)stats.slots, "queue_max", (json_int_t)stats.queue_max, "jobs_queued",
+        (json_int_t)stats.jobs_queued, "jobs_running", (json_int_t)stats.jobs_running, "connections",
+        (json_int_t)stats.connections, "dispatchers_counted", (int)stats.dispatchers, "sleep_factor", stats.sleep_factor,
+        "leaving", stats.leaving, "admin_drain", stats.admin_drain, "load", load_to_json(&stats.load), "freshness",
+        freshness_to_json(node, &stats), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
     if (stats.unable < 0)
         json_object_set_new(members, "unable", json_string(error_text(stats.unable)));
     json_object_set_new(object, "node", members); /* takes NULL as it is: adds nothing */

@@ -28,6 +28,7 @@ void node_publish(struct node *node)
     struct node_board *board = &node->board;
     const struct load_report *load = &node->report;
     put_u32(&board->phase, node->phase);
+    put_float(&board->freshness_per_s, (float)freshness_budget_per_s(&node->teller.freshness));
     put_u32(&board->connections, node->connection_count);
     put_u32(&board->dispatchers, node->dispatcher_counts.count);
     atomic_store_explicit(&board->admin_drain, (node->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
@@ -62,6 +63,7 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
         .region = node->config.region,
         .slots = node->config.slots,
         .queue_max = node->config.queue_max,
+        .freshness_per_s = get_float(&board->freshness_per_s),
         .jobs_queued = executors_queued(node->executors),
         .jobs_running = executors_running(node->executors),
         .connections = get_u32(&board->connections),

@@ -77,6 +77,7 @@ int node_config_from_options(const struct node_options *options, enum wire_node_
         .load_disk = (enum load_disk)options->load_disk,
         .queue_factor = (float)options->queue_factor,
         .sleep_factor = options->sleep_factor,
+        .freshness_per_s = options->freshness_budget,
     };
     if (!(config.queue_factor > 0))
         config.queue_factor = kind == WIRE_NODE_DISPATCHER ? QUEUE_FACTOR_DISPATCHER : 1;

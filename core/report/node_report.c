@@ -35,6 +35,7 @@ void node_report_measure(const struct node *node, struct measures *measures)
     gauge_set(gauges, GAUGE_JOBS_QUEUED, stats.jobs_queued);
     gauge_set(gauges, GAUGE_JOBS_RUNNING, stats.jobs_running);
     gauge_set(gauges, GAUGE_NODE_CONNECTIONS, stats.connections);
+    gauge_set(gauges, GAUGE_NODE_FRESHNESS_BUDGET, (double)stats.freshness_per_s);
     gauge_set(gauges, GAUGE_NODE_LOAD, (double)stats.load.index);
     for (uint32_t i = 0; i < LOAD_PARTS; i++)
         gauge_set_labelled(gauges, GAUGE_NODE_LOAD_MEAN, (double)stats.load.mean[i], &load_part_names[i]);

@@ -62,6 +62,7 @@ static void node_prepare(struct world *world, uint32_t index)
         .reports = world->policy->extras && scenario->push_ns > 0,
     };
     freshness_init(&node->freshness, &freshness, 0);
+    freshness_share(&node->freshness, scenario->dispatchers, scenario->nodes, 0);
 }
 
 struct world *world_new(const struct scenario *scenario, const struct sim_policy *policy)

@@ -17,8 +17,15 @@ static void rm_answer(struct fixture *fixture, const struct address *peer, const
         .region = fixture->rm_region,
         .flags = fixture->rm_flags,
         .acked_sequence = frame->request_id,
+        .admin = fixture->rm_admin,
+        .dispatcher_total = (uint16_t)fixture->dispatcher_count,
+        .dispatcher_count = (uint8_t)fixture->dispatcher_count,
+        .node_total = fixture->rm_nodes,
         .trailer = {.boot_id = 99, .sequence = frame->request_id},
     };
+    for (uint32_t i = 0; i < fixture->dispatcher_count; i++)
+        ack.dispatchers[i] =
+            (struct wire_ack_dispatcher){.boot_id = FIXTURE_BOOT_ID + i, .address = *udp_local_address(fixture->dispatchers[i])};
     uint8_t bytes[DATAGRAM_BYTES_MAX];
     int length = wire_heartbeat_ack_encode(&ack, frame->request_id, bytes, frame->length);
     cr_assert_gt(length, 0);
@@ -43,6 +50,32 @@ static void rm_on_datagram(void *ctx, struct udp *udp, const struct address *pee
     }
     if (!fixture->rm_silent)
         rm_answer(fixture, peer, &frame);
+}
+
+static void dispatcher_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    struct fixture *fixture = ctx;
+    struct frame frame;
+    enum refusal refusal;
+    (void)peer;
+    cr_assert_eq(frame_decode_datagram(bytes, length, &frame, &refusal), (int)length, "one token in a datagram");
+    cr_assert_eq(frame.type, FRAME_TYPE_IDLE_TOKEN);
+    cr_assert_eq(wire_idle_token_decode(&frame, &fixture->last_token, &refusal), 0);
+    uint32_t index = fixture->dispatchers[0] == udp ? 0 : 1;
+    cr_expect_gt(fixture->last_token.trailer.sequence, fixture->token_sequence[index]);
+    fixture->token_sequence[index] = fixture->last_token.trailer.sequence;
+    fixture->tokens[index]++;
+}
+
+void fixture_add_dispatcher(struct fixture *fixture)
+{
+    struct udp_config config;
+    cr_assert_lt(fixture->dispatcher_count, FIXTURE_DISPATCHERS_MAX);
+    udp_config_init(&config);
+    cr_assert_eq(address_parse("127.0.0.1:0", &config.address), 0);
+    config.on_datagram = dispatcher_on_datagram;
+    config.ctx = fixture;
+    cr_assert_eq(udp_open(fixture->loop, &config, &fixture->dispatchers[fixture->dispatcher_count++]), 0);
 }
 
 static void on_rm(void *ctx, const struct heartbeat_rm *rm, const char *text)
@@ -102,6 +135,7 @@ static void fixture_init(struct fixture *fixture, struct loop *loop)
         .queue_factor = 1,
         .sleep_factor = 1,
     };
+    fixture->rm_nodes = 1;
     fixture_services(fixture, services, ARRAY_COUNT(services));
 }
 
@@ -367,6 +401,13 @@ void fixture_until_queued(struct fixture *fixture, uint32_t jobs)
         cr_assert_lt(clock_monotonic_ns(), end_ns, "%s: %u jobs wait", loop_kind_name(fixture->loop), jobs);
         cr_assert_eq(loop_run_once(fixture->loop, NS_PER_MS), 0);
     }
+}
+
+void fixture_run_for(struct fixture *fixture, uint64_t ns)
+{
+    uint64_t end_ns = clock_monotonic_ns() + ns;
+    while (clock_monotonic_ns() < end_ns)
+        cr_assert_eq(loop_run_once(fixture->loop, NS_PER_MS), 0);
 }
 
 void fixture_turn(struct fixture *fixture)

@@ -19,6 +19,7 @@
 
 #define CLIENTS_MAX 8
 #define REPLIES_MAX 32
+#define FIXTURE_DISPATCHERS_MAX 2
 
 /* The last frame of an answer, with the data of all its parts. */
 struct reply {
@@ -66,6 +67,15 @@ struct fixture {
     uint32_t rm_events;
     enum heartbeat_state rm_state; /* of the last event */
     char rm_text[400];
+    struct wire_admin rm_admin;
+    uint32_t rm_nodes; /* in the region, as it says */
+
+    /* Dispatchers that it tells of: fixture_add_dispatcher. */
+    uint32_t dispatcher_count;
+    struct udp *dispatchers[FIXTURE_DISPATCHERS_MAX];
+    uint32_t tokens[FIXTURE_DISPATCHERS_MAX]; /* that each has got */
+    uint64_t token_sequence[FIXTURE_DISPATCHERS_MAX]; /* of the last one; they must increase */
+    struct wire_idle_token last_token;
     struct wire_register last_register;
     struct wire_heartbeat last_heartbeat;
 };
@@ -78,6 +88,10 @@ void fixture_services(struct fixture *fixture, const char *const *items, uint32_
 
 /* Makes the node and its listener. on_each_loop ends both. */
 void fixture_start(struct fixture *fixture);
+
+/* Another dispatcher, whose boot ID is FIXTURE_BOOT_ID and its index. */
+#define FIXTURE_BOOT_ID 1000u
+void fixture_add_dispatcher(struct fixture *fixture);
 
 /* From now on connections are taken off another listener, as a dispatcher's core does it, when their first bytes have come. */
 void fixture_hand_over(struct fixture *fixture);
@@ -113,6 +127,9 @@ void fixture_until(struct fixture *fixture, bool (*condition)(const struct fixtu
 
 /* Runs the loop until so many jobs wait. */
 void fixture_until_queued(struct fixture *fixture, uint32_t jobs);
+
+/* Runs the loop for so long. */
+void fixture_run_for(struct fixture *fixture, uint64_t ns);
 
 /* Runs some batches without waiting for long. */
 void fixture_turn(struct fixture *fixture);

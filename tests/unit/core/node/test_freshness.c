@@ -105,6 +105,64 @@ Test(freshness, messages_stay_within_the_budget)
     cr_expect(sent > 90 && sent <= 105, "%u", sent);
 }
 
+Test(freshness, a_heartbeat_takes_as_much_of_the_share_as_there_are_dispatchers)
+{
+    struct freshness freshness = fresh_of(1000, false, true);
+    freshness_share(&freshness, 4, 4000, S); /* 20 a second */
+    uint32_t sent = 0;
+    for (uint64_t ms = 0; ms < 10000; ms++) {
+        freshness_job_left(&freshness, (uint32_t)(ms / 20 % 2), 0.01);
+        sent += take(&freshness, S + ms * MS) == FRESHNESS_REPORT;
+    }
+    cr_expect(sent >= 45 && sent <= 55, "%u", sent);
+}
+
+Test(freshness, tokens_of_all_nodes_fit_their_dispatchers)
+{
+    struct freshness freshness = fresh_of(1000, true, false);
+    freshness_share(&freshness, 3, 6000, S); /* 10 a second */
+    uint32_t sent = 0;
+    for (uint64_t ms = 0; ms < 10000; ms++) {
+        freshness_job_came(&freshness, 1, 0.001, ANA);
+        freshness_job_left(&freshness, 0, 0.001);
+        sent += take(&freshness, S + ms * MS) == FRESHNESS_TOKEN;
+    }
+    cr_expect(sent >= 100 && sent <= 110, "%u", sent);
+    cr_expect(freshness.held > 0 && freshness.held <= 1000, "%lu", (unsigned long)freshness.held);
+    cr_expect_float_eq(freshness_budget_per_s(&freshness), 10, 1e-9);
+}
+
+Test(freshness, the_lesser_budget_counts)
+{
+    struct freshness freshness = fresh_of(50, true, true);
+    cr_expect_float_eq(freshness_budget_per_s(&freshness), 50, 1e-9, "before an rm has said how many nodes there are");
+    freshness_share(&freshness, 3, 100, S);
+    cr_expect_float_eq(freshness_budget_per_s(&freshness), 50, 1e-9);
+    freshness_share(&freshness, 3, 100000, S);
+    cr_expect_float_eq(freshness_budget_per_s(&freshness), 0.6, 1e-9);
+}
+
+Test(freshness, a_heartbeat_for_another_reason_comes_out_of_the_same_budget)
+{
+    struct freshness freshness = fresh_of(10, true, true);
+    for (int i = 0; i < 5; i++)
+        cr_expect(freshness_extra(&freshness, S));
+    cr_expect_not(freshness_extra(&freshness, S));
+    cr_expect_eq(take(&freshness, S), FRESHNESS_NOTHING);
+    cr_expect_eq(take(&freshness, S + 100 * MS), FRESHNESS_TOKEN);
+    cr_expect_gt(freshness.held, 0u);
+}
+
+Test(freshness, without_a_budget_of_its_own_only_the_dispatchers_limit_other_heartbeats)
+{
+    struct freshness freshness = fresh_of(0, true, true);
+    freshness_share(&freshness, 2, 40000, S); /* 1 a second, of which a heartbeat takes 2 */
+    uint32_t sent = 0;
+    for (uint64_t ms = 0; ms < 20000; ms += 100)
+        sent += freshness_extra(&freshness, S + ms * MS);
+    cr_expect(sent >= 9 && sent <= 11, "%u", sent);
+}
+
 Test(freshness, without_a_budget_nothing_goes_after_the_first_few)
 {
     struct freshness freshness = fresh_of(0, true, true);

@@ -248,6 +248,17 @@ Test(heartbeat, hastening_sends_at_once)
     cr_expect_eq(take(1, START + MS), HEARTBEAT_REGISTER);
 }
 
+Test(heartbeat, a_change_makes_a_difference_once_and_where_somebody_listens)
+{
+    cr_expect_not(heartbeats_heed_change(&beats), "nobody has answered yet");
+    reach(START);
+    cr_expect(heartbeats_heed_change(&beats));
+    heartbeats_change(&beats, START + MS);
+    cr_expect_not(heartbeats_heed_change(&beats), "one is on its way");
+    cr_assert_eq(take(0, START + 20 * MS), HEARTBEAT_BEAT);
+    cr_expect(heartbeats_heed_change(&beats));
+}
+
 Test(heartbeat, padding_has_room_for_all_dispatchers)
 {
     cr_assert_eq(take(0, START), HEARTBEAT_REGISTER);
