@@ -46,5 +46,6 @@ const struct policy_methods below_average_methods = {
     .choose = pick_at_random,
     .accept = below_average_accept,
     .draw = below_average_draw,
+    .candidate_count = CANDIDATES,
     .choose_batch = below_average_choose_batch,
 };

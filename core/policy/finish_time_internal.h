@@ -1,4 +1,4 @@
-/* finish_time_internal - the node values that finish-time uses, as seconds. For its own files.
+/* finish_time_internal - the node values that finish-time uses, as seconds, and what it makes of them. For core/policy alone.
  *
  * `finish` counts 256 ns and wraps after 18 minutes: what is known of a node is some seconds old at most, and waits are cut at half of
  * that range. */
@@ -42,4 +42,63 @@ static inline float spare_s(const struct node_values *values)
 {
     float slots = slots_of(values);
     return (slots - 1) / slots * code_to_s(atomic_load_explicit(&values->job_code, memory_order_relaxed));
+}
+
+/* ---- what a pick compares ---- */
+
+/* How much of the time for which a node should have been idle counts: enough to break ties. */
+#define IDLE_SHARE 0.01f
+
+/* A node drawn at random must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
+ * what is known of the former is older. */
+#define TOKEN_SHARE 0.6f
+#define IDLE_TIME_SHARE 0.8f
+
+/* A node that has not said yet how long its jobs take is taken for one that needs so many times what others do: it starts slowly. */
+#define NEW_NODE_FACTOR 2.0f
+#define UNKNOWN_JOB_S 0.1f
+
+/* Information that is older than so many jobs take says less than nothing: nodes get turns. */
+#define TURN_AGE_JOBS 60.0f
+
+struct candidate {
+    uint32_t slot;
+    float job_s;
+    float wait_s; /* until a slot is free; < 0: since when one has been */
+};
+
+static inline struct candidate candidate_of(const struct node_values *values, uint32_t slot, uint32_t ordinal, uint64_t now_ns)
+{
+    const struct node_values *there = &values[slot];
+    return (struct candidate){
+        .slot = slot,
+        .job_s = code_to_s(atomic_load_explicit(&there->job_codes[ordinal % VALUES_SERVICES_MAX], memory_order_relaxed)),
+        .wait_s = left_s(there, now_ns) - spare_s(there),
+    };
+}
+
+static inline float candidate_key(const struct candidate *candidate)
+{
+    return (candidate->wait_s > 0 ? candidate->wait_s : IDLE_SHARE * candidate->wait_s) + candidate->job_s;
+}
+
+/* Gives those whose job time is not known one. */
+void finish_candidates_complete(struct candidate candidates[], uint32_t count);
+
+/* The node has told this dispatcher alone that it is idle. */
+static inline bool node_tells_idle(const struct node_values *values)
+{
+    return (atomic_load_explicit(&values->token, memory_order_relaxed) & NODE_TOKEN_IDLE) != 0;
+}
+
+/* One that is among the idle ones still looks like it. */
+static inline bool candidate_is_idle(const struct candidate *candidate, bool tells)
+{
+    return tells || candidate->wait_s <= 0;
+}
+
+/* Of an idle one's key, what one that was drawn must stay below to be preferred. */
+static inline float idle_share(bool tells)
+{
+    return tells ? TOKEN_SHARE : IDLE_TIME_SHARE;
 }

@@ -1,48 +1,15 @@
 /* Picks of finish-time: the best of four, an idle one, or the next in turn. */
+#include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/policy/finish_time_internal.h"
 #include "core/policy/policy_methods.h"
 
-/* How much of the time for which a node should have been idle counts: enough to break ties. */
-#define IDLE_SHARE 0.01f
-
-/* A node drawn at random must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
- * what is known of the former is older. */
-#define TOKEN_SHARE 0.6f
-#define IDLE_TIME_SHARE 0.8f
-
-/* A node that has not said yet how long its jobs take is taken for one that needs so many times what others do: it starts slowly. */
-#define NEW_NODE_FACTOR 2.0f
-#define UNKNOWN_JOB_S 0.1f
-
-/* Information that is older than so many jobs take says less than nothing: nodes get turns. */
-#define TURN_AGE_JOBS 60.0f
-#define TURN_WAIT_JOBS 10.0f /* one with so much work left is passed over: its speed may be misjudged, and nothing else tells */
+/* One with so much work left is passed over in its turn: its speed may be misjudged, and nothing else tells. */
+#define TURN_WAIT_JOBS 10.0f
 #define TURN_TRIES 64u
 #define TURN_PEAK_FADING 0.9999f
 
-struct candidate {
-    uint32_t slot;
-    float job_s;
-    float wait_s; /* until a slot is free; < 0: since when one has been */
-};
-
-static inline struct candidate candidate_of(const struct node_values *values, uint32_t slot, uint32_t ordinal, uint64_t now_ns)
-{
-    const struct node_values *there = &values[slot];
-    return (struct candidate){
-        .slot = slot,
-        .job_s = code_to_s(atomic_load_explicit(&there->job_codes[ordinal % VALUES_SERVICES_MAX], memory_order_relaxed)),
-        .wait_s = left_s(there, now_ns) - spare_s(there),
-    };
-}
-
-static inline float candidate_key(const struct candidate *candidate)
-{
-    return (candidate->wait_s > 0 ? candidate->wait_s : IDLE_SHARE * candidate->wait_s) + candidate->job_s;
-}
-
-static __attribute__((noinline, cold)) void candidates_complete(struct candidate candidates[], uint32_t count)
+__attribute__((noinline, cold)) void finish_candidates_complete(struct candidate candidates[], uint32_t count)
 {
     float sum_s = 0;
     uint32_t known = 0;
@@ -62,7 +29,7 @@ static inline uint32_t candidates_best(struct candidate candidates[], uint32_t c
     for (uint32_t i = 0; i < count; i++)
         known &= candidates[i].job_s > 0;
     if (UNLIKELY(!known))
-        candidates_complete(candidates, count);
+        finish_candidates_complete(candidates, count);
     uint32_t best = 0;
     float best_key = candidate_key(&candidates[0]);
     for (uint32_t i = 1; i < count; i++) {
@@ -88,9 +55,9 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
     uint32_t used = 0;
     for (uint32_t i = 0; i < *count; i++) {
         struct node_values *there = &values[found[i].slot];
-        bool tells = atomic_load_explicit(&there->token, memory_order_relaxed) & NODE_TOKEN_IDLE;
+        bool tells = node_tells_idle(there);
         struct candidate candidate = candidate_of(values, found[i].slot, found[i].ordinal, state->now_ns);
-        if (!node_is_fresh(there) || (!tells && candidate.wait_s > 0)) {
+        if (!node_is_fresh(there) || !candidate_is_idle(&candidate, tells)) {
             if (idle_tokens_take(state->finish->tokens, service_id, &found[i]))
                 atomic_store_explicit(&there->token, 0, memory_order_relaxed);
             continue;
@@ -118,7 +85,7 @@ static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct 
     if (count == 0)
         return PICK_UNSURE;
     uint32_t best = candidates_best(candidates, count);
-    if (candidate_key(drawn) < (told ? TOKEN_SHARE : IDLE_TIME_SHARE) * candidate_key(&candidates[best]))
+    if (candidate_key(drawn) < idle_share(told) * candidate_key(&candidates[best]))
         return PICK_UNSURE;
     uint32_t slot = found[best].slot;
     if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
@@ -216,8 +183,22 @@ static const struct snapshot_member *finish_time_choose(struct pick *pick)
     return members[best];
 }
 
+static void finish_time_keys(const struct pick_state *state, const struct node_values *values,
+                             const struct snapshot_member members[], uint32_t count, float ret_keys[])
+{
+    struct candidate candidates[PICK_CANDIDATES_MAX];
+    DEBUG_CHECK(count <= PICK_CANDIDATES_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        candidates[i] = candidate_of(values, members[i].slot, members[i].service_ordinal, state->now_ns);
+    finish_candidates_complete(candidates, count);
+    for (uint32_t i = 0; i < count; i++)
+        ret_keys[i] = candidate_key(&candidates[i]);
+}
+
 const struct policy_methods finish_time_methods = {
     .choose = finish_time_choose,
+    .keys = finish_time_keys,
     .draw = finish_time_draw,
+    .candidate_count = PICK_CANDIDATES_MAX,
     .choose_batch = finish_time_choose_batch,
 };

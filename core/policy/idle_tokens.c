@@ -48,6 +48,26 @@ void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t 
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_relaxed);
 }
 
+void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id)
+{
+    uint64_t hash = hash_mix(service_id);
+    struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    const struct token_ring *source = &from->rings[hash % TOKEN_RINGS];
+    atomic_store_explicit(&ring->tail, atomic_load_explicit(&source->tail, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&ring->head, atomic_load_explicit(&source->head, memory_order_relaxed), memory_order_relaxed);
+    for (uint32_t i = 0; i < TOKEN_RING_CELLS; i++)
+        atomic_store_explicit(&ring->cells[i], atomic_load_explicit(&source->cells[i], memory_order_relaxed),
+                              memory_order_relaxed);
+}
+
+uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id)
+{
+    const struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
+    return count <= TOKEN_RING_CELLS ? count : 0; /* read while it moved */
+}
+
 bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
 {
     if (tokens == NULL)

@@ -41,8 +41,14 @@ void idle_tokens_free(struct idle_tokens *tokens); /* NULL is a no-op */
 
 void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal);
 
+/* Copies what the service's ring holds right now into another one's, which is empty. */
+void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id);
+
 /* False: certainly not. tokens may be NULL. */
 bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id);
+
+/* How many stand in the service's ring, those of services that share it included. */
+uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id);
 
 /* Up to TOKEN_SAMPLES of the service's tokens at random, fewer when there are few. They stay where they are. */
 uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_id, struct random_state *random,

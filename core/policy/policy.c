@@ -64,8 +64,13 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
     return pick.slot_count ? (int)pick.slot_count : USHER_ENONODE;
 }
 
-static __attribute__((noinline, cold)) int pick_general(enum policy policy, struct pick_batch *batch,
-                                                        const struct snapshot *snapshot, uint64_t service_id)
+const struct policy_methods *policy_methods_of(enum policy policy)
+{
+    return methods_of[policy];
+}
+
+__attribute__((noinline, cold)) int pick_general(enum policy policy, struct pick_batch *batch, const struct snapshot *snapshot,
+                                                 uint64_t service_id)
 {
     uint32_t slots[PICKS_MAX];
     struct pick_query query = {.service_id = service_id, .count = 1};

@@ -51,8 +51,14 @@ struct policy_methods {
     /* The part of its turns that a member gets, 0 … 1. NULL: all. */
     double (*share)(const struct pick_state *state, const struct node_values *values);
 
+    /* What the policy compares nodes by, the smaller the better, when it has these to choose from. NULL: nothing. For explain.h; the
+     * picks use what this is made of. */
+    void (*keys)(const struct pick_state *state, const struct node_values *values, const struct snapshot_member members[],
+                 uint32_t count, float ret_keys[]);
+
     /* A batch: each item's candidates, by item_candidate; members may come twice. */
     void (*draw)(struct pick_batch *batch);
+    uint32_t candidate_count; /* for each item; ≤ PICK_CANDIDATES_MAX */
     /* Sets each item's result to the slot of one of its candidates, which it counts, or to PICK_UNSURE. */
     void (*choose_batch)(struct pick_batch *batch);
 };
@@ -63,6 +69,12 @@ extern const struct policy_methods finish_time_methods;
 extern const struct policy_methods random_methods;
 extern const struct policy_methods round_robin_methods;
 extern const struct policy_methods weighted_methods;
+
+/* Never NULL for a policy that is in use. */
+const struct policy_methods *policy_methods_of(enum policy policy);
+
+/* The general case for one node and no excludes: its slot or an error. */
+NODISCARD int pick_general(enum policy policy, struct pick_batch *batch, const struct snapshot *snapshot, uint64_t service_id);
 
 /* Fresh, to the policy's taste, neither chosen before nor excluded: what pick->demand says. */
 bool pick_accepts(const struct pick *pick, struct snapshot_member member);

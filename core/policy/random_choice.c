@@ -32,5 +32,6 @@ const struct policy_methods random_methods = {
     .choose = pick_at_random,
     .share = random_share,
     .draw = random_draw,
+    .candidate_count = 1,
     .choose_batch = random_choose_batch,
 };

@@ -56,5 +56,6 @@ static void round_robin_choose_batch(struct pick_batch *batch)
 const struct policy_methods round_robin_methods = {
     .choose = round_robin_choose,
     .draw = round_robin_draw,
+    .candidate_count = 1,
     .choose_batch = round_robin_choose_batch,
 };

@@ -48,8 +48,18 @@ static void two_choices_choose_batch(struct pick_batch *batch)
     }
 }
 
+static void two_choices_keys(const struct pick_state *state, const struct node_values *values,
+                             const struct snapshot_member members[], uint32_t count, float ret_keys[])
+{
+    (void)state;
+    for (uint32_t i = 0; i < count; i++)
+        ret_keys[i] = node_values_expected_load(&values[members[i].slot]);
+}
+
 const struct policy_methods two_choices_methods = {
     .choose = two_choices_choose,
+    .keys = two_choices_keys,
     .draw = two_choices_draw,
+    .candidate_count = 2,
     .choose_batch = two_choices_choose_batch,
 };

@@ -79,5 +79,6 @@ static void weighted_choose_batch(struct pick_batch *batch)
 const struct policy_methods weighted_methods = {
     .choose = weighted_choose,
     .draw = weighted_draw,
+    .candidate_count = 1,
     .choose_batch = weighted_choose_batch,
 };
