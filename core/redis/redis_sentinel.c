@@ -41,7 +41,7 @@ static void reason_set(struct redis_sentinel *sentinel, enum outcome outcome, co
     if (sentinel->asked > 1 && sentinel->told > outcome)
         return;
     sentinel->told = outcome;
-    snprintf(sentinel->reason, sizeof(sentinel->reason), "sentinel %s %s",
+    snprintf(sentinel->reason, sizeof(sentinel->reason), "sentinel %s %.100s",
              address_format(&sentinel->target.sentinels[sentinel->index], address), what);
 }
 
