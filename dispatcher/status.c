@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
+#include "core/base/histogram.h"
 #include "core/node/node_json.h"
 #include "core/policy/policy.h"
 #include "core/report/node_report.h"
@@ -75,6 +76,26 @@ void dispatcher_status(void *state, json_t *answer)
     node_to_json(dispatcher->node, clock_monotonic_ns(), answer);
 }
 
+/* Half a millisecond of the control thread with 100,000 nodes, when somebody asks. */
+static void measure_ages(const struct members *members, uint64_t now_ns, struct measures *measures)
+{
+    static const struct {
+        double share;
+        const char *label;
+    } rows[] = {{0.5, "0.5"}, {0.99, "0.99"}, {1, "1"}};
+    struct histogram ages_us = {.total = 0};
+    for (uint32_t slot = 0; slot < members->slot_count; slot++) {
+        const struct member *member = members_at(members, slot);
+        if (member)
+            histogram_add(&ages_us, now_ns > member->reported_ns ? (now_ns - member->reported_ns) / NS_PER_US : 0);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(rows) && ages_us.total > 0; i++) {
+        const char *labels[] = {rows[i].label};
+        gauge_set_labelled(&measures->gauges, GAUGE_DIRECTORY_NODE_AGE, (double)histogram_quantile(&ages_us, rows[i].share) / 1e6,
+                           labels);
+    }
+}
+
 void dispatcher_measure(void *state, struct measures *measures)
 {
     const struct dispatcher *dispatcher = state;
@@ -95,6 +116,7 @@ void dispatcher_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_DIRECTORY_OLD, directory_is_old(dispatcher));
     if (dispatcher->directory->updated_ns)
         gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
+    measure_ages(&dispatcher->directory->members, loop_now_ns(daemon_loop(dispatcher->daemon)), measures);
 }
 
 bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])

@@ -93,6 +93,7 @@ static void subscriber_pump(struct subscriber *subscriber)
             return;
         }
         counter_add(subscribers->config.counters, COUNTER_DIRECTORY_FRAMES, 1);
+        counter_add(subscribers->config.counters, COUNTER_DIRECTORY_BYTES, length);
     }
 }
 

@@ -31,10 +31,10 @@ def in_folder(test):
     return run
 
 
-def suite(folder, name, *arguments, expect=0):
+def suite(folder, name, *arguments, expect=(0,)):
     run = subprocess.run([ROOT / "bench" / name, *arguments], capture_output=True, text=True, check=False,
                          env={**os.environ, "TMPDIR": str(folder)}, timeout=240)
-    check(run.returncode == expect, f"bench/{name} {' '.join(map(str, arguments))}: exit {run.returncode} instead of {expect}:\n"
+    check(run.returncode in expect, f"bench/{name} {' '.join(map(str, arguments))}: exit {run.returncode} instead of {expect}:\n"
                                     f"{run.stdout}{run.stderr}")
     return run.stdout, run.stderr
 
@@ -52,6 +52,23 @@ def left_over(folder):
 def nothing_left(folder):
     wait_until("all processes of the suite have ended", lambda: not left_over(folder), 10)
     check(not list(folder.glob("usher-bench-*")), f"folders are left: {list(folder.iterdir())}")
+
+
+def scale_measures_a_small_fleet(folder):
+    out, _ = suite(folder, "scale", "--quick", "--nodes", "1000", "--bin", BIN, "--json", folder / "scale.json",
+                   expect=(0, 1))  # 1: VOID, on a machine that has other things to do
+    [round_] = json.loads((folder / "scale.json").read_text())["rounds"]
+    usher, zadds = round_["usher"], round_["zadds"]
+    check(usher["fleet"]["registered"] > 990 and usher["fleet"]["errors"] == 0, f"the fleet did not come: {usher['fleet']}")
+    check(usher["heartbeats_per_s"] > 500 and zadds["heartbeats_per_s"] > 500, f"too few heartbeats: {usher} {zadds}")
+    check(0 < usher["age_s"]["p99"] < 10 and usher["cores"]["sum"] > 0 and usher["delta_mb_per_s"] > 0, f"figures are missing: {usher}")
+    check("cores: both" in out or "VOID" in out, f"the report is not there: {out}")
+    nothing_left(folder)
+
+
+def scale_refuses_wrong_arguments(folder):
+    for words in (["--nodes", "0"], ["--dispatchers", "-1"], ["--bin", "/nowhere"], ["--rounds", "x"]):
+        suite(folder, "scale", *words, expect=(2,))
 
 
 def tiny_run_measures_and_reports(folder):
@@ -118,7 +135,7 @@ def reports_are_compared(folder):
     check("P6" in out and "+0.0 %" in out, f"a report compared with itself:\n{out}")
     (folder / "broken.json").write_text('{"format": 999}')
     for wrong in (folder / "missing.json", folder / "broken.json", BIN / "usher-load"):
-        _, err = suite(folder, "compare", report, wrong, expect=2)
+        _, err = suite(folder, "compare", report, wrong, expect=(2,))
         check(str(wrong) in err and "report.json of bench/run" in err or "is no report" in err, f"says of {wrong}: {err}")
 
 
@@ -133,11 +150,11 @@ def mistakes_are_named(folder):
                                    (["--bin", "/nowhere"], 2, "no folder"), (["--bin", "/"], 1, "has no usher-dispatcher"),
                                    (["--rounds", "0"], 2, "at least 1"), (["--quick", "--tiny"], 2, "not allowed")):
         arguments = arguments if "--bin" in arguments else ["--bin", BIN, *arguments]
-        _, err = suite(folder, "run", *arguments, "--out", folder / "out", expect=code)
+        _, err = suite(folder, "run", *arguments, "--out", folder / "out", expect=(code,))
         check(words in err, f"bench/run {arguments}: {err}")
-    _, err = suite(folder, "run", "--bin", BIN, "--out", "/proc/nowhere", expect=2)
+    _, err = suite(folder, "run", "--bin", BIN, "--out", "/proc/nowhere", expect=(2,))
     check("--out /proc/nowhere" in err, f"bench/run --out: {err}")
-    _, err = suite(folder, "sweep", "--loads", "nothing", expect=2)
+    _, err = suite(folder, "sweep", "--loads", "nothing", expect=(2,))
     check("no such load" in err, f"bench/sweep --loads nothing: {err}")
 
 
@@ -171,6 +188,6 @@ def echoes_refuse_nonsense(folder):
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
 
 
-tests = [tiny_run_measures_and_reports, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+tests = [tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
          reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
 main(*(in_folder(test) for test in tests if not (SANITIZED and test is sweep_says_what_pays)))
