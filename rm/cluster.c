@@ -12,7 +12,8 @@
 #include "rm/changes.h"
 #include "rm/membership.h"
 
-#define ADMIN_AHEAD_MS_MAX (UINT64_C(24) * 3600 * MS_PER_S)
+/* What numbers of JSON hold exactly; nobody's clock gets there. */
+#define ADMIN_VERSION_MS_MAX (UINT64_C(1) << 53)
 
 int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct cluster **ret_cluster)
 {
@@ -23,6 +24,7 @@ int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct clu
     cluster->config = *config;
     cluster->free_head = NODE_NONE;
     cluster->started_ns = now_ns;
+    cluster->restored_age_ns = UINT64_MAX;
     map_init(&cluster->by_address, sizeof(struct address));
     services_init(&cluster->services);
     for (uint32_t i = 0; i < NODE_STATES; i++)
@@ -219,7 +221,7 @@ enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_t
     node->clock_offset_ms = (int64_t)(heartbeat->timestamp_ms - now.wall_ms);
     if (node_arrive(cluster, slot, now.ns) < 0)
         return CLUSTER_FULL;
-    (void)cluster_admin_adopt(cluster, now, slot, &heartbeat->admin, NULL);
+    (void)cluster_admin_adopt(cluster, slot, &heartbeat->admin, NULL);
     *ret_slot = slot;
     return CLUSTER_ACCEPTED;
 }
@@ -302,14 +304,16 @@ static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire
         cluster->config.on_event(cluster->config.ctx, drained ? CLUSTER_NODE_DRAINED : CLUSTER_NODE_READY, slot);
 }
 
-bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
-                         const char *reason)
+bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than)
 {
-    const struct wire_admin *known = &cluster->nodes[slot].admin;
-    if (admin->version_ms > now.wall_ms + ADMIN_AHEAD_MS_MAX)
-        return false;
-    if (admin->version_ms < known->version_ms ||
-        (admin->version_ms == known->version_ms && admin->writer_rm_id <= known->writer_rm_id))
+    if (word->version_ms != than->version_ms)
+        return word->version_ms > than->version_ms;
+    return word->writer_rm_id > than->writer_rm_id;
+}
+
+bool cluster_admin_adopt(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason)
+{
+    if (admin->version_ms >= ADMIN_VERSION_MS_MAX || !cluster_admin_is_later(admin, &cluster->nodes[slot].admin))
         return false;
     admin_take(cluster, slot, admin, reason);
     return true;

@@ -5,7 +5,7 @@
  * goes to config.on_event.
  *   cluster.c   heartbeats, registrations, the operator's word       changes.c   versions, what a delta is made of
  *   expiry.c    who is too old, protection, grace, forgetting        averages.c  the marks of requirement R3
- *   restore.c   nodes that an earlier rm left in Redis
+ *   restore.c   nodes and operators' words that other rm, or an earlier run of this one, left in Redis
  * Invariant: once a node is listed the list never becomes empty again. A heartbeat costs O(its services), however many nodes.
  * Thread: the control loop's. Memory: cluster_new … cluster_free. Nothing blocks. */
 #pragma once
@@ -38,6 +38,7 @@ enum cluster_event {
     CLUSTER_NAME_COLLISION, /* two names with one service ID; told once per node and boot */
     CLUSTER_PROTECTION_BEGAN, /* slot NODE_NONE for these */
     CLUSTER_PROTECTION_ENDED,
+    CLUSTER_RESUMED, /* rm itself stood still for so long that heartbeats were missed */
     CLUSTER_EVENTS,
 };
 
@@ -88,9 +89,12 @@ struct cluster {
     struct cluster_removal *removals; /* ring of CLUSTER_REMOVALS_MAX */
     uint64_t removal_count; /* ever */
 
-    uint64_t started_ns;
+    uint64_t started_ns; /* heartbeats have been taken since without a break */
+    uint64_t swept_ns; /* last; 0: never */
     uint64_t grace_until_ns; /* nobody is taken off the list before */
     uint32_t restored_count; /* nodes that came from Redis */
+    uint64_t restored_age_ns; /* of the youngest heartbeat among them */
+    bool restored_current; /* what came from Redis was up to date: it makes the list complete */
     struct cluster_protection protection;
 };
 
@@ -135,18 +139,28 @@ NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now
 /* The weight that an operator gives instead of the computed one, 0 … WEIGHT_MAX. -ENOENT: no such node. */
 NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, float weight);
 
-/* Adopts another rm's word if it is the later one. False: it is not, or its version lies more than a day ahead, which would
- * keep operators from ever overruling it. reason may be NULL. */
-bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
-                         const char *reason);
+/* Whether `word` is the later of the two: by its version, and of those of the same moment by the greater writer. */
+bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than);
+
+/* Adopts another rm's word if it is the later one, however far ahead that one's clock is: who follows on it here goes one beyond. False:
+ * it is not later, or its version is none that could be followed on. reason may be NULL. */
+bool cluster_admin_adopt(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason);
 
 /* (R2.) Moves expired nodes on: listed last, then to the fault list, then forgotten. Call every cluster_sweep_interval_ns; at once
- * when it returns true: there is more to do. */
+ * when it returns true: there is more to do. When it was not called for half the valid time rm stood still, and has missed heartbeats:
+ * then it is as after a start from Redis, all are believed to live for one valid time from now. */
 bool cluster_sweep(struct cluster *cluster, struct cluster_time now);
 uint64_t cluster_sweep_interval_ns(const struct cluster_config *config);
 
 /* For twice the valid time nobody is taken off the list: after a restart, and when nodes come back after all were lost. */
 void cluster_grace_begin(struct cluster *cluster, uint64_t now_ns);
+
+/* Whether what is listed is all there is: every living node has had the time for a heartbeat, or what Redis held was up to date. Until
+ * then the list must not replace one that another rm has given. */
+bool cluster_is_complete(const struct cluster *cluster, uint64_t now_ns);
+
+/* When that is so if nothing happens meanwhile; 0: it is. */
+uint64_t cluster_complete_ns(const struct cluster *cluster, uint64_t now_ns);
 
 /* How long after its last heartbeat a dead node is still listed at worst, but for protection and grace. */
 uint64_t cluster_detection_ns(const struct cluster_config *config);
@@ -176,10 +190,11 @@ NODISCARD int cluster_restore(struct cluster *cluster, struct cluster_time now, 
 void cluster_restore_load(struct cluster *cluster, const struct address *address, float load_index);
 void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const struct address *address, uint64_t age_ns);
 
-/* An operator's word, also for a node that is not known yet. -ENOMEM, -ENOSPC. */
+/* An operator's word as it stands in Redis, also for a node that is not known yet: the later one wins here, and is written there where it
+ * is ours. True in *ret_adopted when it was news. -ENOMEM, -ENOSPC. */
 NODISCARD int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
-                                    const struct wire_admin *admin, const char *reason);
+                                    const struct wire_admin *admin, const char *reason, bool *ret_adopted);
 
 /* After the last of these: lists the nodes that have an age, and begins a grace; unless rm has been running for longer than the valid
- * time, and has heard whoever lives. */
+ * time, and has heard whoever lives. Those without an age are faulty. */
 void cluster_restore_commit(struct cluster *cluster, struct cluster_time now);

@@ -29,6 +29,11 @@ static uint64_t linger_ns(const struct cluster_config *config)
     return tenth < LINGER_NS_MAX ? tenth : LINGER_NS_MAX;
 }
 
+static bool stood_still(const struct cluster *cluster, uint64_t now_ns)
+{
+    return cluster->swept_ns != 0 && now_ns - cluster->swept_ns > cluster->config.valid_ns / 2;
+}
+
 uint64_t cluster_detection_ns(const struct cluster_config *config)
 {
     return config->valid_ns + linger_ns(config) + cluster_sweep_interval_ns(config);
@@ -38,6 +43,21 @@ uint64_t cluster_sweep_interval_ns(const struct cluster_config *config)
 {
     uint64_t part = config->valid_ns / 40;
     return part < 50 * NS_PER_MS ? part : 50 * NS_PER_MS;
+}
+
+bool cluster_is_complete(const struct cluster *cluster, uint64_t now_ns)
+{
+    return cluster_complete_ns(cluster, now_ns) == 0;
+}
+
+uint64_t cluster_complete_ns(const struct cluster *cluster, uint64_t now_ns)
+{
+    uint64_t since_ns = cluster->started_ns;
+    if (stood_still(cluster, now_ns))
+        since_ns = now_ns; /* the next sweep will say so */
+    else if (cluster->restored_current)
+        return 0;
+    return now_ns - since_ns >= cluster->config.valid_ns ? 0 : since_ns + cluster->config.valid_ns;
 }
 
 void cluster_grace_begin(struct cluster *cluster, uint64_t now_ns)
@@ -166,7 +186,7 @@ static void old_forget(struct cluster *cluster, enum node_state state, uint64_t 
         struct node *node = &cluster->nodes[list->head];
         if (node->expired_ns + FAULTY_KEPT_NS >= now_ns)
             return;
-        if (node_is_drained(node)) {
+        if (node->admin.flags != 0) {
             node->expired_ns = now_ns;
             enter(cluster, list->head, state);
         } else {
@@ -175,9 +195,24 @@ static void old_forget(struct cluster *cluster, enum node_state state, uint64_t 
     }
 }
 
+/* Stopped, or starved of CPU: what the nodes said meanwhile is lost, and whom other rm have met is not known here. */
+static void resume(struct cluster *cluster, uint64_t now_ns)
+{
+    cluster->started_ns = now_ns;
+    cluster->restored_current = false;
+    for (uint32_t slot = cluster->states[NODE_FRESH].head; slot != NODE_NONE;
+         slot = cluster->nodes[slot].links[NODE_LIST_STATE].next)
+        cluster->nodes[slot].trusted_ns = now_ns;
+    cluster_grace_begin(cluster, now_ns);
+    cluster->config.on_event(cluster->config.ctx, CLUSTER_RESUMED, NODE_NONE);
+}
+
 bool cluster_sweep(struct cluster *cluster, struct cluster_time now)
 {
     uint32_t budget = SWEEP_NODES_MAX;
+    if (stood_still(cluster, now.ns))
+        resume(cluster, now.ns);
+    cluster->swept_ns = now.ns;
     buckets_advance(&cluster->protection, cluster->config.valid_ns, now.ns);
     fresh_expire(cluster, now.ns, &budget);
     protection_step(cluster, now.ns);

@@ -18,6 +18,10 @@
 #define FAULTS_KEPT_MS (INT64_C(3600) * 1000)
 #define FAULTS_PORTION 500
 
+/* How often operators' words are read; and not before WORDS_REST × what the last time took: 5 % of the time. */
+#define WORDS_INTERVAL_NS NS_PER_S
+#define WORDS_REST 20
+
 struct mirror {
     struct mirror_config config;
     struct redis_connection *connection;
@@ -26,10 +30,13 @@ struct mirror {
     struct timer flush_timer;
     struct timer pump_timer; /* the flush goes on in the next turn of the loop */
     struct timer check_timer;
+    struct timer words_timer;
+    uint64_t words_began_ns;
     int64_t clock_offset_ms; /* Redis TIME minus our monotonic clock */
     uint64_t time_asked_ns;
     bool ready; /* connected, the clocks compared, and loaded */
     bool loaded;
+    bool loading; /* all, or operators' words */
     bool flushing;
     bool expire_sent; /* the flush's last command */
     bool refused; /* this flush met an error reply */
@@ -231,23 +238,52 @@ static void old_faults_request(struct mirror *mirror)
     side_call(mirror, on_old_faults);
 }
 
+static void words_schedule(struct mirror *mirror)
+{
+    uint64_t wait_ns = (now_ns(mirror) - mirror->words_began_ns) * WORDS_REST;
+    timer_start(mirror->config.loop, &mirror->words_timer,
+                now_ns(mirror) + (wait_ns > WORDS_INTERVAL_NS ? wait_ns : WORDS_INTERVAL_NS));
+}
+
+static void ready_enter(struct mirror *mirror)
+{
+    mirror->ready = true;
+    changes_mark_all_dirty(mirror->config.cluster);
+    flush_schedule(mirror, 0);
+}
+
+/* Before anything is written to a server that is new to us, and then now and then. */
+static void on_words_read(void *ctx, int error)
+{
+    struct mirror *mirror = ctx;
+    mirror->loading = false;
+    if (error == -ECONNRESET && !mirror->ready)
+        return; /* on the next connection */
+    if (!mirror->ready)
+        ready_enter(mirror);
+    if (mirror->load.words_adopted > 0)
+        mirror->config.on_words(mirror->config.ctx);
+    words_schedule(mirror);
+}
+
 static void on_load_done(void *ctx, int error)
 {
     struct mirror *mirror = ctx;
     struct cluster_time now = {.ns = now_ns(mirror), .wall_ms = loop_wall_ms(mirror->config.loop)};
     uint32_t before = mirror->config.cluster->restored_count;
+    mirror->loading = false;
     if (error == -ECONNRESET)
         return; /* on the next connection */
     cluster_restore_commit(mirror->config.cluster, now);
     LOG(MESSAGE_REDIS_LOADED, LOG_NUMBER("nodes", mirror->config.cluster->restored_count - before),
         LOG_NUMBER("unreadable", mirror->load.unreadable), LOG_TEXT("result", error < 0 ? "incomplete" : "complete"));
     mirror->loaded = true;
-    mirror->ready = true;
-    changes_mark_all_dirty(mirror->config.cluster);
+    ready_enter(mirror);
     mirror->config.on_loaded(mirror->config.ctx);
-    flush_schedule(mirror, 0);
+    words_schedule(mirror);
 }
 
+/* At the first connection everything, later operators' words. */
 static void load_begin(struct mirror *mirror)
 {
     mirror->load = (struct mirror_load){
@@ -256,10 +292,23 @@ static void load_begin(struct mirror *mirror)
         .cluster = mirror->config.cluster,
         .region = mirror->config.region,
         .clock_offset_ms = mirror->clock_offset_ms,
-        .on_done = on_load_done,
+        .on_done = mirror->loaded ? on_words_read : on_load_done,
         .ctx = mirror,
     };
-    mirror_load_begin(&mirror->load);
+    mirror->loading = true;
+    mirror->words_began_ns = now_ns(mirror);
+    if (mirror->loaded)
+        mirror_load_words_begin(&mirror->load);
+    else
+        mirror_load_begin(&mirror->load);
+}
+
+static void on_words(void *ctx, struct timer *timer)
+{
+    struct mirror *mirror = ctx;
+    (void)timer;
+    if (!mirror->loading)
+        load_begin(mirror);
 }
 
 /* TIME → [seconds, microseconds]. Scores are by Redis' clock, since several rm with clocks of their own may share a store. */
@@ -273,15 +322,8 @@ static void on_time(void *ctx, const struct redisReply *reply)
     int64_t redis_ms = seconds * 1000 + us / 1000;
     uint64_t middle_ns = mirror->time_asked_ns + (now_ns(mirror) - mirror->time_asked_ns) / 2;
     mirror->clock_offset_ms = redis_ms - (int64_t)(middle_ns / NS_PER_MS);
-    if (mirror->ready)
-        return;
-    if (!mirror->loaded) {
+    if (!mirror->ready && !mirror->loading)
         load_begin(mirror);
-        return;
-    }
-    mirror->ready = true;
-    changes_mark_all_dirty(mirror->config.cluster);
-    flush_schedule(mirror, 0);
 }
 
 static void time_request(struct mirror *mirror)
@@ -326,6 +368,7 @@ static void on_down(void *ctx, const char *reason)
     mirror->flushing = false;
     timer_stop(&mirror->flush_timer);
     timer_stop(&mirror->pump_timer);
+    timer_stop(&mirror->words_timer);
 }
 
 int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
@@ -337,6 +380,7 @@ int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
     timer_init(&mirror->flush_timer, on_flush, mirror);
     timer_init(&mirror->pump_timer, on_pump, mirror);
     timer_init(&mirror->check_timer, on_check, mirror);
+    timer_init(&mirror->words_timer, on_words, mirror);
     struct redis_connection_config connection = {
         .loop = config->loop,
         .target = config->target,
@@ -363,6 +407,7 @@ void mirror_free(struct mirror *mirror)
     timer_stop(&mirror->flush_timer);
     timer_stop(&mirror->pump_timer);
     timer_stop(&mirror->check_timer);
+    timer_stop(&mirror->words_timer);
     redis_connection_free(mirror->connection);
     redis_command_done(&mirror->command);
     free(mirror);

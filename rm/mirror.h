@@ -2,7 +2,8 @@
  *
  * Nobody waits for it: nodes that changed stand in the cluster's list and are written in batches, normally every 100 ms, more rarely
  * when Redis is slow, up to half the valid time; one flush at a time. A Redis that stops, breaks or forgets is written anew in full
- * when it is back. At the first connection, what is there is read first.
+ * when it is back. At the first connection, what is there is read first; operators' words at every connection and then every second,
+ * since other rm may write them too.
  * Thread: the control loop's. Memory: mirror_new … mirror_free. Blocks: mirror_finish alone, within its limit. */
 #pragma once
 
@@ -25,6 +26,7 @@ struct mirror_config {
     uint16_t region;
     uint64_t seed;
     void (*on_loaded)(void *ctx); /* once: what Redis held is in the cluster */
+    void (*on_words)(void *ctx); /* what operators have told another rm is in the cluster */
     void *ctx;
 };
 

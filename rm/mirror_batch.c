@@ -13,7 +13,8 @@ static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, uint6
     bool metadata = node->metadata_dirty || now_ns - node->mirrored_ns >= metadata_interval_ns;
     if (node->state == NODE_FRESH) {
         commands |= 1u << MIRROR_BEATS_ADD | 1u << MIRROR_LOADS_ADD;
-        if (node->fault_mirrored)
+        /* Also now and then though we have not called it faulty: another rm may have, whom the node does not reach. */
+        if (node->fault_mirrored || metadata)
             commands |= 1u << MIRROR_FAULTS_REMOVE;
         node->fault_mirrored = false;
     } else if (node->state != NODE_REGISTERED) {
@@ -99,6 +100,8 @@ bool mirror_batch_command(const struct mirror_batch *batch, enum mirror_command 
     bool any = false;
     redis_command_begin(command, rows[kind].name);
     redis_command_add(command, redis_key_format(rows[kind].key, batch->region, key));
+    if (kind == MIRROR_FAULTS_ADD)
+        redis_command_add(command, "NX"); /* since when: whoever noticed first */
     for (uint32_t i = 0; i < batch->count; i++) {
         if (!(batch->commands[i] & 1u << kind))
             continue;

@@ -49,11 +49,15 @@ static bool admin_entry(struct mirror_load *load, struct cluster_time now, const
     struct address address;
     struct wire_admin admin;
     char reason[NODE_REASON_BYTES_MAX + 1];
-    return mirror_address_parse(field, &address) == 0 && mirror_admin_parse(value, length, &admin, reason) == 0 &&
-           cluster_restore_admin(load->cluster, now, &address, &admin, reason) == 0;
+    bool adopted;
+    if (mirror_address_parse(field, &address) < 0 || mirror_admin_parse(value, length, &admin, reason) < 0 ||
+        cluster_restore_admin(load->cluster, now, &address, &admin, reason, &adopted) < 0)
+        return false;
+    load->words_adopted += adopted;
+    return true;
 }
 
-/* In this order: loads and ages belong to nodes that are known. */
+/* In this order: loads and ages belong to nodes that are known; the words of operators last, which are also read alone. */
 static const struct {
     const char *command;
     enum redis_key key;
@@ -120,9 +124,20 @@ static void portion_request(struct mirror_load *load, const char *cursor)
         load->on_done(load->ctx, error == -ENOMEM ? -ENOMEM : -ECONNRESET);
 }
 
+static void load_begin(struct mirror_load *load, uint32_t step)
+{
+    load->step = step;
+    load->unreadable = 0;
+    load->words_adopted = 0;
+    portion_request(load, "0");
+}
+
 void mirror_load_begin(struct mirror_load *load)
 {
-    load->step = 0;
-    load->unreadable = 0;
-    portion_request(load, "0");
+    load_begin(load, 0);
+}
+
+void mirror_load_words_begin(struct mirror_load *load)
+{
+    load_begin(load, ARRAY_COUNT(steps) - 1);
 }

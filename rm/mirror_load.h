@@ -17,10 +17,14 @@ struct mirror_load {
     int64_t clock_offset_ms; /* Redis TIME minus rm's monotonic clock */
     uint32_t step;
     uint32_t unreadable; /* entries passed over */
+    uint32_t words_adopted; /* of operators, that were news */
     void (*on_done)(void *ctx, int error);
     void *ctx;
 };
 
-/* All fields but step and unreadable are set. on_done: 0; -ECONNRESET the connection broke; -EPROTO Redis refused, or answered
+/* All fields but step and what it counts are set. on_done: 0; -ECONNRESET the connection broke; -EPROTO Redis refused, or answered
  * something else than asked; -ENOMEM. What was read is in the cluster, to be listed by cluster_restore_commit. */
 void mirror_load_begin(struct mirror_load *load);
+
+/* The same for operators' words alone. */
+void mirror_load_words_begin(struct mirror_load *load);

@@ -1,7 +1,10 @@
-/* Nodes that an earlier rm left in Redis: what they offered, and when they last heartbeat.
+/* Nodes that an earlier run of rm, or another rm, left in Redis: what they offered, and when they last heartbeat; and operators' words.
  *
  * They are listed with their ages, but believed to live for one valid time from now, however long rm was away: else the first to
- * heartbeat again would be the only one fit to be handed out, and would get everybody's work for as long as the others take. */
+ * heartbeat again would be the only one fit to be handed out, and would get everybody's work for as long as the others take.
+ *
+ * Where several rm share a Redis each reads the words again and again: what is later there is adopted, what is older is written anew. So
+ * they agree whichever of them was away when, and in whatever order they wrote. */
 #include "rm/averages.h"
 #include "rm/changes.h"
 #include "rm/cluster.h"
@@ -43,6 +46,8 @@ void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const
         return;
     /* 0 says that it never heartbeat; a machine that has just booted has no time as early as an old heartbeat's. */
     cluster->nodes[slot].arrival_ns = now.ns > age_ns ? now.ns - age_ns : 1;
+    if (age_ns < cluster->restored_age_ns)
+        cluster->restored_age_ns = age_ns;
 }
 
 void cluster_restore_load(struct cluster *cluster, const struct address *address, float load_index)
@@ -53,25 +58,49 @@ void cluster_restore_load(struct cluster *cluster, const struct address *address
 }
 
 int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
-                          const struct wire_admin *admin, const char *reason)
+                          const struct wire_admin *admin, const char *reason, bool *ret_adopted)
 {
-    uint32_t slot;
+    uint32_t slot = cluster_find(cluster, address);
+    *ret_adopted = false;
+    if (slot == NODE_NONE && admin->flags == 0)
+        return 0; /* taken back, of a node that may never come again */
     int error = membership_put(cluster, now, address, &slot);
-    if (error == 0)
-        (void)cluster_admin_adopt(cluster, now, slot, admin, reason);
-    return error;
+    if (error < 0)
+        return error;
+    struct node *node = &cluster->nodes[slot];
+    bool ours_is_later = cluster_admin_is_later(&node->admin, admin);
+    if (cluster_admin_adopt(cluster, slot, admin, reason)) {
+        cluster->nodes[slot].admin_dirty = false; /* it stands there */
+        *ret_adopted = true;
+    } else if (ours_is_later || (node->reason && reason[0] == '\0')) {
+        node->admin_dirty = true;
+        changes_mark_dirty(cluster, slot);
+    } else if (!node->reason) {
+        node_set_reason(node, reason); /* the word itself came with a heartbeat, which carries no reason */
+    }
+    return 0;
+}
+
+/* Known from Redis, and without a beat there: they were faulty before. */
+static void faulty_enter(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
+{
+    struct node *node = &cluster->nodes[slot];
+    node->expired_ns = now_ns;
+    if (membership_enter(cluster, slot, NODE_FAULTY) < 0)
+        averages_leave(cluster, slot);
 }
 
 void cluster_restore_commit(struct cluster *cluster, struct cluster_time now)
 {
     uint32_t next;
     /* After a valid time of our own whoever lives has been heard. */
-    if (now.ns - cluster->started_ns > cluster->config.valid_ns)
-        return;
+    bool late = now.ns - cluster->started_ns > cluster->config.valid_ns;
     for (uint32_t slot = cluster->states[NODE_REGISTERED].head; slot != NODE_NONE; slot = next) {
         struct node *node = &cluster->nodes[slot];
         next = node->links[NODE_LIST_STATE].next;
-        if (!node->restored || node->arrival_ns == 0)
+        if (node->restored && node->arrival_ns == 0)
+            faulty_enter(cluster, slot, now.ns);
+        if (late || !node->restored || node->arrival_ns == 0)
             continue;
         node->trusted_ns = now.ns;
         /* Out of memory: listed, but neither examined nor told of; its next heartbeat tries again. */
@@ -81,4 +110,6 @@ void cluster_restore_commit(struct cluster *cluster, struct cluster_time now)
     }
     if (cluster->restored_count > 0)
         cluster_grace_begin(cluster, now.ns);
+    /* Somebody has written there within the valid time. An old store knows nothing of those who came since. */
+    cluster->restored_current = cluster->restored_count > 0 && cluster->restored_age_ns <= cluster->config.valid_ns;
 }

@@ -59,7 +59,7 @@ static void on_sweep(void *ctx, struct timer *timer)
     uint64_t sequence = rm->cluster->sequence;
     bool more = cluster_sweep(rm->cluster, rm_now(rm));
     event_log_flush(&rm->events, loop_now_ns(loop));
-    if (rm->cluster->sequence != sequence)
+    if (rm->cluster->sequence != sequence || !cluster_is_complete(rm->cluster, loop_now_ns(loop)))
         subscribers_notify(rm->subscribers);
     if (rm->cluster->services.stale_head != SERVICE_NONE && !timer_is_running(&rm->averages_timer))
         timer_start(loop, &rm->averages_timer, 0);
@@ -219,6 +219,7 @@ static int open_mirror(struct rm *rm, struct random_state *random, struct conf_e
         .region = (uint16_t)rm->options->own.region,
         .seed = random_next(random),
         .on_loaded = on_loaded,
+        .on_words = on_change,
         .ctx = rm,
     };
     int error = mirror_new(&config, &rm->mirror);

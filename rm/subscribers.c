@@ -28,7 +28,7 @@ struct subscriber {
     uint64_t heard_ns;
     uint64_t partial_ns; /* when the frame that is still coming began to; 0: none */
     uint32_t regions_version;
-    bool has_list; /* from whichever rm and epoch */
+    bool has_list; /* of another rm, or of an earlier run of ours */
 };
 
 struct subscribers {
@@ -49,19 +49,12 @@ static uint64_t now_ns(const struct subscribers *subscribers)
     return loop_now_ns(subscribers->config.loop);
 }
 
-/* When what is listed is all there is: it came from Redis, or every living node has had the time for a heartbeat. */
-static uint64_t list_complete_ns(const struct subscribers *subscribers)
-{
-    const struct cluster *cluster = subscribers->config.cluster;
-    return cluster->restored_count > 0 ? 0 : cluster->started_ns + cluster->config.valid_ns;
-}
-
 static bool subscriber_is_held(const struct subscriber *subscriber)
 {
     const struct subscribers *subscribers = subscriber->owner;
     if (!subscribers->released)
         return true;
-    return subscriber->has_list && now_ns(subscribers) < list_complete_ns(subscribers);
+    return subscriber->has_list && !cluster_is_complete(subscribers->config.cluster, now_ns(subscribers));
 }
 
 static void regions_send(struct subscriber *subscriber)
@@ -106,9 +99,9 @@ static void pump_all(struct subscribers *subscribers)
 static void on_push(void *ctx, struct timer *timer)
 {
     struct subscribers *subscribers = ctx;
-    uint64_t complete_ns = list_complete_ns(subscribers);
+    uint64_t complete_ns = cluster_complete_ns(subscribers->config.cluster, now_ns(subscribers));
     pump_all(subscribers);
-    if (now_ns(subscribers) < complete_ns)
+    if (complete_ns != 0)
         timer_start(subscribers->config.loop, timer, complete_ns);
 }
 
@@ -161,7 +154,8 @@ static void subscribe_take(struct subscriber *subscriber, const struct frame *fr
         return;
     }
     if (!subscriber->feed.subscribed) {
-        subscriber->has_list = subscribe.have.rm_id != 0;
+        bool ours = subscribe.have.rm_id == subscribers->config.rm_id && subscribe.have.epoch == subscribers->config.epoch;
+        subscriber->has_list = subscribe.have.rm_id != 0 && !ours;
         subscriber->regions_version = subscribe.regions_version;
         LOG(MESSAGE_RM_SUBSCRIBED, LOG_TEXT("dispatcher", address_format(&subscribe.subscriber, peer)));
     }

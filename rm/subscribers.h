@@ -3,7 +3,7 @@
  * Frames are made when a stream has room (feed.h), so a slow reader costs its outgoing buffer and nothing more. Changes go out
  * together, SUBSCRIBERS_PUSH_NS after the first of them.
  * A list is held back until Redis has been read, and one that might be a part of the whole from whoever has a list already: a
- * rm that has just started must not talk dispatchers out of nodes that have yet to heartbeat to it.
+ * rm that has just started, or stood still, must not talk dispatchers out of nodes that have yet to heartbeat to it.
  * Thread: the control loop's. Memory: subscribers_new … subscribers_free. Nothing blocks. */
 #pragma once
 

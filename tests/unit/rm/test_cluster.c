@@ -94,16 +94,16 @@ Test(cluster, older_admin_word_is_not_adopted)
     struct address address = fixture_address(1);
     cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, "disk"), 0);
     struct wire_admin older = {.version_ms = fixture->now.wall_ms - 1, .writer_rm_id = 99};
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &older, NULL));
+    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &older, NULL));
     cr_assert(node_is_drained(&fixture->cluster->nodes[slot]));
     cr_assert_str_eq(fixture->cluster->nodes[slot].reason, "disk");
 }
 
-Test(cluster, admin_word_from_far_ahead_is_not_adopted)
+Test(cluster, admin_word_that_could_not_be_followed_on_is_not_adopted)
 {
     uint32_t slot = fixture_beat(fixture, 1, 1);
     struct wire_admin ahead = {.version_ms = UINT64_MAX, .flags = WIRE_ADMIN_DRAIN};
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &ahead, NULL));
+    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &ahead, NULL));
 }
 
 Test(cluster, first_heartbeat_lists_the_node)
@@ -220,8 +220,8 @@ Test(cluster, admin_words_of_the_same_moment_go_by_the_greater_writer)
     uint32_t slot = fixture_beat(fixture, 1, 1);
     struct wire_admin first = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN};
     struct wire_admin second = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 6};
-    cr_assert(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &second, NULL));
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &first, NULL));
+    cr_assert(cluster_admin_adopt(fixture->cluster, slot, &second, NULL));
+    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &first, NULL));
     cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
 }
 
@@ -231,9 +231,42 @@ Test(cluster, operator_overrules_a_word_from_ahead)
     struct address address = fixture_address(1);
     struct wire_admin ahead = {
         .version_ms = fixture->now.wall_ms + 3600 * MS_PER_S, .writer_rm_id = 99, .flags = WIRE_ADMIN_DRAIN};
-    cr_assert(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &ahead, NULL));
+    cr_assert(cluster_admin_adopt(fixture->cluster, slot, &ahead, NULL));
     cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
     cr_assert_gt(fixture->cluster->nodes[slot].admin.version_ms, ahead.version_ms);
+}
+
+/* What one rm says reaches the other through the node's echo, and the other way round. */
+static void echo(struct fixture *to, const struct fixture *from, uint32_t number)
+{
+    struct address address = fixture_address(number);
+    uint32_t slot;
+    struct wire_heartbeat heartbeat = fixture_heartbeat(to, number, 1);
+    heartbeat.admin = from->cluster->nodes[cluster_find(from->cluster, &address)].admin;
+    cr_assert_eq(cluster_heartbeat(to->cluster, to->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+}
+
+Test(cluster, two_rm_agree_though_the_clock_of_one_is_from_before_the_flood)
+{
+    struct fixture *other = fixture_new(false);
+    struct address address = fixture_address(1);
+    other->cluster->config.rm_id = 78;
+    other->now.wall_ms = 1000; /* a machine without a clock of its own, in 1970 */
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    uint32_t other_slot = fixture_beat(other, 1, 1);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    echo(other, fixture, 1);
+    cr_assert(node_is_drained(&other->cluster->nodes[other_slot]));
+    cr_assert_eq(cluster_admin_set(other->cluster, other->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
+    cr_assert_eq(cluster_admin_weight(other->cluster, other->now, &address, 7), 0);
+    echo(fixture, other, 1);
+    cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
+    cr_assert_eq(fixture->cluster->nodes[slot].admin.weight, 7);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    echo(other, fixture, 1);
+    cr_assert(node_is_drained(&other->cluster->nodes[other_slot]));
+    cr_assert_eq(other->cluster->nodes[other_slot].admin.weight, 7, "a drain leaves the weight as it is");
+    fixture_free(other);
 }
 
 Test(cluster, dispatchers_are_those_that_are_fresh)

@@ -210,3 +210,59 @@ Test(expiry, drained_node_is_not_forgotten)
     pass_with(1, 9, 3610);
     cr_assert_eq(fixture_state(fixture, 0), NODE_FAULTY);
 }
+
+Test(expiry, node_with_a_weight_of_the_operators_is_not_forgotten)
+{
+    struct address address = fixture_address(0);
+    beat_all(0, 10);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, 5), 0);
+    pass_with(1, 9, 3610);
+    cr_assert_eq(fixture_state(fixture, 0), NODE_FAULTY);
+}
+
+/* ---- rm itself stood still ---- */
+
+Test(expiry, short_pause_is_none)
+{
+    beat_all(0, 10);
+    fixture_pass(fixture, NS_PER_S);
+    fixture->now.ns += FIXTURE_VALID_NS / 2;
+    (void)cluster_sweep(fixture->cluster, fixture->now);
+    cr_assert_eq(fixture->events[CLUSTER_RESUMED], 0);
+}
+
+Test(expiry, long_pause_of_rm_expires_nobody)
+{
+    beat_all(0, 10);
+    fixture_pass(fixture, NS_PER_S);
+    fixture->now.ns += 10 * NS_PER_S;
+    (void)cluster_sweep(fixture->cluster, fixture->now);
+    cr_assert_eq(fixture->events[CLUSTER_RESUMED], 1);
+    pass_with(0, 10, 2);
+    cr_assert_eq(fixture->events[CLUSTER_NODE_EXPIRED], 0);
+    cr_assert_eq(fixture->cluster->states[NODE_FRESH].count, 10);
+}
+
+Test(expiry, after_a_long_pause_of_rm_the_list_is_not_complete_for_a_valid_time)
+{
+    beat_all(0, 10);
+    fixture_pass(fixture, 4 * NS_PER_S);
+    cr_assert(cluster_is_complete(fixture->cluster, fixture->now.ns));
+    fixture->now.ns += 10 * NS_PER_S;
+    cr_assert_not(cluster_is_complete(fixture->cluster, fixture->now.ns), "before the first sweep, too");
+    pass_with(0, 10, 2);
+    cr_assert_not(cluster_is_complete(fixture->cluster, fixture->now.ns));
+    pass_with(0, 10, 2);
+    cr_assert(cluster_is_complete(fixture->cluster, fixture->now.ns));
+}
+
+Test(expiry, who_stays_silent_after_a_long_pause_of_rm_leaves_after_the_grace)
+{
+    beat_all(0, 10);
+    fixture_pass(fixture, NS_PER_S);
+    fixture->now.ns += 10 * NS_PER_S;
+    pass_with(1, 9, 4);
+    cr_assert_eq(fixture_state(fixture, 0), NODE_LAST);
+    pass_with(1, 9, 3);
+    cr_assert_eq(fixture_state(fixture, 0), NODE_FAULTY);
+}

@@ -21,6 +21,7 @@ static struct fixture *fixture;
 static struct mirror *mirror;
 static struct counters counters;
 static uint32_t loads;
+static uint32_t words_told;
 static bool beating; /* nodes 1 … 3 heartbeat all the while */
 
 static void on_loaded(void *ctx)
@@ -42,6 +43,12 @@ static void on_ended(void *ctx, const char *reason)
     (void)reason;
 }
 
+static void on_words(void *ctx)
+{
+    (void)ctx;
+    words_told++;
+}
+
 static void mirror_open(void)
 {
     struct mirror_config config = {.loop = loop,
@@ -50,7 +57,8 @@ static void mirror_open(void)
                                    .target = *redis_server_target(server),
                                    .region = 1,
                                    .seed = 1,
-                                   .on_loaded = on_loaded};
+                                   .on_loaded = on_loaded,
+                                   .on_words = on_words};
     cr_assert_eq(mirror_new(&config, &mirror), 0);
 }
 
@@ -252,4 +260,44 @@ Test(mirror, beats_of_another_rm_are_kept)
     cr_assert_eq(ask(command), 1);
     run_for(NS_PER_S / 2);
     cr_assert_eq(ask("ZCARD usher:1:beats"), 4);
+}
+
+/* ---- another rm shares the store ---- */
+
+static bool second_is_drained(void)
+{
+    return node_is_drained(&fixture->cluster->nodes[1]);
+}
+
+static bool word_is_ours(void)
+{
+    return ask("HSTRLEN usher:1:admin 10.0.0.2:7500") > 20;
+}
+
+Test(mirror, word_that_another_rm_has_written_is_heard)
+{
+    beating = true;
+    wait_until(is_written);
+    char command[200];
+    snprintf(command, sizeof(command),
+             "HSET usher:1:admin 10.0.0.2:7500 {\"version_ms\":%llu,\"writer\":\"0000000000000063\",\"drain\":true}",
+             (unsigned long long)fixture->now.wall_ms);
+    cr_assert_eq(ask(command), 1);
+    wait_until(second_is_drained);
+    cr_assert_eq(words_told, 1);
+}
+
+Test(mirror, older_word_of_another_rm_is_written_over)
+{
+    struct address address = fixture_address(2);
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, "a reason of our own"), 0);
+    wait_until(word_is_ours);
+    cr_assert_eq(ask("HSET usher:1:admin 10.0.0.2:7500 {}"), 0);
+    cr_assert_eq(ask("HSET usher:1:admin 10.0.0.2:7500 {\"version_ms\":5,\"writer\":\"0000000000000063\",\"drain\":false}"), 0);
+    run_for(NS_PER_S * 3 / 2);
+    cr_assert(second_is_drained());
+    mirror_finish(mirror, NS_PER_S);
+    cr_assert_gt(ask("HSTRLEN usher:1:admin 10.0.0.2:7500"), 80, "with its reason");
 }

@@ -161,12 +161,28 @@ Test(mirror_batch, faulty_node_moves_to_the_fault_list_and_back)
     fixture_pass(fixture, FIXTURE_VALID_NS + NS_PER_S / 10);
     mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_LOADS_REMOVE), 4);
-    cr_assert_eq(command_words(&batch, MIRROR_FAULTS_ADD), 6);
+    cr_assert_eq(command_words(&batch, MIRROR_FAULTS_ADD), 7);
     cr_assert_eq(command_words(&batch, MIRROR_BEATS_ADD), 0);
     fixture_beat(fixture, 1, 1);
     mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 3);
     cr_assert_eq(command_words(&batch, MIRROR_BEATS_ADD), 4);
+}
+
+/* The node heartbeats here, and another rm, which it does not reach, has put it there. */
+Test(mirror_batch, living_node_leaves_the_fault_list_whoever_put_it_there)
+{
+    struct mirror_batch batch;
+    fixture_beat(fixture, 1, 1);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    fixture->now.ns += MIRROR_METADATA_INTERVAL_NS;
+    fixture_beat(fixture, 1, 1);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 3);
+    fixture->now.ns += MIRROR_METADATA_INTERVAL_NS / 2;
+    fixture_beat(fixture, 1, 1);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 0, "with the metadata, not with every heartbeat");
 }
 
 Test(mirror_batch, many_nodes_come_in_batches)

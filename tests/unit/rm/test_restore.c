@@ -73,6 +73,38 @@ Test(restore, node_that_stays_silent_is_listed_last_after_a_valid_time)
     cr_assert_eq(fixture_state(fixture, 1), NODE_LAST);
 }
 
+Test(restore, node_without_a_beat_is_faulty)
+{
+    restore(1, NS_PER_S);
+    struct cluster_restored silent = {.address = fixture_address(2), .boot = {.boot_id = 3}};
+    cr_assert_eq(cluster_restore(fixture->cluster, fixture->now, &silent), 0);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    cr_assert_eq(fixture_state(fixture, 1), NODE_FRESH);
+    cr_assert_eq(fixture_state(fixture, 2), NODE_FAULTY);
+    fixture_beat(fixture, 2, 1);
+    cr_assert_eq(fixture_state(fixture, 2), NODE_FRESH);
+    cr_assert_eq(fixture->events[CLUSTER_NODE_RETURNED], 1);
+}
+
+Test(restore, old_store_does_not_make_the_list_complete)
+{
+    restore(1, FIXTURE_VALID_NS + NS_PER_S);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    cr_assert_eq(cluster_listed_count(fixture->cluster), 1);
+    cr_assert_not(cluster_is_complete(fixture->cluster, fixture->now.ns));
+    fixture_pass(fixture, FIXTURE_VALID_NS);
+    cr_assert(cluster_is_complete(fixture->cluster, fixture->now.ns));
+}
+
+Test(restore, store_that_was_written_within_the_valid_time_makes_the_list_complete)
+{
+    restore(1, FIXTURE_VALID_NS + NS_PER_S);
+    restore(2, FIXTURE_VALID_NS - NS_PER_S);
+    cr_assert_not(cluster_is_complete(fixture->cluster, fixture->now.ns));
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    cr_assert(cluster_is_complete(fixture->cluster, fixture->now.ns));
+}
+
 Test(restore, late_restore_lists_nobody)
 {
     fixture_beat(fixture, 9, 1);
@@ -115,4 +147,57 @@ Test(restore, fresh_nodes_stay_in_the_order_of_their_silence)
         cr_assert_leq(this_ns, silence_ns);
         silence_ns = this_ns;
     }
+}
+
+/* ---- operators' words, which other rm write too ---- */
+
+static const struct node *word_read(uint32_t number, uint64_t version_ms, uint8_t flags, const char *reason, bool expect_adopted)
+{
+    struct address address = fixture_address(number);
+    struct wire_admin word = {.version_ms = version_ms, .writer_rm_id = 99, .flags = flags};
+    bool adopted;
+    cr_assert_eq(cluster_restore_admin(fixture->cluster, fixture->now, &address, &word, reason, &adopted), 0);
+    cr_assert_eq(adopted, expect_adopted);
+    uint32_t slot = cluster_find(fixture->cluster, &address);
+    return slot == NODE_NONE ? NULL : &fixture->cluster->nodes[slot];
+}
+
+Test(restore, word_that_was_taken_back_makes_no_node_known)
+{
+    cr_assert_null(word_read(1, 5, 0, "", false));
+    cr_assert(node_is_drained(word_read(1, 6, WIRE_ADMIN_DRAIN, "", true)));
+}
+
+Test(restore, later_word_is_adopted_and_not_written_back)
+{
+    fixture_beat(fixture, 1, 1);
+    const struct node *node = word_read(1, fixture->now.wall_ms, WIRE_ADMIN_DRAIN, "disk", true);
+    cr_assert(node_is_drained(node));
+    cr_assert_str_eq(node->reason, "disk");
+    cr_assert_not(node->admin_dirty);
+}
+
+Test(restore, older_word_is_written_anew)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    fixture->cluster->nodes[slot].admin_dirty = false; /* written */
+    const struct node *node = word_read(1, fixture->now.wall_ms - 1, 0, "", false);
+    cr_assert(node_is_drained(node));
+    cr_assert(node->admin_dirty);
+}
+
+Test(restore, same_word_needs_no_writing_and_brings_its_reason)
+{
+    uint32_t slot;
+    struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 1, 1);
+    heartbeat.admin = (struct wire_admin){.version_ms = fixture->now.wall_ms, .writer_rm_id = 99, .flags = WIRE_ADMIN_DRAIN};
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+    fixture->cluster->nodes[slot].admin_dirty = false;
+    const struct node *node = word_read(1, fixture->now.wall_ms, WIRE_ADMIN_DRAIN, "disk", false);
+    cr_assert_not(node->admin_dirty);
+    cr_assert_str_eq(node->reason, "disk");
+    node = word_read(1, fixture->now.wall_ms, WIRE_ADMIN_DRAIN, "", false);
+    cr_assert(node->admin_dirty, "who knows the reason writes it where it is missing");
 }

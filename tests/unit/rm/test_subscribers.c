@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
+#include "core/io/backend.h"
 #include "core/wire/directory.h"
 #include "core/wire/error.h"
 #include "rm/changes.h"
@@ -23,6 +24,15 @@ static int peer_fd;
 static uint8_t bytes[2 * FRAME_BYTES_MAX];
 static size_t length; /* received and not yet taken */
 
+static struct loop_backend moved;
+static uint64_t clock_offset_ns; /* by which the loop's clock is ahead of the machine's */
+
+static uint64_t moved_clock(struct loop *of)
+{
+    (void)of;
+    return clock_monotonic_ns() + clock_offset_ns;
+}
+
 static void clock_follow(void)
 {
     fixture->now.ns = loop_now_ns(loop);
@@ -34,7 +44,9 @@ static void setup(void)
     struct sockaddr_storage address;
     int small = 16384;
     loop_config_init(&config);
-    config.kind = LOOP_EPOLL;
+    moved = loop_backend_epoll;
+    moved.now_ns = moved_clock;
+    config.backend = &moved;
     log_configure("test", LOG_ERROR, false);
     cr_assert_eq(loop_new(&config, &loop), 0);
     fixture = fixture_new(false);
@@ -76,13 +88,18 @@ static void run_for(uint64_t duration_ns)
     }
 }
 
-static void subscribe(uint16_t region, uint64_t have_rm_id)
+static void subscribe_with(uint16_t region, struct wire_version have)
 {
     uint8_t request[SUBSCRIBE_BYTES];
     struct wire_subscribe subscribe = {
-        .subscriber = fixture_address(200), .boot_id = 42, .region = region, .push = true, .have = {.rm_id = have_rm_id}};
+        .subscriber = fixture_address(200), .boot_id = 42, .region = region, .push = true, .have = have};
     int request_length = wire_subscribe_encode(&subscribe, 9, request, sizeof(request));
     cr_assert_eq(send(peer_fd, request, (size_t)request_length, 0), request_length);
+}
+
+static void subscribe(uint16_t region, uint64_t have_rm_id)
+{
+    subscribe_with(region, (struct wire_version){.rm_id = have_rm_id});
 }
 
 /* The next frame, if one comes within the time. */
@@ -174,6 +191,53 @@ Test(subscribers, who_has_a_list_gets_none_that_may_be_a_part)
     cr_assert(frame_next(&frame, WAIT_NS));
     cr_assert_eq(frame.type, FRAME_TYPE_DIRECTORY);
     cr_assert_geq(clock_monotonic_ns() - began_ns, NS_PER_S * 4 / 10);
+}
+
+Test(subscribers, who_has_our_own_list_is_told_at_once)
+{
+    struct frame frame;
+    fixture_beat(fixture, 1, 1);
+    subscribers_release(subscribers);
+    subscribe_with(1, (struct wire_version){.rm_id = 77, .epoch = 5, .sequence = 1});
+    cr_assert(frame_next(&frame, NS_PER_S));
+    cr_assert_eq(frame.type, FRAME_TYPE_DELTA);
+}
+
+/* SIGSTOP and SIGCONT, as rm sees them: a dispatcher comes before anything else has happened. */
+Test(subscribers, rm_that_stood_still_holds_its_list_back)
+{
+    struct frame frame;
+    fixture->cluster->config.valid_ns = NS_PER_S / 2;
+    fixture_beat(fixture, 1, 1);
+    fixture->cluster->started_ns -= 60 * NS_PER_S;
+    fixture->cluster->swept_ns = loop_now_ns(loop) - 10 * NS_PER_S;
+    subscribers_release(subscribers);
+    subscribe(1, 99);
+    cr_assert_not(frame_next(&frame, NS_PER_S / 10));
+    (void)cluster_sweep(fixture->cluster, fixture->now);
+    cr_assert_eq(fixture->events[CLUSTER_RESUMED], 1);
+    cr_assert_not(frame_next(&frame, NS_PER_S / 10));
+    for (uint32_t i = 0; i < 20 && !frame_next(&frame, NS_PER_S / 20); i++)
+        (void)cluster_sweep(fixture->cluster, fixture->now);
+    cr_assert_eq(frame.type, FRAME_TYPE_DIRECTORY);
+}
+
+Test(subscribers, who_says_nothing_for_minutes_is_gone)
+{
+    struct frame frame;
+    char byte;
+    subscribers_release(subscribers);
+    fixture_beat(fixture, 1, 1);
+    subscribe(1, 0);
+    cr_assert(frame_next(&frame, WAIT_NS));
+    clock_offset_ns += 119 * NS_PER_S;
+    run_for(PATIENCE_NS / 2);
+    cr_assert_eq(subscribers_count(subscribers), 1);
+    clock_offset_ns += 2 * NS_PER_S;
+    run_for(PATIENCE_NS / 2);
+    cr_assert_eq(subscribers_count(subscribers), 0);
+    cr_assert_leq(recv(peer_fd, &byte, 1, MSG_DONTWAIT), 0);
+    cr_assert_eq(counter_read(&counters, COUNTER_SUBSCRIBERS_TOO_SLOW), 1);
 }
 
 Test(subscribers, changes_are_pushed_within_10_ms)
