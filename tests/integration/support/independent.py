@@ -1,6 +1,6 @@
-"""A client of Usher that knows docs/PROTOCOL.md and nothing else: frames out, frames in, over UDP and TCP.
+"""A client of Usher, and a node that takes no jobs, that know docs/PROTOCOL.md and nothing else: frames out, frames in, over UDP and TCP.
 
-It shares no code with the product or with the test vectors: where the document and the programs disagree, a test on top of this
+They share no code with the product or with the test vectors: where the document and the programs disagree, a test on top of this
 fails.
 """
 import dataclasses
@@ -10,7 +10,10 @@ import struct
 import time
 
 REQUEST_ADDRESS, LOCATION_REQUEST, JOB = 0x0001, 0x0002, 0x0003
-ADDRESS, LOCATION, RESULT, BUSY, ERROR = 0x8001, 0x8002, 0x8003, 0x8004, 0x80FF
+HEARTBEAT, IDLE_TOKEN = 0x0005, 0x0007
+ADDRESS, LOCATION, RESULT, BUSY, HEARTBEAT_ACK, ERROR = 0x8001, 0x8002, 0x8003, 0x8004, 0x8005, 0x80FF
+TRAILER_BYTES = 36
+DISPATCHER, NO_JOBS = 1, 4
 MORE, TRUNCATED, FEEDBACK = 1, 4, 8
 HEADER = struct.Struct("!HBBHHIQ")
 CODES = {1: "UNSUPPORTED_VERSION", 2: "MALFORMED", 3: "NOT_DISPATCHER", 4: "NO_SERVICE", 5: "NO_NODE", 6: "QUEUE_FULL",
@@ -43,6 +46,27 @@ def compact(address, state=0):
     ip, port = address.rsplit(":", 1)
     family = socket.AF_INET6 if ip.startswith("[") else socket.AF_INET
     return struct.pack("!BBH", 6 if family == socket.AF_INET6 else 4, state, int(port)) + socket.inet_pton(family, ip.strip("[]"))
+
+
+def fixed(address):
+    ip, port = address.rsplit(":", 1)
+    family = socket.AF_INET6 if ip.startswith("[") else socket.AF_INET
+    packed = socket.inet_pton(family, ip.strip("[]"))
+    return struct.pack("!BBH16s", 6 if family == socket.AF_INET6 else 4, 0, int(port), packed)
+
+
+def fixed_read(body):
+    family, _, port, ip = struct.unpack_from("!BBH16s", body)
+    text = socket.inet_ntop(socket.AF_INET if family == 4 else socket.AF_INET6, ip[:4] if family == 4 else ip)
+    return f"{text}:{port}" if family == 4 else f"[{text}]:{port}"
+
+
+def heartbeat(address, boot_id, sequence, kind=DISPATCHER, node_flags=NO_JOBS, pad_to=512):
+    """Of a node without services, load and metadata."""
+    body = fixed(address) + struct.pack("!BBHQffIIQQBfBBB", kind, node_flags, 1, int(time.time() * 1000), 0, 0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0)
+    body += bytes(max(0, pad_to - HEADER.size - len(body) - TRAILER_BYTES))
+    return frame(HEARTBEAT, sequence, body + struct.pack("!IQQ16x", 0, boot_id, sequence))
 
 
 def compact_read(body, at):
@@ -108,6 +132,19 @@ def body_decode(kind, body):
     if kind == BUSY:
         job_id, retry_after_ms, queued = struct.unpack("!QII", body)
         return {"job_id": job_id, "retry_after_ms": retry_after_ms, "queued": queued}
+    if kind == HEARTBEAT_ACK:
+        rm_id, _, region, flags, acked = struct.unpack_from("!QQHHQ", body)
+        total, count, _, nodes = struct.unpack_from("!HBBI", body, 49)
+        dispatchers, at = {}, 57
+        for _ in range(count):
+            address, _, behind = compact_read(body, at + 8)
+            dispatchers[struct.unpack_from("!Q", body, at)[0]] = address
+            at = behind
+        return {"rm_id": rm_id, "region": region, "ack_flags": flags, "acked": acked, "total": total, "nodes": nodes,
+                "dispatchers": dispatchers, "rest": body[at:-TRAILER_BYTES]}
+    if kind == IDLE_TOKEN:
+        boot_id, sequence = struct.unpack_from("!QQ", body, 24)
+        return {"node": fixed_read(body), "boot_id": boot_id, "sequence": sequence}
     if kind == ERROR:
         code, started, length = struct.unpack_from("!HBB", body)
         return {"code": CODES.get(code, code), "started": started, "text": body[4:4 + length].decode("ascii")}

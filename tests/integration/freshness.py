@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""What nodes tell beside their regular heartbeats, seen by a dispatcher that knows docs/PROTOCOL.md and nothing else: it heartbeats to
+rm, sends jobs that carry its boot ID, and gets idle tokens."""
+import contextlib
+import pathlib
+import socket
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+import independent as wire  # noqa: E402
+from cluster import SANITIZED, Cluster, address_new, check, main, metrics, usher, wait_until  # noqa: E402
+
+BOOT_ID = 0xD15B
+
+
+class Dispatcher:
+    """Heartbeats each 200 ms to rm from the port at which it gets tokens; keeps the acknowledgements and tokens that come."""
+
+    def __init__(self, rm):
+        self.rm, self.acks, self.tokens, self.arrivals_s, self.sequence = wire.endpoint(rm), [], [], [], 0
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.udp.settimeout(0.02)
+        self.address = "127.0.0.1:%d" % self.udp.getsockname()[1]
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        due_s = 0
+        while not self.ending.is_set():
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + 0.2
+                self.sequence += 1
+                self.udp.sendto(wire.heartbeat(self.address, BOOT_ID, self.sequence), self.rm)
+            with contextlib.suppress(TimeoutError):
+                self.take(self.udp.recv(65536))
+
+    def take(self, data):
+        got = wire.decode(data)
+        if got.kind == wire.HEARTBEAT_ACK:
+            self.acks.append(got)
+        elif got.kind == wire.IDLE_TOKEN:
+            check(len(data) == got.size == 76, f"a token in a datagram of {len(data)} bytes")
+            self.tokens.append(got)
+            self.arrivals_s.append(time.monotonic())
+
+    def end(self):
+        self.ending.set()
+        self.thread.join()
+        self.udp.close()
+
+
+@contextlib.contextmanager
+def region():
+    with Cluster() as cluster:
+        cluster.rm_at, cluster.dispatcher_at, cluster.worker_at, cluster.http = (address_new() for _ in range(4))
+        cluster.rm(cluster.rm_at)
+        cluster.dispatcher(cluster.dispatcher_at, cluster.rm_at, "--no-jobs")
+        cluster.worker(cluster.worker_at, cluster.rm_at, "--slots", "1", "--heartbeat", "200ms", "--http", cluster.http)
+        cluster.wait_nodes("dispatcher", [cluster.dispatcher_at, cluster.worker_at])
+        cluster.own = Dispatcher(cluster.rm_at)
+        try:
+            wait_until("rm tells of both dispatchers", lambda: cluster.own.acks and len(cluster.own.acks[-1].dispatchers) == 2)
+            yield cluster
+        finally:
+            cluster.own.end()
+
+
+def status(cluster):
+    return cluster.ctl("worker", "status")["node"]
+
+
+def jobs_run(cluster, count, data="5ms"):
+    """One after the other, as picks of our own dispatcher."""
+    with wire.Stream(cluster.worker_at) as stream:
+        for _ in range(count):
+            got, _ = stream.run(wire.job("sleep", data.encode(), boot_id=BOOT_ID))
+            check(got.kind == wire.RESULT, f"{got}")
+
+
+def acknowledgements_name_dispatchers_and_their_boots(cluster):
+    ack = cluster.own.acks[-1]
+    check(ack.total == 2 and ack.nodes == 3 and ack.region == 1 and not ack.rest, f"{ack}")
+    check(ack.dispatchers[BOOT_ID] == cluster.own.address, f"{ack}")
+    check(cluster.dispatcher_at in ack.dispatchers.values(), f"{ack}")
+
+
+def tokens_come_from_a_node_that_ran_our_jobs(cluster):
+    wait_until("the worker knows of both", lambda: status(cluster)["rms"][0]["dispatchers"] == 2)
+    jobs_run(cluster, 40)
+    before, begin = len(cluster.own.tokens), time.monotonic()
+    jobs_run(cluster, 40)
+    got, spent_s = cluster.own.tokens[before:], time.monotonic() - begin
+    check(3 <= len(got) <= spent_s / 0.01 + 2, f"{len(got)} tokens in {spent_s} s")
+    check({token.node for token in got} == {cluster.worker_at}, f"{got}")
+    check(len({token.boot_id for token in got}) == 1, f"{got}")
+    sequences = [token.sequence for token in cluster.own.tokens]
+    check(sequences == sorted(set(sequences)), f"{sequences}")
+
+
+def a_real_dispatchers_jobs_bring_the_tokens_to_it(cluster):
+    usher("run", "--dispatchers", cluster.dispatcher_at, "--service", "echo", "--reply-timeout", "2s")
+    time.sleep(0.1)
+    before, sent = len(cluster.own.tokens), status(cluster)["freshness"]["tokens_sent"]
+    wait_until("more tokens", lambda: status(cluster)["freshness"]["tokens_sent"] > sent)
+    check(len(cluster.own.tokens) == before, "tokens came to who had not sent the last job")
+
+
+def budget_is_told(cluster):
+    freshness, numbers = status(cluster)["freshness"], metrics(cluster.http)
+    check(freshness["budget_per_s"] == 50 == numbers["usher_node_freshness_budget"], f"{freshness}")
+    sent = numbers["usher_idle_tokens_sent_total"]
+    extra = sum(value for name, value in numbers.items() if name.startswith("usher_heartbeats_extra_total"))
+    check(sent >= len(cluster.own.tokens) and freshness["tokens_sent"] > 0, f"{sent} {freshness}")
+    check(sent + extra <= 5 + 50 * (time.time() - numbers["usher_start_time_seconds"]), f"{sent} {extra}")
+
+
+def a_slowed_node_knows_it_within_twenty_jobs(cluster):
+    jobs_run(cluster, 100)
+    cluster.ctl("worker", "set", "sleep-factor", "5")
+    jobs_run(cluster, 20)
+    mean_s = next(s["mean_s"] for s in status(cluster)["services"] if s["name"] == "sleep")
+    cluster.ctl("worker", "set", "sleep-factor", "1")
+    check(mean_s > (0.012 if SANITIZED else 0.02), f"expects {mean_s} s for jobs that take 0.025 s now")
+
+
+def a_drained_node_sends_none(cluster):
+    cluster.ctl("rm", "drain", cluster.worker_at)
+    wait_until("the worker knows", lambda: status(cluster)["admin_drain"])
+    before = status(cluster)["freshness"]["tokens_sent"]
+    jobs_run(cluster, 40)
+    check(status(cluster)["freshness"]["tokens_sent"] == before, "a drained node offers itself")
+    cluster.ctl("rm", "ready", cluster.worker_at)
+    wait_until("tokens again", lambda: status(cluster)["freshness"]["tokens_sent"] > before)
+
+
+main(acknowledgements_name_dispatchers_and_their_boots, tokens_come_from_a_node_that_ran_our_jobs,
+     a_real_dispatchers_jobs_bring_the_tokens_to_it, budget_is_told, a_slowed_node_knows_it_within_twenty_jobs,
+     a_drained_node_sends_none, stage=region)
