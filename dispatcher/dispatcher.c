@@ -103,6 +103,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     config.loop = dispatcher->node_loop;
     config.events.on_rm = node_report_rm;
     config.events.on_unable = node_report_unable;
+    config.events.on_attached = node_report_attached;
     config.events.on_drained = on_node_drained;
     config.events.ctx = dispatcher;
     config.address = daemon_advertised_address(dispatcher->daemon);
@@ -111,7 +112,9 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     config.connections_max = job_connections_max();
     config.no_jobs = dispatcher->options->own.no_jobs;
     config.disk_path = daemon_state_dir(dispatcher->daemon);
-    error = node_new(&config, &dispatcher->node);
+    error = attach_config_check_own(&config.attach, &config.address, ret_error);
+    if (error == 0)
+        error = node_new(&config, &dispatcher->node);
     return error < 0 ? error : node_start(dispatcher->node);
 }
 

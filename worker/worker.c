@@ -92,12 +92,16 @@ static int start_node(struct worker *worker, struct conf_error *ret_error)
     config.loop = daemon_loop(worker->daemon);
     config.events.on_rm = node_report_rm;
     config.events.on_unable = node_report_unable;
+    config.events.on_attached = node_report_attached;
     config.events.on_drained = on_drained;
     config.events.ctx = worker;
     config.address = daemon_advertised_address(worker->daemon);
     config.bind_ip = *listener_local_address(worker->listener);
     config.boot_id = daemon_boot_id(worker->daemon);
     config.disk_path = daemon_state_dir(worker->daemon);
+    r = attach_config_check_own(&config.attach, &config.address, ret_error);
+    if (r < 0)
+        return r;
     r = node_new(&config, &worker->node);
     if (r < 0) {
         conf_error_set(ret_error, "cannot start %u executors: %s; choose fewer --slots or allow more (ulimit -u, -n)",

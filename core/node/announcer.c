@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/errors.h"
 #include "core/base/random.h"
+#include "core/node/metadata.h"
 #include "core/node/node_internal.h"
 
 #define TEXT_BYTES 320
@@ -39,33 +40,6 @@ static int encode_register(const struct node *node, uint64_t sequence, uint32_t 
     return wire_register_encode(&registration, sequence, padded_length, bytes, capacity);
 }
 
-static void add_metadata(struct wire_heartbeat *heartbeat, enum wire_metadata_key key, float value)
-{
-    heartbeat->metadata[heartbeat->metadata_count++] = (struct wire_metadata){.key = (uint8_t)key, .value = value};
-}
-
-/* (N7.) */
-static void add_resources(struct wire_heartbeat *heartbeat, const struct resource_report *report)
-{
-    static const uint8_t keys[RESOURCES] = {
-        [RESOURCE_CPU_CORES] = WIRE_METADATA_CPU_CORES,
-        [RESOURCE_MEMORY_GB] = WIRE_METADATA_MEMORY_GB,
-        [RESOURCE_DISK_READ_CAPACITY] = WIRE_METADATA_DISK_READ_CAPACITY,
-        [RESOURCE_DISK_WRITE_CAPACITY] = WIRE_METADATA_DISK_WRITE_CAPACITY,
-        [RESOURCE_NIC_IN_CAPACITY] = WIRE_METADATA_NIC_IN_CAPACITY,
-        [RESOURCE_NIC_OUT_CAPACITY] = WIRE_METADATA_NIC_OUT_CAPACITY,
-        [RESOURCE_DISK_READ] = WIRE_METADATA_DISK_READ,
-        [RESOURCE_DISK_WRITE] = WIRE_METADATA_DISK_WRITE,
-        [RESOURCE_NIC_IN] = WIRE_METADATA_NIC_IN,
-        [RESOURCE_NIC_OUT] = WIRE_METADATA_NIC_OUT,
-        [RESOURCE_PRESSURE_CPU] = WIRE_METADATA_PRESSURE_CPU,
-        [RESOURCE_PRESSURE_IO] = WIRE_METADATA_PRESSURE_IO,
-    };
-    for (uint32_t i = 0; i < RESOURCES; i++)
-        if (report->known >> i & 1)
-            add_metadata(heartbeat, (enum wire_metadata_key)keys[i], report->value[i]);
-}
-
 static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
 {
     const struct service_set *services = &node->config.services;
@@ -92,11 +66,8 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
             .rate = estimate_is_guess(&node->estimate, i) ? 0 : estimate_rate(&node->estimate, i),
         };
     memcpy(heartbeat.echoes, node->dispatcher_counts.echoes, node->dispatcher_counts.count * sizeof(heartbeat.echoes[0]));
-    add_metadata(&heartbeat, WIRE_METADATA_CPU_USE, load->mean[LOAD_CPU]);
-    add_metadata(&heartbeat, WIRE_METADATA_MEMORY_USE, load->mean[LOAD_MEMORY]);
-    add_metadata(&heartbeat, WIRE_METADATA_DISK_USE, load->mean[LOAD_DISK]);
-    add_metadata(&heartbeat, WIRE_METADATA_QUEUE_LENGTH, load->mean[LOAD_QUEUE]);
-    add_resources(&heartbeat, resources_report(node->resources));
+    metadata_add_host(&heartbeat, load, resources_report(node->resources));
+    metadata_add(&heartbeat, WIRE_METADATA_QUEUE_LENGTH, load->mean[LOAD_QUEUE]);
     return wire_heartbeat_encode(&heartbeat, sequence, padded_length, bytes, capacity);
 }
 
@@ -249,7 +220,8 @@ static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, 
 }
 
 /* From the service's IP where that is possible: rm sees who speaks, and firewalls are simpler. */
-static int open_socket(struct node *node, enum address_family family, struct udp **ret_udp)
+int announcer_open_socket(const struct node *node, enum address_family family, udp_datagram_function *on_answer, void *ctx,
+                          struct udp **ret_udp)
 {
     struct udp_config config;
     udp_config_init(&config);
@@ -260,15 +232,15 @@ static int open_socket(struct node *node, enum address_family family, struct udp
     config.receive_buffers = 64; /* an answer for each rm, some times over */
     config.send_packets = 64;
     config.send_bytes = 65536;
-    config.on_datagram = on_datagram;
-    config.ctx = node;
+    config.on_datagram = on_answer;
+    config.ctx = ctx;
     return udp_open(node->loop, &config, ret_udp);
 }
 
 static int open_family(struct node *node, enum address_family family)
 {
     struct udp **udp = family == ADDRESS_IPV4 ? &node->udp_ipv4 : &node->udp_ipv6;
-    return *udp == NULL ? open_socket(node, family, udp) : 0;
+    return *udp == NULL ? announcer_open_socket(node, family, on_datagram, node, udp) : 0;
 }
 
 bool announcer_can_send(struct node *node, enum address_family family)

@@ -104,8 +104,10 @@ static void enter_phase(struct node *node, enum node_phase phase)
         return;
     enum node_phase before = node->phase;
     node->phase = phase;
-    if (before < NODE_LEAVING)
+    if (before < NODE_LEAVING) {
         announcer_hasten(node);
+        attachments_leave(node->attachments);
+    }
     bool refuses = before < NODE_REFUSING && phase >= NODE_REFUSING;
     if (refuses)
         node->refusing_ns = loop_now_ns(node->loop);
@@ -318,6 +320,8 @@ int node_new(const struct node_config *config, struct node **ret_node)
     teller_init(node);
     if (r == 0)
         r = start_parts(node);
+    if (r == 0)
+        r = attachments_new(node, &node->attachments);
     if (r < 0) {
         node_free(node);
         return r;
@@ -329,6 +333,8 @@ int node_new(const struct node_config *config, struct node **ret_node)
 int node_start(struct node *node)
 {
     int r = announcer_start(node);
+    if (r == 0)
+        r = attachments_start(node->attachments);
     if (r < 0)
         return r;
     node->sample_due_ns = loop_now_ns(node->loop) + node->config.load_window_ns / node->config.load_samples;
@@ -345,6 +351,7 @@ void node_free(struct node *node)
     timer_stop(&node->sample_timer);
     teller_stop(node);
     announcer_stop(node);
+    attachments_free(node->attachments);
     for (struct connection *connection = node->connections, *next; connection != NULL; connection = next) {
         next = connection->next;
         connection_discard(connection);

@@ -19,6 +19,7 @@
 #include "core/base/macros.h"
 #include "core/io/loop.h"
 #include "core/io/stream.h"
+#include "core/node/attach.h"
 #include "core/node/change.h"
 #include "core/node/heartbeat.h"
 #include "core/node/load.h"
@@ -42,6 +43,7 @@ struct node_events {
     void (*on_rm)(void *ctx, const struct heartbeat_rm *rm, const char *text);
     /* Programs (exec:) can't be started for this reason, a negative errno; 0: over, none has failed to for NODE_UNABLE_NS. */
     void (*on_unable)(void *ctx, int error);
+    void (*on_attached)(void *ctx, const struct attach_event *event);
     void (*on_drained)(void *ctx); /* after node_refuse_new or node_abandon, once: all jobs answered, all connections closed */
     void *ctx;
 };
@@ -59,6 +61,7 @@ struct node_config {
     const struct address *rms;
     uint32_t rm_count; /* 1 … HEARTBEAT_RMS_MAX */
     struct service_set services;
+    struct attach_config attach; /* servers that this node speaks for */
     uint32_t slots; /* 1 … NODE_SLOTS_MAX */
     uint32_t queue_max; /* jobs that may wait, ≥ 1 */
     uint32_t connections_max; /* for node_hand_over; 0: no limit, where a listener has one */
@@ -141,6 +144,9 @@ struct node_stats {
 
 /* Any thread: what was true of about now. */
 void node_read_stats(const struct node *node, struct node_stats *ret_stats);
+
+/* Any thread. The servers that this node speaks for; NULL: none. */
+const struct attachments *node_attachments(const struct node *node);
 
 /* Any thread may read: written by the loop's. */
 const struct counters *node_counters(const struct node *node);

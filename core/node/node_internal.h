@@ -11,6 +11,7 @@
 #include "core/io/stream.h"
 #include "core/io/timer.h"
 #include "core/io/udp.h"
+#include "core/node/attach.h"
 #include "core/node/change.h"
 #include "core/node/dedupe.h"
 #include "core/node/dispatcher_counts.h"
@@ -118,6 +119,8 @@ struct node {
     struct udp *udp_ipv6;
     struct teller teller;
 
+    struct attachments *attachments; /* NULL: none */
+
     struct connection *connections;
     uint32_t connection_count;
     struct list_link idle; /* connections, longest idle first */
@@ -187,6 +190,10 @@ void job_on_part(struct node *node, struct job_part *part);
 NODISCARD int announcer_start(struct node *node);
 void announcer_stop(struct node *node);
 void announcer_hasten(struct node *node);
+
+/* A socket for heartbeats and their answers. As udp_open. */
+NODISCARD int announcer_open_socket(const struct node *node, enum address_family family, udp_datagram_function *on_answer,
+                                    void *ctx, struct udp **ret_udp);
 
 /* Out of turn, since something has changed fast (N8), unless the budgets forbid it. */
 void announcer_change(struct node *node);

@@ -62,6 +62,45 @@ static json_t *freshness_to_json(const struct node *node, const struct node_stat
                      "held", (json_int_t)counter_read(counters, COUNTER_FRESHNESS_HELD));
 }
 
+static json_t *attached_services_to_json(const struct attach_stats *stats)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < stats->service_count && array != NULL; i++) {
+        const struct attach_service_stats *service = &stats->services[i];
+        char problem[ATTACH_PROBLEM_BYTES];
+        json_t *object =
+            json_pack("{s:s, s:s, s:s, s:f, s:s}", "name", service->name, "check",
+                      service->path[0] != '\0' ? service->path : "connect", "state", attach_state_name(service->state),
+                      "check_ms", (double)service->check_ns / 1e6, "problem", attach_problem_text(&service->problem, problem));
+        if (json_array_append_new(array, object) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+static json_t *attached_to_json(const struct attachments *attachments)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < attachments_count(attachments) && array != NULL; i++) {
+        struct attach_stats stats;
+        char text[ADDRESS_TEXT_BYTES];
+        char problem[ATTACH_PROBLEM_BYTES];
+        attachments_read(attachments, i, &stats);
+        json_t *object = json_pack(
+            "{s:s, s:f, s:f, s:i, s:b, s:s, s:b, s:i, s:o}", "address", address_format(&stats.address, text), "load_index",
+            (double)stats.load_index, "in_use", (double)stats.in_use, "slots", (int)stats.slots, "load_known", stats.load_known,
+            "load_problem", attach_problem_text(&stats.load_problem, problem), "admin_drain", stats.admin_drain, "rms_reached",
+            (int)stats.rm_count, "services", attached_services_to_json(&stats));
+        if (json_array_append_new(array, object) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
 {
     struct node_stats stats;
@@ -75,5 +114,7 @@ void node_to_json(const struct node *node, uint64_t now_ns, json_t *object)
         freshness_to_json(node, &stats), "services", services_to_json(&stats), "rms", rms_to_json(&stats, now_ns));
     if (stats.unable < 0)
         json_object_set_new(members, "unable", json_string(error_text(stats.unable)));
+    if (attachments_count(node_attachments(node)) > 0)
+        json_object_set_new(members, "attached", attached_to_json(node_attachments(node)));
     json_object_set_new(object, "node", members); /* takes NULL as it is: adds nothing */
 }

@@ -105,3 +105,8 @@ const struct counters *node_counters(const struct node *node)
 {
     return &node->counters;
 }
+
+const struct attachments *node_attachments(const struct node *node)
+{
+    return node->attachments;
+}

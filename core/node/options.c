@@ -25,10 +25,6 @@ static uint32_t cpus_online(void)
 
 static int check(const struct node_options *options, struct conf_error *ret_error)
 {
-    if (options->attach.count > 0) {
-        conf_error_set(ret_error, "--attach is not built yet: leave it out");
-        return -EINVAL;
-    }
     if (options->rm.count == 0 || options->rm.count > HEARTBEAT_RMS_MAX) {
         conf_error_set(ret_error, "--rm: give one to %u addresses, separated by commas", HEARTBEAT_RMS_MAX);
         return -EINVAL;
@@ -55,6 +51,21 @@ static int check(const struct node_options *options, struct conf_error *ret_erro
         conf_error_set(ret_error, "--services: name at least one service");
         return -EINVAL;
     }
+    return 0;
+}
+
+static int attach_from_options(const struct node_options *options, struct attach_config *ret_config, struct conf_error *ret_error)
+{
+    struct attach_config config;
+    int r = attach_config_parse(&options->attach, options->attach_load, &config, ret_error);
+    if (r < 0)
+        return r;
+    config.interval_ns = options->attach_check_interval_ns;
+    config.timeout_ns = options->attach_check_timeout_ns;
+    config.rise = options->attach_rise;
+    config.fall = options->attach_fall;
+    config.slots = options->attach_slots;
+    *ret_config = config;
     return 0;
 }
 
@@ -89,6 +100,8 @@ int node_config_from_options(const struct node_options *options, enum wire_node_
     for (uint32_t part = 0; part < LOAD_PARTS; part++)
         config.load_weights[part] = options->load_weights.value[part];
     r = service_set_parse(&options->services, &config.services, ret_error);
+    if (r == 0)
+        r = attach_from_options(options, &config.attach, ret_error);
     if (r < 0)
         return r;
     *ret_config = config;

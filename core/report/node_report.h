@@ -13,5 +13,8 @@ void node_report_rm(void *ctx, const struct heartbeat_rm *rm, const char *text);
 /* For node_events.on_unable, likewise: the beginning and the end of an episode. */
 void node_report_unable(void *ctx, int error);
 
+/* For node_events.on_attached, likewise: what became of the servers that the node speaks for. */
+void node_report_attached(void *ctx, const struct attach_event *event);
+
 /* The node's counters and all gauges of nodes. */
 void node_report_measure(const struct node *node, struct measures *measures);

@@ -131,10 +131,24 @@ def what_is_not_built_yet(cluster):
     node = ["--rm", cluster.rm_at]
     wrong(cluster, "usher-dispatcher", [*node, "--policy", "finish-time"], USAGE, "finish-time is not built yet", "two-choices")
     wrong(cluster, "usher-dispatcher", [*node, "--policy", "fastest"], USAGE, '"fastest" is not known', "two-choices")
-    for program in "usher-dispatcher", "usher-worker":
-        wrong(cluster, program, [*node, "--attach", "web=127.0.0.1:80"], USAGE, "--attach is not built yet")
     code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "finish-time"], capture_output=True, text=True)
     check(code.returncode == USAGE and "finish-time is not built yet" in code.stderr, f"usherctl set policy finish-time: {code}")
+
+
+def servers_that_cannot_be_attached(cluster):
+    for program in "usher-dispatcher", "usher-worker":
+        def attach(*words, says):
+            wrong(cluster, program, ["--rm", cluster.rm_at, "--attach", *words], USAGE, "--attach", *says)
+        attach("web", says=["NAME=IP:PORT"])
+        attach("web=localhost:80", says=["numbers, not names"])
+        attach("web=127.0.0.1:0", says=["no address that clients can reach"])
+        attach("web=https://127.0.0.1:80/", says=["http:// only"])
+        attach("web=127.0.0.1:80", "--attach", "web=http://127.0.0.1:80/", says=["given twice"])
+        attach("web=192.0.2.1:80", says=["another machine", "metric:/PATH#NAME"])
+        attach("web=192.0.2.1:80", "--attach-load", "connections", says=["another machine"])
+        attach("web=127.0.0.1:80", "--attach-load", "metric:/metrics", says=["metric:/PATH#NAME"])
+        own = address_new()
+        wrong(cluster, program, ["--rm", cluster.rm_at, "--listen", own, "--attach", f"web={own}"], FAILED, "own address")
 
 
 def services_that_are_none(cluster):
@@ -320,6 +334,7 @@ def killed_daemons_leave_room_for_the_next(cluster):
 
 
 main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
-     what_is_not_built_yet, services_that_are_none, files_that_are_wrong, values_that_are_wrong, values_that_clients_get_wrong,
+     what_is_not_built_yet, servers_that_cannot_be_attached, services_that_are_none, files_that_are_wrong, values_that_are_wrong,
+     values_that_clients_get_wrong,
      nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,
      what_operators_get_wrong, state_in_odd_places, output_that_cannot_be_written, killed_daemons_leave_room_for_the_next, stage=a_folder)

@@ -9,19 +9,19 @@
 
 #define PATIENCE_NS (10 * NS_PER_S)
 
-static void rm_answer(struct fixture *fixture, const struct address *peer, const struct frame *frame)
+static void rm_answer(struct fixture *fixture, const struct address *peer, const struct frame *frame, uint64_t sequence)
 {
     struct wire_heartbeat_ack ack = {
         .rm_id = 99,
         .nonce = 1,
         .region = fixture->rm_region,
         .flags = fixture->rm_flags,
-        .acked_sequence = frame->request_id,
+        .acked_sequence = sequence,
         .admin = fixture->rm_admin,
         .dispatcher_total = (uint16_t)fixture->dispatcher_count,
         .dispatcher_count = (uint8_t)fixture->dispatcher_count,
         .node_total = fixture->rm_nodes,
-        .trailer = {.boot_id = 99, .sequence = frame->request_id},
+        .trailer = {.boot_id = 99, .sequence = ++fixture->rm_sequence},
     };
     for (uint32_t i = 0; i < fixture->dispatcher_count; i++)
         ack.dispatchers[i] =
@@ -40,16 +40,25 @@ static void rm_on_datagram(void *ctx, struct udp *udp, const struct address *pee
     enum refusal refusal;
     (void)udp;
     cr_assert_eq(frame_decode_datagram(bytes, length, &frame, &refusal), (int)length);
+    uint64_t sequence;
     if (frame.type == FRAME_TYPE_REGISTER) {
-        cr_assert_eq(wire_register_decode(&frame, &fixture->last_register, &refusal), 0);
-        fixture->registers++;
+        struct wire_register registration;
+        cr_assert_eq(wire_register_decode(&frame, &registration, &refusal), 0);
+        bool attached = !address_equal(&registration.node, &fixture->config.address);
+        sequence = registration.trailer.sequence;
+        *(attached ? &fixture->attached_register : &fixture->last_register) = registration;
+        fixture->registers += !attached;
     } else {
+        struct wire_heartbeat heartbeat;
         cr_assert_eq(frame.type, FRAME_TYPE_HEARTBEAT);
-        cr_assert_eq(wire_heartbeat_decode(&frame, &fixture->last_heartbeat, &refusal), 0);
-        fixture->heartbeats++;
+        cr_assert_eq(wire_heartbeat_decode(&frame, &heartbeat, &refusal), 0);
+        bool attached = !address_equal(&heartbeat.node, &fixture->config.address);
+        sequence = heartbeat.trailer.sequence;
+        *(attached ? &fixture->attached_heartbeat : &fixture->last_heartbeat) = heartbeat;
+        *(attached ? &fixture->attached_heartbeats : &fixture->heartbeats) += 1;
     }
     if (!fixture->rm_silent)
-        rm_answer(fixture, peer, &frame);
+        rm_answer(fixture, peer, &frame, sequence);
 }
 
 static void dispatcher_on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)

@@ -78,6 +78,12 @@ struct fixture {
     struct wire_idle_token last_token;
     struct wire_register last_register;
     struct wire_heartbeat last_heartbeat;
+    uint64_t rm_sequence; /* of its own messages */
+
+    /* Of nodes at other addresses than the fixture's. */
+    uint32_t attached_heartbeats;
+    struct wire_register attached_register;
+    struct wire_heartbeat attached_heartbeat;
 };
 
 /* Calls body for every kind of loop, with a fixture whose node has one slot, room for 16 jobs and all built-in services. */

@@ -67,9 +67,81 @@ Test(options, rm_must_be_an_address_to_send_to)
     expect_refused(PARSE("--rm", "127.0.0.1:1,127.0.0.1:1"), "given twice");
 }
 
-Test(options, attach_is_refused_by_name)
+static void expect_attach_refused(const char *item, const char *words)
 {
-    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80"), "--attach is not built yet");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", item), words);
+}
+
+static void expect_load_refused(const char *load, const char *words)
+{
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80", "--attach-load", load), words);
+}
+
+Test(options, attached_server_given_wrongly_is_refused)
+{
+    expect_attach_refused("127.0.0.1:80", "write NAME=IP:PORT");
+    expect_attach_refused("=127.0.0.1:80", "the name before =");
+    expect_attach_refused("a b=127.0.0.1:80", "the name before =");
+    expect_attach_refused("web=", "must be IP:PORT");
+    expect_attach_refused("web=localhost:80", "numbers, not names");
+    expect_attach_refused("web=127.0.0.1", "must be IP:PORT");
+    expect_attach_refused("web=127.0.0.1:65536", "must be IP:PORT");
+    expect_attach_refused("web=127.0.0.1:0", "no address that clients can reach");
+    expect_attach_refused("web=0.0.0.0:80", "no address that clients can reach");
+    expect_attach_refused("web=https://127.0.0.1:80/", "http:// only");
+    expect_attach_refused("web=http://127.0.0.1/", "must be IP:PORT");
+    expect_attach_refused("web=http://127.0.0.1:80?x", "begins with /");
+    expect_attach_refused("web=http://127.0.0.1:80/a b", "no blanks");
+    expect_attach_refused("web=http://127.0.0.1:80/a\r\nX: 1", "no blanks");
+}
+
+Test(options, attached_service_twice_on_one_address_is_refused)
+{
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80", "--attach", "web=http://127.0.0.1:80/"),
+                   "given twice");
+}
+
+Test(options, attached_server_of_another_machine_has_no_load_here)
+{
+    expect_attach_refused("web=192.0.2.1:80", "192.0.2.1:80 is on another machine");
+    expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=192.0.2.1:80", "--attach-load", "connections"),
+                   "--attach-load connections");
+}
+
+Test(options, attached_load_given_wrongly_is_refused)
+{
+    expect_load_refused("cpu", "cpu");
+    expect_load_refused("metric:", "metric:[:PORT]/PATH#NAME");
+    expect_load_refused("metric:/metrics", "write metric:/PATH#NAME");
+    expect_load_refused("metric:/metrics#", "write metric:/PATH#NAME");
+    expect_load_refused("metric:metrics#x", "write metric:/PATH#NAME");
+    expect_load_refused("metric::0/metrics#x", "port behind metric:");
+    expect_load_refused("metric::70000/metrics#x", "port behind metric:");
+    expect_load_refused("metric:/a b#x", "no blanks");
+}
+
+Test(options, attached_servers_are_taken)
+{
+    cr_assert_eq(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80", "--attach=api=http://[::1]:81/health?x=1",
+                       "--attach-load=metric::9100/metrics#in_flight{a=\"b\"}"),
+                 0, "%s", why.text);
+    cr_assert_eq(config.attach.count, 2);
+    cr_expect_str_eq(config.attach.targets[0].name, "web");
+    cr_expect_str_eq(config.attach.targets[0].path, "");
+    cr_expect_str_eq(config.attach.targets[1].path, "/health?x=1");
+    cr_expect_eq(config.attach.targets[1].address.port, 81);
+    cr_expect_eq(config.attach.load, ATTACH_LOAD_METRIC);
+    cr_expect_eq(config.attach.metric.port, 9100);
+    cr_expect_str_eq(config.attach.metric.path, "/metrics");
+    cr_expect_str_eq(config.attach.metric.name, "in_flight{a=\"b\"}");
+    conf_done(&program, &options);
+}
+
+Test(options, node_cannot_attach_itself)
+{
+    cr_assert_eq(PARSE("--rm", "127.0.0.1:7300", "--attach", "web=127.0.0.1:80"), 0, "%s", why.text);
+    expect_refused(attach_config_check_own(&config.attach, &config.attach.targets[0].address, &why), "own address");
+    conf_done(&program, &options);
 }
 
 Test(options, samples_too_close_are_refused)

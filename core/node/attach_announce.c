@@ -1,0 +1,295 @@
+/* The heartbeats of attached servers: as announcer.c's, but that one pair of sockets serves all of them. When to send what to whom is
+ * heartbeat.c's. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/check.h"
+#include "core/base/errors.h"
+#include "core/base/random.h"
+#include "core/node/attach_internal.h"
+#include "core/node/metadata.h"
+#include "core/node/node_internal.h"
+#include "core/wire/service.h"
+
+#define TEXT_BYTES 320
+
+/* What one connection is taken to need: as of a node whose jobs have not ended yet. */
+#define JOB_S 0.1f
+
+/* Request IDs: whose heartbeat it is, and its sequence. */
+#define SEQUENCE_BITS 48
+
+static uint64_t request_id_of(const struct attached *server, uint64_t sequence)
+{
+    return (uint64_t)(server->index + 1) << SEQUENCE_BITS | sequence;
+}
+
+static bool offers(const struct attached *server, uint32_t check)
+{
+    return server->checks[check]->health.up;
+}
+
+bool attach_is_up(const struct attached *server)
+{
+    for (uint32_t i = 0; i < server->check_count; i++)
+        if (offers(server, i))
+            return true;
+    return false;
+}
+
+static uint8_t flags_of(const struct attached *server)
+{
+    return server->all->leaving || !attach_is_up(server) ? WIRE_NODE_NO_ECHO | WIRE_NODE_DRAINING : WIRE_NODE_NO_ECHO;
+}
+
+static int encode_register(const struct attached *server, uint64_t sequence, uint32_t padded_length, uint8_t *bytes,
+                           size_t capacity)
+{
+    struct wire_register registration = {
+        .node = server->address,
+        .kind = WIRE_NODE_WORKER,
+        .node_flags = flags_of(server),
+        .slots = (uint16_t)server->all->config->slots,
+        .service_count = (uint8_t)server->check_count,
+        .trailer = {.boot_id = server->boot_id, .sequence = sequence},
+    };
+    for (uint32_t i = 0; i < server->check_count; i++) {
+        struct wire_service_name *name = &registration.services[i];
+        name->length = (uint8_t)strlen(server->checks[i]->target->name);
+        memcpy(name->text, server->checks[i]->target->name, sizeof(name->text));
+    }
+    return wire_register_encode(&registration, request_id_of(server, sequence), padded_length, bytes, capacity);
+}
+
+/* All services while none is up: the node is DRAINING then, and stays known for what it is. */
+static void add_services(const struct attached *server, float work_s, struct wire_heartbeat *heartbeat)
+{
+    bool up = attach_is_up(server);
+    for (uint32_t i = 0; i < server->check_count; i++) {
+        const char *name = server->checks[i]->target->name;
+        if (up && !offers(server, i))
+            continue;
+        heartbeat->services[heartbeat->service_count++] = (struct wire_service_load){
+            .service_id = service_id(name, strlen(name)),
+            .work_s = work_s, /* its rate stays 0: how long requests take nobody knows */
+        };
+        work_s = 0; /* nobody knows which service a connection is for: all of them count once */
+    }
+}
+
+/* What is in use takes the place of jobs; where only the machine is looked at, its CPU's share stands for the slots' in use. */
+static void add_load(struct attached *server, struct wire_heartbeat *heartbeat)
+{
+    const struct node *node = server->all->node;
+    const struct attach_config *config = server->all->config;
+    const float *weights = node->config.load_weights;
+    float in_use = (float)server->in_use;
+    float busy = in_use;
+    if (config->load == ATTACH_LOAD_METRIC && !server->in_use_known)
+        in_use = busy = (float)config->slots; /* neither better than others nor out of the question */
+    if (config->load == ATTACH_LOAD_HOST)
+        busy = node->report.mean[LOAD_CPU] * (float)config->slots;
+    heartbeat->load_per_job = weights[LOAD_QUEUE] / (float)config->slots;
+    heartbeat->load_index = heartbeat->load_per_job * in_use;
+    heartbeat->jobs_running = (uint32_t)in_use;
+    if (server->is_local && config->load != ATTACH_LOAD_NONE) {
+        for (uint32_t part = 0; part < LOAD_QUEUE; part++)
+            heartbeat->load_index += weights[part] * node->report.mean[part];
+        metadata_add_host(heartbeat, &node->report, resources_report(node->resources));
+    }
+    metadata_add(heartbeat, WIRE_METADATA_QUEUE_LENGTH, in_use);
+    add_services(server, busy * JOB_S, heartbeat);
+    atomic_store_explicit(&server->load_index, heartbeat->load_index, memory_order_relaxed);
+}
+
+static int encode_heartbeat(struct attached *server, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+{
+    struct wire_heartbeat heartbeat = {
+        .node = server->address,
+        .kind = WIRE_NODE_WORKER,
+        .node_flags = flags_of(server),
+        .slots = (uint16_t)server->all->config->slots,
+        .timestamp_ms = loop_wall_ms(server->all->node->loop),
+        .admin = server->heartbeats.admin,
+        .trailer = {.boot_id = server->boot_id, .sequence = sequence},
+    };
+    add_load(server, &heartbeat);
+    return wire_heartbeat_encode(&heartbeat, request_id_of(server, sequence), padded_length, bytes, capacity);
+}
+
+static void publish(struct attached *server)
+{
+    uint32_t reached = 0;
+    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++)
+        reached += server->heartbeats.rms[i].state == HEARTBEAT_REACHED;
+    atomic_store_explicit(&server->rm_count, reached, memory_order_relaxed);
+    atomic_store_explicit(&server->admin_drain, (server->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
+}
+
+static void send_to(struct attached *server, uint32_t rm_index)
+{
+    struct node *node = server->all->node;
+    uint64_t sequence = 0;
+    uint32_t padded_length = 0;
+    bool changed; /* that an rm is silent the node's own heartbeats tell */
+    enum heartbeat_message message =
+        heartbeats_take(&server->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
+    if (message == HEARTBEAT_NOTHING)
+        return;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    int length = message == HEARTBEAT_REGISTER ? encode_register(server, sequence, padded_length, bytes, sizeof(bytes))
+                                               : encode_heartbeat(server, sequence, padded_length, bytes, sizeof(bytes));
+    CHECK(length > 0); /* all limits were checked at start */
+    const struct address *rm = &server->heartbeats.rms[rm_index].address;
+    struct udp *udp = rm->family == ADDRESS_IPV4 ? server->all->udp_ipv4 : server->all->udp_ipv6;
+    /* No room in the send pool: counted by the loop, and the next one is not far. */
+    if (udp_send(udp, rm, bytes, (uint32_t)length) == 0)
+        counter_add(&node->counters, message == HEARTBEAT_REGISTER ? COUNTER_REGISTERS_SENT : COUNTER_HEARTBEATS_SENT, 1);
+}
+
+static void send_due(struct attached *server)
+{
+    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++)
+        send_to(server, i);
+    timer_start(server->all->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
+    publish(server);
+}
+
+static void on_time(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    send_due(ctx);
+}
+
+static void on_ack(struct attached *server, uint32_t rm_index, const struct frame *frame)
+{
+    struct node *node = server->all->node;
+    struct wire_heartbeat_ack ack;
+    enum refusal refusal;
+    bool changed;
+    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0) {
+        counter_add(&node->counters, refusal_counter(refusal), 1);
+        return;
+    }
+    if (heartbeats_on_ack(&server->heartbeats, rm_index, &ack, loop_now_ns(node->loop), &changed) < 0) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
+}
+
+static void on_error(struct attached *server, uint32_t rm_index, const struct frame *frame)
+{
+    struct node *node = server->all->node;
+    struct wire_error error;
+    enum refusal refusal;
+    bool changed;
+    if (wire_error_decode(frame, &error, &refusal) < 0) {
+        counter_add(&node->counters, refusal_counter(refusal), 1);
+        return;
+    }
+    uint64_t sequence = frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1);
+    if (heartbeats_on_error(&server->heartbeats, rm_index, sequence, loop_now_ns(node->loop), &changed) < 0) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
+    char text[TEXT_BYTES];
+    int code = wire_error_to_error(error.code);
+    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
+    if (changed)
+        attach_report(server, ATTACH_EVENT_REFUSED, NULL, &server->heartbeats.rms[rm_index].address, text);
+}
+
+static void on_frame(struct attachments *attachments, const struct address *peer, const struct frame *frame)
+{
+    struct counters *counters = &attachments->node->counters;
+    uint64_t number = frame->request_id >> SEQUENCE_BITS;
+    struct attached *server = number >= 1 && number <= attachments->server_count ? &attachments->servers[number - 1] : NULL;
+    uint32_t rm_index = server != NULL ? heartbeats_find(&server->heartbeats, peer) : HEARTBEAT_RMS_MAX;
+    if (rm_index == HEARTBEAT_RMS_MAX) {
+        counter_add(counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    if (frame->type == FRAME_TYPE_HEARTBEAT_ACK)
+        on_ack(server, rm_index, frame);
+    else if (frame->type == FRAME_TYPE_ERROR)
+        on_error(server, rm_index, frame);
+    else
+        counter_add(counters, COUNTER_FRAMES_UNWANTED, 1);
+    timer_start(attachments->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
+    publish(server);
+}
+
+static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
+{
+    struct attachments *attachments = ctx;
+    (void)udp;
+    for (uint32_t at = 0; at < length;) {
+        struct frame frame;
+        enum refusal refusal;
+        int r = frame_decode_datagram(bytes + at, length - at, &frame, &refusal);
+        if (r < 0) {
+            counter_add(&attachments->node->counters, refusal_counter(refusal), 1);
+            return;
+        }
+        at += (uint32_t)r;
+        on_frame(attachments, peer, &frame);
+    }
+}
+
+static bool all_checks_ended(const struct attached *server)
+{
+    for (uint32_t i = 0; i < server->check_count; i++)
+        if (!server->checks[i]->health.known)
+            return false;
+    return true;
+}
+
+void attach_announce(struct attached *server)
+{
+    const struct node *node = server->all->node;
+    uint64_t now_ns = loop_now_ns(node->loop);
+    if (!server->announced) {
+        if (!attach_is_up(server) && !all_checks_ended(server))
+            return;
+        struct random_state random;
+        random_init_from_kernel(&random);
+        heartbeats_init(&server->heartbeats, node->config.rms, node->config.rm_count, node->config.region,
+                        node->config.heartbeat_ns, random_unit(&random), now_ns);
+        server->announced = true;
+    } else {
+        heartbeats_hasten(&server->heartbeats, now_ns);
+    }
+    send_due(server);
+}
+
+int attach_announcer_start(struct attachments *attachments)
+{
+    struct random_state random;
+    random_init_from_kernel(&random);
+    for (uint32_t i = 0; i < attachments->server_count; i++) {
+        attachments->servers[i].boot_id = random_next(&random) | 1;
+        timer_init(&attachments->servers[i].timer, on_time, &attachments->servers[i]);
+    }
+    const struct node_config *config = &attachments->node->config;
+    for (uint32_t i = 0; i < config->rm_count; i++) {
+        enum address_family family = config->rms[i].family;
+        struct udp **udp = family == ADDRESS_IPV4 ? &attachments->udp_ipv4 : &attachments->udp_ipv6;
+        int r = *udp == NULL ? announcer_open_socket(attachments->node, family, on_datagram, attachments, udp) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+void attach_announcer_stop(struct attachments *attachments)
+{
+    for (uint32_t i = 0; i < attachments->server_count; i++)
+        timer_stop(&attachments->servers[i].timer);
+    if (attachments->udp_ipv4 != NULL)
+        udp_close(attachments->udp_ipv4);
+    if (attachments->udp_ipv6 != NULL)
+        udp_close(attachments->udp_ipv6);
+}

@@ -1,0 +1,166 @@
+/* What --attach is made of, as pure code: numbers on pages, tables of connections, rise and fall. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/node/attach_connections.h"
+#include "core/node/attach_health.h"
+#include "core/node/attach_metric.h"
+
+static double find(const char *page, const char *name)
+{
+    double value = -1;
+    int r = attach_metric_find(page, strlen(page), name, &value);
+    return r < 0 ? r : value;
+}
+
+Test(metric, page_without_the_name_is_an_error)
+{
+    cr_expect_eq(find("", "x"), -ENOENT);
+    cr_expect_eq(find("x", "x"), -ENOENT);
+    cr_expect_eq(find("xy 1\n# x 2\n", "x"), -ENOENT, "the name ends where it ends, and comments don't count");
+    cr_expect_eq(find("y{a=\"x 1\"} 2\n", "x"), -ENOENT);
+}
+
+Test(metric, what_is_no_number_is_an_error)
+{
+    cr_expect_eq(find("x abc\n", "x"), -ERANGE);
+    cr_expect_eq(find("x \n", "x"), -ERANGE);
+    cr_expect_eq(find("x 1,5\n", "x"), -ERANGE);
+    cr_expect_eq(find("x NaN\n", "x"), -ERANGE);
+    cr_expect_eq(find("x +Inf\n", "x"), -ERANGE);
+    cr_expect_eq(find("x -1\n", "x"), -ERANGE);
+    cr_expect_eq(find("x{a=\"b 5", "x"), -ERANGE, "labels that never end");
+}
+
+Test(metric, prometheus_lines_are_read_and_added_up)
+{
+    cr_expect_eq(find("# HELP x y\n# TYPE x gauge\nx 12.5\n", "x"), 12.5);
+    cr_expect_eq(find("x 1e2 1700000000\r\n", "x"), 100);
+    cr_expect_eq(find("x{a=\"}\\\"{\"} 2\nx{a=\"c\"} 3\nx_total 9\n", "x"), 5);
+    cr_expect_eq(find("x{a=\"b\"} 2\nx{a=\"c\"} 3", "x{a=\"c\"}"), 3);
+}
+
+Test(metric, stub_status_is_read)
+{
+    cr_expect_eq(find("Active connections: 291 \nserver accepts handled requests\n 16630948 16630948 31070465 \n"
+                      "Reading: 6 Writing: 179 Waiting: 106 \n",
+                      "Active connections"),
+                 291);
+    cr_expect_eq(find("Reading: 6 Writing: 179 Waiting: 106 \n", "Reading"), 6);
+    cr_expect_eq(find("BusyWorkers: 3\nbusy = 4\n", "busy"), 4);
+}
+
+static struct attach_connections connections;
+
+static void listen_at(const char *text)
+{
+    struct address address;
+    cr_assert_eq(address_parse(text, &address), 0);
+    attach_connections_add(&connections, &address);
+}
+
+#define TABLE                                                                                                                    \
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"                         \
+    "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n"            \
+    "   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1\n"           \
+    "   2: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 3 1 0 20 4 30 10 -1\n"           \
+    "   3: 0200007F:1F90 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 4 1 0 20 4 30 10 -1\n"           \
+    "   4: 0100007F:1F90 0100007F:C352 06 00000000:00000000 00:00000000 00000000     0        0 5 1 0 20 4 30 10 -1\n"
+
+#define TABLE6                                                                                                                   \
+    "   0: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:C353 01 00000000:00000000 00:0 0 0\n"          \
+    "   1: 00000000000000000000000001000000:1F90 00000000000000000000000001000000:C354 01 00000000:00000000 00:0 0 0\n"
+
+Test(connections, lines_that_are_none_count_nothing)
+{
+    attach_connections_init(&connections);
+    listen_at("127.0.0.1:8080");
+    static const char text[] = "\n\nrubbish\n 1: 7F:1F90 x\n 1: ZZ:1F90 00:0000 01\n";
+    cr_expect_eq(attach_connections_count(&connections, text, strlen(text)), strlen(text));
+    cr_expect_eq(connections.servers[0].established, 0);
+}
+
+Test(connections, established_ones_to_the_port_count)
+{
+    attach_connections_init(&connections);
+    listen_at("127.0.0.1:8080");
+    cr_expect_eq(attach_connections_count(&connections, TABLE, strlen(TABLE)), strlen(TABLE));
+    cr_expect_eq(connections.servers[0].established, 2,
+                 "by whatever address; neither the listener nor TIME_WAIT nor the client's end");
+}
+
+Test(connections, servers_that_share_a_port_are_told_apart_by_address)
+{
+    attach_connections_init(&connections);
+    listen_at("127.0.0.1:8080");
+    listen_at("127.0.0.2:8080");
+    listen_at("[::1]:8080");
+    (void)attach_connections_count(&connections, TABLE, strlen(TABLE));
+    (void)attach_connections_count(&connections, TABLE6, strlen(TABLE6));
+    cr_expect_eq(connections.servers[0].established, 2, "one of them in the table of IPv6");
+    cr_expect_eq(connections.servers[1].established, 1);
+    cr_expect_eq(connections.servers[2].established, 1);
+}
+
+Test(connections, unfinished_line_waits_for_its_end)
+{
+    attach_connections_init(&connections);
+    listen_at("127.0.0.1:8080");
+    size_t length = strlen(TABLE) - 10;
+    size_t done = attach_connections_count(&connections, TABLE, length);
+    cr_expect_lt(done, length);
+    (void)attach_connections_count(&connections, TABLE + done, strlen(TABLE) - done);
+    cr_expect_eq(connections.servers[0].established, 2);
+}
+
+Test(connections, kernel_is_asked)
+{
+    attach_connections_init(&connections);
+    listen_at("127.0.0.1:1");
+    cr_expect_eq(attach_connections_read(&connections), 0);
+    cr_expect_eq(connections.servers[0].established, 0);
+}
+
+Test(health, first_check_decides)
+{
+    struct attach_health health = {.known = false};
+    cr_expect(attach_health_take(&health, true, 2, 3));
+    cr_expect(health.up);
+    health = (struct attach_health){.known = false};
+    cr_expect(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(health.up);
+}
+
+Test(health, falls_after_bad_checks_in_a_row)
+{
+    struct attach_health health = {.known = true, .up = true};
+    cr_expect_not(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(attach_health_take(&health, true, 2, 3));
+    cr_expect_not(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(attach_health_take(&health, false, 2, 3));
+    cr_expect(health.up);
+    cr_expect(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(health.up);
+}
+
+Test(health, rises_after_good_checks_in_a_row)
+{
+    struct attach_health health = {.known = true, .up = false};
+    cr_expect_not(attach_health_take(&health, true, 2, 3));
+    cr_expect_not(attach_health_take(&health, false, 2, 3));
+    cr_expect_not(attach_health_take(&health, true, 2, 3));
+    cr_expect(attach_health_take(&health, true, 2, 3));
+    cr_expect(health.up);
+}
+
+Test(worst, slow_failures_are_counted_in)
+{
+    struct attach_config config = {.interval_ns = NS_PER_S, .timeout_ns = 500 * NS_PER_MS, .fall = 3};
+    cr_expect_eq(attach_config_worst_ns(&config), 3500 * NS_PER_MS);
+    config.timeout_ns = 2 * NS_PER_S;
+    cr_expect_eq(attach_config_worst_ns(&config), 8 * NS_PER_S);
+}
