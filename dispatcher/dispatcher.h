@@ -44,3 +44,6 @@ void dispatcher_status(void *state, json_t *answer);
 void dispatcher_measure(void *state, struct measures *measures);
 bool dispatcher_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES]);
 int dispatcher_admin_nodes(void *state, struct admin_call *call);
+
+/* explain.c */
+int dispatcher_admin_pick(void *state, struct admin_call *call);

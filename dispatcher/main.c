@@ -9,6 +9,14 @@ static const struct admin_command commands[] = {
         .help = "the directory: every node with its state, load and the age of what is known",
         .handler = dispatcher_admin_nodes,
     },
+    {
+        .name = "pick",
+        .arguments = "SERVICE [--explain]",
+        .words_min = 1,
+        .words_max = 2,
+        .help = "which node the next request would be given and why, from what; a dry run",
+        .handler = dispatcher_admin_pick,
+    },
 };
 
 static const struct daemon_program program = {

@@ -62,8 +62,7 @@ static int world_copy(struct world *world, const struct pick_state *state, const
     for (uint32_t i = 0; i < service->member_count; i++)
         last = service->members[i].slot > last ? service->members[i].slot : last;
     world->values_bytes = ((size_t)last + 1) * sizeof(*values);
-    void *memory =
-        mmap(NULL, world->values_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, world->values_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     world->values = memory;
@@ -125,8 +124,8 @@ static void idle_note(struct explanation *explanation, const struct policy_metho
         return;
     uint32_t count = idle_tokens_sample(world->finish.tokens, service_id, &random, found);
     for (uint32_t i = 0; i < count; i++) {
-        members[i] = (struct snapshot_member){.slot = found[i].slot & (SNAPSHOT_SLOTS_MAX - 1),
-                                              .service_ordinal = found[i].ordinal & 31u};
+        members[i] =
+            (struct snapshot_member){.slot = found[i].slot & (SNAPSHOT_SLOTS_MAX - 1), .service_ordinal = found[i].ordinal & 31u};
         struct explained_node *node = note(explanation, world, members[i], EXPLAIN_IDLE);
         struct candidate candidate = candidate_of(world->values, found[i].slot, found[i].ordinal, world->state.now_ns);
         node->qualifies = node_is_fresh(&node->known) && candidate_is_idle(&candidate, node_tells_idle(&node->known));
@@ -253,6 +252,8 @@ int policy_explain(enum policy policy, const struct pick_state *state, const str
     int error = world_copy(&world, state, service, values);
     if (error == 0)
         error = world_pick(&world, snapshot, service, &explanation);
+    explanation.dispatchers = atomic_load_explicit(&world.finish.dispatchers, memory_order_relaxed);
+    explanation.age_s = atomic_load_explicit(&world.finish.age_s, memory_order_relaxed);
     world_done(&world);
     if (error == 0)
         *ret_explanation = explanation;

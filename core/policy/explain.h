@@ -45,6 +45,8 @@ struct explanation {
     uint32_t slot; /* picked */
     uint32_t member_count; /* of the service */
     uint32_t idle_count; /* idle nodes at hand; services that share a ring count together */
+    uint32_t dispatchers; /* finish-time: that decide in parallel */
+    float age_s; /* finish-time: of what is known, on average */
     uint32_t node_count;
     struct explained_node nodes[EXPLAIN_NODES_MAX]; /* a node comes as often as it was drawn */
 };

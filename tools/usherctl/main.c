@@ -38,7 +38,8 @@ static const struct conf_program ctl_program = {
         "\n"
         "usher-rm: nodes [SERVICE], services, drain NODE [--reason TEXT], ready NODE, weight NODE auto|N. usher-dispatcher: "
         "nodes [SERVICE], "
-        "which shows its own directory.",
+        "which shows its own directory, and pick SERVICE [--explain]: which node the next request would be given, and why. That "
+        "is a dry run: nothing is counted, changed or handed out.",
     .words = "COMMAND [ARGUMENT...]",
     .man_section = 8,
     .options_bytes = sizeof(struct ctl_options),
@@ -68,6 +69,22 @@ static int report_failure(const json_t *answer)
     return code > EXIT_CODE_OK && code <= EXIT_CODE_NO_NODE ? (int)code : EXIT_CODE_FAILED;
 }
 
+/* Whom to ask for a pick, when it was somebody else. False: it was a dispatcher, or can't be told. */
+static bool report_not_a_dispatcher(const char *path, uint64_t timeout_ns)
+{
+    const char *command = "status";
+    struct conf_error why;
+    json_t *status;
+    if (connection_call(path, &command, 1, timeout_ns, &status, &why) != EXIT_CODE_OK)
+        return false;
+    const char *program = json_string_value(json_object_get(status, "program"));
+    bool other = program && strcmp(program, "usher-dispatcher") != 0;
+    if (other)
+        fprintf(stderr, "usherctl: %s picks no nodes, dispatchers do: give the socket of a usher-dispatcher with -s\n", program);
+    json_decref(status);
+    return other;
+}
+
 /* Monitoring has exit codes of its own. path: NULL where no socket was found. */
 static int run_check(const struct ctl_options *options, const char *path, const struct conf_words *words, struct conf_error *why)
 {
@@ -84,13 +101,15 @@ static int run(const struct ctl_options *options, const struct conf_words *words
 {
     char path[PATH_MAX];
     json_t *answer;
-    const char *request[CONF_WORDS_MAX + 2];
+    const char *request[CONF_WORDS_MAX + 3];
     size_t count = words->count;
     memcpy(request, words->item, count * sizeof(*request));
     if (options->reason) {
         request[count++] = "--reason";
         request[count++] = options->reason;
     }
+    if (options->explain)
+        request[count++] = "--explain";
     if (words->count == 0) {
         conf_error_set(why, "say what to do: usherctl status; usherctl --help lists the commands");
         return EXIT_CODE_USAGE;
@@ -107,7 +126,10 @@ static int run(const struct ctl_options *options, const struct conf_words *words
     bool ok = json_is_true(json_object_get(answer, "ok"));
     if (ok || options->json)
         code = print_text(answer, options->json);
-    if (!ok)
+    bool picks = strcmp(words->item[0], "pick") == 0;
+    if (!ok && picks && report_not_a_dispatcher(options->socket ? options->socket : path, options->timeout_ns))
+        code = EXIT_CODE_USAGE;
+    else if (!ok)
         code = report_failure(answer);
     json_decref(answer);
     return code;
