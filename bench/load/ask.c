@@ -15,6 +15,7 @@
 
 #define ASK_OUTSTANDING_MAX 4000000u /* less than LEDGER_CAPACITY_MAX */
 #define ASK_DNS_OUTSTANDING_MAX 65536u
+#define ASK_SERVICE_DEFAULT "echo"
 
 static const struct conf_option ask_rows[] = {
 #define OPTION(...) CONF_ROW(struct load_ask_options, __VA_ARGS__)
@@ -45,10 +46,18 @@ static int ask_check_proto(const struct load_ask_options *options, const struct 
                            struct conf_error *ret_error)
 {
     bool usher = config->proto == ENGINE_UDP || config->proto == ENGINE_TCP;
-    if (!options->service || !service_name_valid(options->service, strlen(options->service)))
+    if (options->service && !service_name_valid(options->service, strlen(options->service)))
         return load_refuse(ret_error, "--service: give 1 to 63 letters, digits, dots, dashes or underscores");
     if (config->echo && !usher)
         return load_refuse(ret_error, "--echo is for --proto udp and tcp");
+    if (options->service && config->echo)
+        return load_refuse(ret_error, "--service is for dispatchers: with --echo nobody looks for a service");
+    if (options->service && !usher)
+        return load_refuse(ret_error, "--service is for dispatchers, over --proto udp or tcp");
+    if (config->count > 1 && !usher)
+        return load_refuse(ret_error, "--count is for dispatchers, over --proto udp or tcp");
+    if (config->query_type != ENGINE_QUERY_A && config->proto != ENGINE_DNS)
+        return load_refuse(ret_error, "--query-type is for --proto dns");
     if (config->proto == ENGINE_DNS && !config->query)
         return load_refuse(ret_error, "--proto dns needs the name to ask for: give --query NAME");
     if (config->proto != ENGINE_DNS && config->query)
@@ -100,13 +109,14 @@ static int ask_check_load(const struct load_ask_options *options, const struct e
 
 int load_ask_configure(const struct load_ask_options *options, struct engine_config *ret_config, struct conf_error *ret_error)
 {
+    const char *service = options->service ? options->service : ASK_SERVICE_DEFAULT;
     struct engine_config config = {
         .proto = (enum engine_proto)options->proto,
         .echo = options->echo,
         .gso = options->gso,
         .spin = options->spin,
         .stream = options->proto == ENGINE_TCP || options->proto == ENGINE_RESP,
-        .service_id = options->service ? service_id(options->service, strlen(options->service)) : 0,
+        .service_id = service_id(service, strlen(service)),
         .count = (uint8_t)options->count,
         .nodes = options->nodes.item,
         .node_count = options->nodes.count,
@@ -129,6 +139,8 @@ int load_ask_configure(const struct load_ask_options *options, struct engine_con
         config.segments = ENGINE_SEGMENTS_MAX;
     config.group = config.pack * config.segments;
     int error = load_take_dispatchers(&options->dispatchers, config.servers, &config.server_count, ret_error);
+    if (error == 0)
+        error = sources_take(&options->bind_ips, config.servers, config.server_count, &config.sources, ret_error);
     if (error == 0)
         error = load_parse_rate(options->rate, &config.rate, ret_error);
     if (error == 0)
@@ -166,7 +178,7 @@ static json_t *ask_settings(const struct engine_config *config)
 }
 
 static int ask_report(const struct load_ask_options *options, const struct engine_config *config, const struct slo *slo,
-                      const struct team_result *result)
+                      FILE *hdr, const struct team_result *result)
 {
     struct load_report report = {
         .program = load_ask_program.name,
@@ -174,7 +186,7 @@ static int ask_report(const struct load_ask_options *options, const struct engin
         .open_loop = config->rate > 0,
         .result = result,
         .slo = slo,
-        .hdr = options->hdr,
+        .hdr = hdr,
         .more = json_pack("{s:o}", "settings", ask_settings(config)),
     };
     return load_report_print(&report, options->json);
@@ -185,6 +197,7 @@ static int ask_load(const struct load_ask_options *options)
     struct engine_config config;
     struct cpu_servers servers;
     struct slo slo;
+    FILE *hdr;
     struct conf_error why;
     if (load_ask_configure(options, &config, &why) < 0 || slo_parse(options->slo, &slo, &why) < 0 ||
         load_find_servers(options->server_pid, config.servers, config.server_count, config.stream, &servers, &why) < 0)
@@ -194,11 +207,17 @@ static int ask_load(const struct load_ask_options *options)
         conf_error_set(&why, "out of memory");
         return load_report_failure(load_ask_program.name, options->json, "ENOMEM", &why, EXIT_CODE_FAILED);
     }
+    if (load_report_open(options->hdr, &hdr, &why) < 0) {
+        free(result);
+        return load_report_failure(load_ask_program.name, options->json, "EINVAL", &why, EXIT_CODE_USAGE);
+    }
     config.seed = load_seed(config.seed);
     int error = team_run(&config, &servers, isatty(STDERR_FILENO) == 1, load_catch_signals(), result, &why);
     int exit_code = error < 0 ? load_report_failure(load_ask_program.name, options->json, error_name(error), &why,
                                                     load_failure_exit_code(error))
-                              : ask_report(options, &config, &slo, result);
+                              : ask_report(options, &config, &slo, hdr, result);
+    if (error < 0 && hdr)
+        fclose(hdr);
     free(result);
     return exit_code;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "bench/load/schedule.h"
+#include "bench/load/source.h"
 #include "bench/load/tally.h"
 #include "core/base/address.h"
 #include "core/base/macros.h"
@@ -42,6 +43,7 @@ enum engine_query {
 struct engine_config {
     uint32_t server_count; /* connections go to these in turn */
     struct address servers[ENGINE_SERVERS_MAX];
+    struct sources sources; /* the sockets come from these in turn */
     enum engine_proto proto;
     bool echo; /* the servers send back what they get */
     bool gso; /* one send is a super-datagram */

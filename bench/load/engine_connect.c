@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/load/engine_internal.h"
@@ -12,46 +11,32 @@
 #include "core/base/errors.h"
 
 #define CONNECT_LIMIT_NS (5 * NS_PER_S)
-#define CONNECT_DESCRIPTORS_BESIDE 32 /* standard streams, epoll, /proc, and what libraries have */
 #define CONNECT_BUFFER_BYTES (4 << 20)
 #define CONNECT_CONGESTION "reno"
 #define CONNECT_BIG_BUFFERS_MAX 64 /* with more connections each has little to hold */
 
-static int connect_raise_limit(uint32_t connections, struct conf_error *ret_error)
+/* Its number among the connections of all threads, from 0. */
+static uint64_t connect_number(const struct engine *engine, uint32_t index)
 {
-    struct rlimit limit;
-    rlim_t wanted = connections + CONNECT_DESCRIPTORS_BESIDE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return 0;
-    if (limit.rlim_max < wanted) {
-        conf_error_set(ret_error,
-                       "--connections %u needs %llu descriptors and this shell may have %llu: raise it with ulimit -Hn",
-                       connections, (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
-        return -EMFILE;
-    }
-    limit.rlim_cur = wanted;
-    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+    return (uint64_t)index * engine->config->threads + engine->thread_index;
 }
 
 static const struct address *connect_server(const struct engine *engine, uint32_t index)
 {
+    return &engine->config->servers[connect_number(engine, index) % engine->config->server_count];
+}
+
+/* Every server is asked from every source. */
+static int connect_bind(const struct engine *engine, uint32_t index, int fd)
+{
     const struct engine_config *config = engine->config;
-    return &config->servers[((uint64_t)index * config->threads + engine->thread_index) % config->server_count];
+    uint32_t turn = (uint32_t)(connect_number(engine, index) / config->server_count);
+    return source_bind(&config->sources, fd, connect_server(engine, index)->family, config->stream, turn);
 }
 
 static int connect_failed(const struct engine *engine, uint32_t index, int error, struct conf_error *ret_error)
 {
-    char text[ADDRESS_TEXT_BYTES];
-    const char *advice = "";
-    if (error == -ECONNREFUSED || error == -ETIMEDOUT)
-        advice = ": is a server running there?";
-    else if (error == -EADDRNOTAVAIL || error == -EAGAIN || error == -EMFILE || error == -ENFILE)
-        advice = ": give fewer --connections";
-    else if (error == -ENOPROTOOPT)
-        advice = ": this kernel has no super-datagrams, leave --gso out";
-    conf_error_set(ret_error, "connection %u to %s failed (%s)%s", index + 1, address_format(connect_server(engine, index), text),
-                   error_text(error), advice);
-    return error;
+    return source_failed(index + 1, connect_server(engine, index), error, ret_error);
 }
 
 /* Big buffers save time; without them it works as well. Beyond the system's limit only for those who may. */
@@ -94,6 +79,8 @@ static int connect_open(struct engine *engine, uint32_t index)
     if (connection->fd < 0)
         return -errno;
     int error = connect_set_options(engine, connection->fd);
+    if (error == 0)
+        error = connect_bind(engine, index, connection->fd);
     if (error < 0)
         return error;
     if (connect(connection->fd, (const struct sockaddr *)&name, length) < 0 && errno != EINPROGRESS)
@@ -138,7 +125,7 @@ static int connect_wait(struct engine *engine, uint32_t opening, struct conf_err
 int engine_connect(struct engine *engine, struct conf_error *ret_error)
 {
     uint32_t count = engine->connection_count;
-    int error = connect_raise_limit(engine->config->connections, ret_error);
+    int error = source_allow_descriptors(engine->config->connections, ret_error);
     if (error < 0)
         return error;
     engine->connections = calloc(count, sizeof(*engine->connections));

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -308,7 +307,6 @@ static uint32_t jobs_capacity(const struct jobs_config *config)
 static int jobs_prepare(struct jobs *jobs, struct conf_error *ret_error)
 {
     const struct jobs_config *config = jobs->config;
-    struct rlimit limit;
     random_init(&jobs->random, config->seed);
     jobs->client_id = random_next(&jobs->random);
     int error = ledger_init(&jobs->ledger, jobs_capacity(config), (uint32_t)random_next(&jobs->random));
@@ -326,10 +324,6 @@ static int jobs_prepare(struct jobs *jobs, struct conf_error *ret_error)
     }
     for (uint32_t i = 0; i < config->data_bytes; i++)
         jobs->data[i] = (uint8_t)(i % JOBS_PATTERN);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) { /* there may be many nodes; what is missing shows as errors by name */
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
     return askers_open(jobs, ret_error);
 }
 

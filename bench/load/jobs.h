@@ -13,6 +13,7 @@
 struct jobs_config {
     uint32_t dispatcher_count;
     struct address dispatchers[ENGINE_SERVERS_MAX];
+    struct sources sources; /* the sockets come from these in turn */
     bool tcp; /* how they are asked */
     uint64_t service_id;
     bool timed; /* a job's data is its duration, drawn from service_time; else data_bytes of data */

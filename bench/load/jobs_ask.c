@@ -16,14 +16,25 @@ static const struct address *asker_dispatcher(const struct jobs *jobs, uint32_t 
     return &jobs->config->dispatchers[index % jobs->config->dispatcher_count];
 }
 
-static int asker_open_udp(struct jobs *jobs, uint32_t index)
+/* Every dispatcher is asked from every source. */
+static int asker_open(struct jobs *jobs, uint32_t index)
 {
+    const struct jobs_config *config = jobs->config;
+    const struct address *dispatcher = asker_dispatcher(jobs, index);
+    uint32_t turn = index / config->dispatcher_count;
+    if (config->tcp)
+        return link_open(&jobs->askers[index].link, dispatcher, &config->sources, turn);
     struct link *link = &jobs->askers[index].link;
     struct sockaddr_storage name;
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = link->tag};
-    socklen_t length = address_to_socket(asker_dispatcher(jobs, index), &name);
+    socklen_t length = address_to_socket(dispatcher, &name);
     link->fd = socket(name.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (link->fd < 0 || connect(link->fd, (const struct sockaddr *)&name, length) < 0 ||
+    if (link->fd < 0)
+        return -errno;
+    int error = source_bind(&config->sources, link->fd, dispatcher->family, false, turn);
+    if (error < 0)
+        return error;
+    if (connect(link->fd, (const struct sockaddr *)&name, length) < 0 ||
         epoll_ctl(jobs->epoll_fd, EPOLL_CTL_ADD, link->fd, &event) < 0)
         return -errno;
     return 0;
@@ -31,20 +42,17 @@ static int asker_open_udp(struct jobs *jobs, uint32_t index)
 
 int askers_open(struct jobs *jobs, struct conf_error *ret_error)
 {
-    char text[ADDRESS_TEXT_BYTES];
     uint32_t count = jobs->config->connections;
+    int error = source_allow_descriptors(count, ret_error);
+    if (error < 0)
+        return error;
     jobs->askers = calloc(count, sizeof(*jobs->askers));
     for (uint32_t i = 0; jobs->askers && i < count; i++)
         link_init(&jobs->askers[i].link, jobs->epoll_fd, jobs_tag(JOBS_ASKER, i));
     for (uint32_t i = 0; i < count; i++) {
-        int error = !jobs->askers       ? -ENOMEM
-                    : jobs->config->tcp ? link_open(&jobs->askers[i].link, asker_dispatcher(jobs, i))
-                                        : asker_open_udp(jobs, i);
-        if (error < 0) {
-            conf_error_set(ret_error, "connection %u to %s failed (%s)", i + 1, address_format(asker_dispatcher(jobs, i), text),
-                           error_text(error));
-            return error;
-        }
+        error = jobs->askers ? asker_open(jobs, i) : -ENOMEM;
+        if (error < 0)
+            return source_failed(i + 1, asker_dispatcher(jobs, i), error, ret_error);
         jobs->askers_alive++;
     }
     return 0;

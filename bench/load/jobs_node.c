@@ -83,7 +83,7 @@ void node_submit(struct jobs *jobs, uint64_t id, const struct address *address, 
     job->node = (uint32_t)index;
     job->submitted_ns = jobs->now_ns;
     node->running++;
-    int error = node->link.fd < 0 ? link_open(&node->link, address) : 0;
+    int error = node->link.fd < 0 ? link_open(&node->link, address, &jobs->config->sources, (uint32_t)index) : 0;
     if (error == 0)
         error = node_send(jobs, node, id, dispatcher_boot_id);
     if (error < 0) {

@@ -30,7 +30,7 @@ static int link_fail(struct link *link, int error)
     return error;
 }
 
-int link_open(struct link *link, const struct address *address)
+int link_open(struct link *link, const struct address *address, const struct sources *sources, uint32_t turn)
 {
     struct sockaddr_storage name;
     socklen_t length = address_to_socket(address, &name);
@@ -41,6 +41,9 @@ int link_open(struct link *link, const struct address *address)
         return -errno;
     link->opening = link->writing = true;
     (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* saves time; without it it works as well */
+    int error = source_bind(sources, link->fd, address->family, true, turn);
+    if (error < 0)
+        return link_fail(link, error);
     if (connect(link->fd, (const struct sockaddr *)&name, length) < 0 && errno != EINPROGRESS)
         return link_fail(link, -errno);
     return epoll_ctl(link->epoll_fd, EPOLL_CTL_ADD, link->fd, &event) < 0 ? link_fail(link, -errno) : 0;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "bench/load/source.h"
 #include "core/base/address.h"
 #include "core/base/buffer.h"
 #include "core/base/macros.h"
@@ -25,8 +26,8 @@ struct link {
 void link_init(struct link *link, int epoll_fd, uint64_t tag);
 void link_close(struct link *link);
 
-/* Negative errno. */
-NODISCARD int link_open(struct link *link, const struct address *address);
+/* From one of these sources, by turn. Negative errno. */
+NODISCARD int link_open(struct link *link, const struct address *address, const struct sources *sources, uint32_t turn);
 
 /* Head and data, one behind the other. Negative error: the link is closed. */
 NODISCARD int link_send(struct link *link, const void *head, size_t head_length, const void *data, size_t data_length);

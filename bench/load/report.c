@@ -1,8 +1,9 @@
 #include "bench/load/report.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/load/spectrum.h"
 #include "core/base/clock.h"
@@ -83,24 +84,42 @@ static int report_judge(const struct load_report *report, int exit_code)
     return met ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
+int load_report_open(const char *hdr_path, FILE **ret_hdr, struct conf_error *ret_error)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    FILE *hdr = NULL;
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+        conf_error_set(ret_error, "the standard output is not open for writing: the report would go nowhere");
+        return -EBADF;
+    }
+    if (hdr_path)
+        hdr = fopen(hdr_path, "ae");
+    if (hdr_path && !hdr) {
+        int error = -errno;
+        conf_error_set(ret_error, "--hdr %.200s cannot be written (%s)", hdr_path, error_text(error));
+        return error;
+    }
+    *ret_hdr = hdr;
+    return 0;
+}
+
 static int report_write_spectrum(const struct load_report *report, int exit_code)
 {
-    FILE *file = fopen(report->hdr, "we");
-    bool failed = !file;
-    if (file) {
-        spectrum_write(file, &report->result->tally.latency_ns);
-        failed = ferror(file) != 0;
-        failed = fclose(file) != 0 || failed;
-    }
-    if (!failed)
+    (void)ftruncate(fileno(report->hdr), 0); /* a pipe has no length */
+    spectrum_write(report->hdr, &report->result->tally.latency_ns);
+    bool failed = ferror(report->hdr) != 0;
+    if (fclose(report->hdr) == 0 && !failed)
         return exit_code;
-    fprintf(stderr, "%s: --hdr %s could not be written (%s)\n", report->program, report->hdr, error_text(-errno));
+    fprintf(stderr, "%s: the file of --hdr could not be written (%s)\n", report->program, error_text(-errno));
     return EXIT_CODE_FAILED;
 }
 
-static int report_flush(int exit_code)
+static int report_flush(const char *program, int exit_code)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? exit_code : EXIT_CODE_FAILED;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    fprintf(stderr, "%s: the report could not be written (%s)\n", program, error_text(-errno));
+    return EXIT_CODE_FAILED;
 }
 
 int load_report_print(struct load_report *report, bool json)
@@ -120,7 +139,7 @@ int load_report_print(struct load_report *report, bool json)
     json_decref(object);
     json_decref(report->more);
     report->more = NULL;
-    return report_flush(exit_code);
+    return report_flush(report->program, exit_code);
 }
 
 int load_report_failure(const char *program, bool json, const char *error, const struct conf_error *why, int exit_code)
@@ -131,6 +150,7 @@ int load_report_failure(const char *program, bool json, const char *error, const
         putchar('\n');
         json_decref(object);
     }
+    (void)fflush(stdout); /* if that fails, it is said on stderr all the same */
     fprintf(stderr, "%s: %s\n", program, why->text);
-    return report_flush(exit_code);
+    return exit_code;
 }

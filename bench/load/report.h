@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "bench/load/slo.h"
 #include "bench/load/team.h"
@@ -13,13 +14,17 @@ struct load_report {
     bool open_loop;
     const struct team_result *result;
     const struct slo *slo;
-    const char *hdr; /* where the spectrum goes; NULL: nowhere */
+    FILE *hdr; /* where the spectrum goes; NULL: nowhere. Owned by the report */
     json_t *more; /* an object whose members are the command's own; NULL: none. Owned by the report */
     void (*print_more)(const void *context); /* and the command's own lines; NULL: none */
     const void *context;
 };
 
-/* Prints it all and frees `more`. Returns the exit code: 1 also when an slo is missed, or was asked for and the run is VOID. */
+/* Before a run: whether there is somewhere to print, and opens the file of --hdr (NULL: none). What an older run wrote there stays until
+ * the report is written. Negative errno with ret_error. */
+NODISCARD int load_report_open(const char *hdr_path, FILE **ret_hdr, struct conf_error *ret_error);
+
+/* Prints it all, closes `hdr` and frees `more`. Returns the exit code: 1 also when an slo is missed, or was asked for and the run is VOID. */
 int load_report_print(struct load_report *report, bool json);
 
 /* 0 when something was answered; otherwise that there is no node, that nobody is there, or that it failed. */

@@ -44,10 +44,10 @@ static json_t *report_cpu_json(const struct load_report *report)
     const struct team_result *result = report->result;
     enum verdict verdict = load_report_verdict(report);
     bool valid = verdict == VERDICT_VALID;
-    return json_pack("{s:f, s:f, s:o, s:o, s:b, s:s, s:o, s:b}", "client_cpu", result->client_cpu, "client_busy",
+    return json_pack("{s:f, s:f, s:o, s:o, s:b, s:s, s:s, s:b}", "client_cpu", result->client_cpu, "client_busy",
                      result->client_busy, "server_cpu", report_share_json(result->server_cpu), "server_thread_cpu",
-                     report_share_json(result->server_thread_cpu), "valid", valid, "verdict", verdict_text(verdict),
-                     "void_reason", valid ? json_null() : json_string(verdict_text(verdict)), "interrupted", result->interrupted);
+                     report_share_json(result->server_thread_cpu), "valid", valid, "verdict", verdict_code(verdict),
+                     "verdict_text", verdict_text(verdict), "interrupted", result->interrupted);
 }
 
 json_t *load_report_json(const struct load_report *report)

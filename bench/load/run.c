@@ -94,6 +94,8 @@ int load_run_configure(const struct load_run_options *options, struct jobs_confi
         config.connections =
             config.dispatcher_count > RUN_CONNECTIONS_DEFAULT ? config.dispatcher_count : RUN_CONNECTIONS_DEFAULT;
     if (error == 0)
+        error = sources_take(&options->bind_ips, config.dispatchers, config.dispatcher_count, &config.sources, ret_error);
+    if (error == 0)
         error = load_parse_rate(options->rate, &config.rate, ret_error);
     if (error == 0)
         error = run_take_service(options, &config, ret_error);
@@ -176,7 +178,7 @@ static void run_print_more(const void *context)
         printf("          and %u more (--json has all)\n", result->node_count - RUN_NODES_PRINTED_MAX);
 }
 
-static int run_report(const struct load_run_options *options, const struct jobs_config *config, const struct slo *slo,
+static int run_report(const struct load_run_options *options, const struct jobs_config *config, const struct slo *slo, FILE *hdr,
                       const struct jobs_result *result)
 {
     struct load_report report = {
@@ -185,7 +187,7 @@ static int run_report(const struct load_run_options *options, const struct jobs_
         .open_loop = config->rate > 0,
         .result = &result->base,
         .slo = slo,
-        .hdr = options->hdr,
+        .hdr = hdr,
         .more = run_more(options, config, result),
         .print_more = run_print_more,
         .context = result,
@@ -198,6 +200,7 @@ static int run_load(const struct load_run_options *options)
     struct jobs_config config;
     struct cpu_servers servers;
     struct slo slo;
+    FILE *hdr;
     struct conf_error why;
     if (load_run_configure(options, &config, &why) < 0 || slo_parse(options->slo, &slo, &why) < 0 ||
         load_find_servers(options->server_pid, config.dispatchers, config.dispatcher_count, config.tcp, &servers, &why) < 0)
@@ -207,11 +210,17 @@ static int run_load(const struct load_run_options *options)
         conf_error_set(&why, "out of memory");
         return load_report_failure(load_run_program.name, options->json, "ENOMEM", &why, EXIT_CODE_FAILED);
     }
+    if (load_report_open(options->hdr, &hdr, &why) < 0) {
+        free(result);
+        return load_report_failure(load_run_program.name, options->json, "EINVAL", &why, EXIT_CODE_USAGE);
+    }
     config.seed = load_seed(config.seed);
     int error = jobs_run(&config, &servers, isatty(STDERR_FILENO) == 1, load_catch_signals(), result, &why);
     int exit_code = error < 0 ? load_report_failure(load_run_program.name, options->json, error_name(error), &why,
                                                     load_failure_exit_code(error))
-                              : run_report(options, &config, &slo, result);
+                              : run_report(options, &config, &slo, hdr, result);
+    if (error < 0 && hdr)
+        fclose(hdr);
     jobs_result_done(result);
     free(result);
     return exit_code;

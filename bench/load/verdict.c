@@ -15,6 +15,20 @@ enum verdict verdict_of(const struct verdict_evidence *evidence)
     return evidence->server_thread_cpu < 0 ? VERDICT_BOTTLENECK_PERHAPS : VERDICT_BOTTLENECK;
 }
 
+const char *verdict_code(enum verdict verdict)
+{
+    switch (verdict) {
+    case VERDICT_VALID: return "valid";
+    case VERDICT_NOTHING_SENT: return "nothing-sent";
+    case VERDICT_DISCONNECTED: return "disconnected";
+    case VERDICT_SILENT: return "silent";
+    case VERDICT_FELL_BEHIND: return "fell-behind";
+    case VERDICT_BOTTLENECK: return "bottleneck";
+    case VERDICT_BOTTLENECK_PERHAPS: return "bottleneck-perhaps";
+    }
+    return "";
+}
+
 const char *verdict_text(enum verdict verdict)
 {
     switch (verdict) {

@@ -39,5 +39,8 @@ enum verdict {
 
 enum verdict verdict_of(const struct verdict_evidence *evidence);
 
+/* For programs: "valid", "fell-behind" …; these never change. Never NULL. */
+const char *verdict_code(enum verdict verdict);
+
 /* One sentence without a full stop. Never NULL. */
 const char *verdict_text(enum verdict verdict);

@@ -192,8 +192,8 @@ def json_output(command, cpus, limit_s=300):
 def sample_of(target, report):
     latency, rate, share = report["latency_us"] or {}, report["achieved_rps"], report["server_cpu"]
     answered, wrong = report["answered"], report["errors"]
-    valid, verdict = report["valid"], report["verdict"]
-    busy = not valid and verdict.startswith("the generator was busy") and (share or 0) >= SERVER_BUSY
+    valid, verdict = report["valid"], report["verdict_text"]
+    busy = report["verdict"] == "bottleneck" and (share or 0) >= SERVER_BUSY
     if (valid or busy) and (answered == 0 or wrong > answered / 1000):
         valid, busy, verdict = False, False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
     return Sample(target.name, rate, rate / share if share else None, 1e9 * share / rate if share and rate else None, latency.get("p50"),

@@ -1,51 +1,46 @@
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "bench/load/run.h"
-#include "core/base/clock.h"
+#include "tests/unit/bench/load/fixture.h"
 
-#define WORDS_MAX 16
+#define DISPATCHERS "--dispatcher 127.0.0.1:7400,127.0.0.1:7401"
 
-static struct load_run_options options;
 static struct jobs_config config;
 static struct conf_error why;
 
-/* The words are separated by single spaces. */
 static int configure(const char *words)
 {
-    char text[256], *argv[WORDS_MAX], *next = text;
-    int argc = 0;
-    snprintf(text, sizeof(text), "run --dispatcher 127.0.0.1:7400,127.0.0.1:7401%s%s", *words ? " " : "", words);
-    while (next && argc < WORDS_MAX)
-        argv[argc++] = strsep(&next, " ");
-    cr_assert_eq(conf_parse(&load_run_program, argc, argv, &options, NULL, &why), 0, "%s", why.text);
+    struct load_run_options options;
+    fixture_parse(&load_run_program, words, &options);
     int error = load_run_configure(&options, &config, &why);
     conf_done(&load_run_program, &options);
     return error;
 }
 
-static void refuses(int error, const char *text)
-{
-    cr_assert_eq(error, -EINVAL);
-    cr_assert_not_null(strstr(why.text, text), "%s", why.text);
-}
+static const struct refused refused[] = {
+    {"--rate 10 --depth 2", "--depth is for --rate max"},
+    {"--arrivals poisson", "--arrivals needs a --rate"},
+    {"--data-size 10", "--data-size is not for"},
+    {"--service echo --service-time 10ms", "--service-time is for"},
+    {"--service-time soon", "--service-time \"soon\""},
+    {DISPATCHERS " --connections 1", "at least one for each"},
+    {"--rate often", "--rate \"often\""},
+    {"--bind ::1", "--bind has no IPv4 address"},
+};
 
-Test(run, options_that_do_not_go_together_are_refused)
+Test(run, options_that_cannot_be_are_refused_by_name)
 {
-    refuses(configure("--rate 10 --depth 2"), "--depth is for --rate max");
-    refuses(configure("--arrivals poisson"), "--arrivals needs a --rate");
-    refuses(configure("--data-size 10"), "--data-size is not for");
-    refuses(configure("--service echo --service-time 10ms"), "--service-time is for");
-    refuses(configure("--service-time soon"), "--service-time \"soon\"");
-    refuses(configure("--connections 1"), "at least one for each");
-    refuses(configure("--rate often"), "--rate");
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
+        cr_expect_eq(configure(refused[i].words), -EINVAL, "%s is taken", refused[i].words);
+        cr_expect_not_null(strstr(why.text, refused[i].why), "%s: %s", refused[i].words, why.text);
+    }
 }
 
 Test(run, jobs_sleep_for_ten_milliseconds_unless_told_otherwise)
 {
-    cr_assert_eq(configure(""), 0);
+    cr_assert_eq(configure(DISPATCHERS), 0);
     cr_assert(config.timed);
     cr_assert_float_eq(config.service_time.mean_ns, 10e6, 1);
     cr_assert_eq(config.depth, 1);

@@ -1,91 +1,43 @@
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "bench/load/verdict.h"
+#include "core/base/macros.h"
 
-static const struct verdict_evidence sound = {.open_loop = true, .sent = 10000, .client_busy = 0.4, .server_thread_cpu = 0.5};
+#define UNKNOWN VERDICT_CPU_UNKNOWN
 
-Test(verdict, run_in_which_nothing_was_sent_is_void)
+/* A row is a run of 10,000 requests, and what is to be said of it. */
+static const struct {
+    const char *run;
+    struct verdict_evidence evidence;
+    enum verdict verdict;
+} rows[] = {
+    {"nothing was sent", {.open_loop = true}, VERDICT_NOTHING_SENT},
+    {"all connections were lost", {.sent = 10000, .open_loop = true, .disconnected = true}, VERDICT_DISCONNECTED},
+    {"more than one in a hundred late", {.sent = 10000, .open_loop = true, .late = 101}, VERDICT_FELL_BEHIND},
+    {"one in a hundred late", {.sent = 10000, .open_loop = true, .late = 100}, VERDICT_VALID},
+    {"planned and never sent", {.sent = 10000, .open_loop = true, .unsent = 1}, VERDICT_FELL_BEHIND},
+    {"a closed loop has no schedule to keep", {.sent = 10000, .late = 10000}, VERDICT_VALID},
+    {"closed loop, silent for long", {.sent = 10000, .silent = 0.11}, VERDICT_SILENT},
+    {"closed loop, silent for a moment", {.sent = 10000, .silent = 0.09}, VERDICT_VALID},
+    {"an open loop asks on in the silence", {.sent = 10000, .open_loop = true, .silent = 1}, VERDICT_VALID},
+    {"full core, idle server", {.sent = 10000, .client_busy = 0.95, .server_thread_cpu = 0.94}, VERDICT_BOTTLENECK},
+    {"full core, unknown server", {.sent = 10000, .client_busy = 0.99, .server_thread_cpu = UNKNOWN}, VERDICT_BOTTLENECK_PERHAPS},
+    {"both cores full", {.sent = 10000, .client_busy = 1, .server_thread_cpu = 0.99}, VERDICT_VALID},
+    {"time left, unknown server", {.sent = 10000, .client_busy = 0.4, .server_thread_cpu = UNKNOWN}, VERDICT_VALID},
+};
+
+Test(verdict, run_counts_when_it_is_about_the_server)
 {
-    struct verdict_evidence evidence = sound;
-    evidence.sent = 0;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_NOTHING_SENT);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        cr_expect_str_eq(verdict_code(verdict_of(&rows[i].evidence)), verdict_code(rows[i].verdict), "%s", rows[i].run);
 }
 
-Test(verdict, run_that_lost_all_its_connections_is_void)
+Test(verdict, codes_are_told_apart_and_explained)
 {
-    struct verdict_evidence evidence = sound;
-    evidence.disconnected = true;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_DISCONNECTED);
-}
-
-Test(verdict, more_than_one_late_send_in_a_hundred_is_void)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.late = 101;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_FELL_BEHIND);
-    evidence.late = 100;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
-}
-
-Test(verdict, planned_and_never_sent_is_void)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.unsent = 1;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_FELL_BEHIND);
-}
-
-Test(verdict, closed_loop_has_no_schedule_to_keep)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.open_loop = false;
-    evidence.late = evidence.sent;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
-}
-
-Test(verdict, closed_loop_about_a_server_that_fell_silent_is_void)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.open_loop = false;
-    evidence.silent = 0.11;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_SILENT);
-    evidence.silent = 0.1;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
-}
-
-Test(verdict, open_loop_charges_silence_to_the_latencies)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.silent = 0.5;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
-}
-
-Test(verdict, full_core_of_the_generator_beside_an_idle_server_is_void)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.client_busy = 0.95;
-    evidence.server_thread_cpu = 0.94;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_BOTTLENECK);
-}
-
-Test(verdict, full_core_of_the_generator_beside_an_unknown_server_is_void)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.client_busy = 0.99;
-    evidence.server_thread_cpu = VERDICT_CPU_UNKNOWN;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_BOTTLENECK_PERHAPS);
-}
-
-Test(verdict, both_cores_full_is_valid)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.client_busy = 1;
-    evidence.server_thread_cpu = 0.99;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
-}
-
-Test(verdict, generator_with_time_left_is_valid_whatever_the_server_does)
-{
-    struct verdict_evidence evidence = sound;
-    evidence.server_thread_cpu = VERDICT_CPU_UNKNOWN;
-    cr_assert_eq(verdict_of(&evidence), VERDICT_VALID);
+    for (enum verdict a = VERDICT_VALID; a <= VERDICT_BOTTLENECK_PERHAPS; a++) {
+        cr_expect_gt(strlen(verdict_text(a)), strlen(verdict_code(a)));
+        for (enum verdict b = VERDICT_VALID; b < a; b++)
+            cr_expect_str_neq(verdict_code(a), verdict_code(b));
+    }
 }
