@@ -125,16 +125,19 @@ bool heartbeats_heed_change(const struct heartbeats *heartbeats)
     return false;
 }
 
+static void change_note(struct heartbeat_rm *rm, uint64_t now_ns)
+{
+    uint64_t earliest_ns = rm->sent_ns + HEARTBEAT_GAP_NS;
+    if (!heeds_change(rm))
+        return;
+    rm->extra = HEARTBEAT_BEAT;
+    rm->extra_ns = earliest_ns > now_ns ? earliest_ns : now_ns;
+}
+
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < heartbeats->rm_count; i++) {
-        struct heartbeat_rm *rm = &heartbeats->rms[i];
-        if (!heeds_change(rm))
-            continue;
-        uint64_t earliest_ns = rm->sent_ns + HEARTBEAT_GAP_NS;
-        rm->extra = HEARTBEAT_BEAT;
-        rm->extra_ns = earliest_ns > now_ns ? earliest_ns : now_ns;
-    }
+    for (uint32_t i = 0; i < heartbeats->rm_count; i++)
+        change_note(&heartbeats->rms[i], now_ns);
 }
 
 uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct address *peer)
@@ -150,6 +153,15 @@ static bool admin_is_newer(const struct wire_admin *a, const struct wire_admin *
     if (a->version_ms != b->version_ms)
         return a->version_ms > b->version_ms;
     return a->writer_rm_id > b->writer_rm_id;
+}
+
+/* The other rm hear of it now, with our next words to them: where each has a store of its own, we are who tells. */
+static void admin_take(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_admin *admin, uint64_t now_ns)
+{
+    heartbeats->admin = *admin;
+    for (uint32_t i = 0; i < heartbeats->rm_count; i++)
+        if (i != rm_index)
+            change_note(&heartbeats->rms[i], now_ns);
 }
 
 int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_heartbeat_ack *ack, uint64_t now_ns,
@@ -175,7 +187,7 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
         return 0;
 
     if (admin_is_newer(&ack->admin, &heartbeats->admin))
-        heartbeats->admin = ack->admin;
+        admin_take(heartbeats, rm_index, &ack->admin, now_ns);
     if ((ack->flags & WIRE_ACK_REGISTER_WANTED) != 0) {
         rm->extra = HEARTBEAT_REGISTER;
     } else if (rm->registering) {

@@ -92,7 +92,7 @@ bool heartbeats_heed_change(const struct heartbeats *heartbeats);
 /* The rm that has this address, or HEARTBEAT_RMS_MAX. */
 uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct address *peer);
 
-/* An acknowledgement. -ESTALE: late, repeated, or of something never sent: not counted. *ret_changed: the state is another one now; REFUSED
+/* An acknowledgement. What an operator has told this rm goes on to the others as heartbeats_change does. -ESTALE: late, repeated, or of something never sent: not counted. *ret_changed: the state is another one now; REFUSED
  * here means that the rm is of another region. */
 NODISCARD int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_heartbeat_ack *ack,
                                 uint64_t now_ns, bool *ret_changed);

@@ -292,6 +292,24 @@ Test(heartbeat, latest_admin_state_wins)
     cr_expect_eq(beats.admin.flags, 0);
 }
 
+Test(heartbeat, what_an_operator_told_one_rm_the_other_hears_at_once)
+{
+    struct wire_heartbeat_ack message = {.region = 1, .admin = {.version_ms = 10, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN}};
+    reach(START);
+    cr_assert_eq(take(1, START), HEARTBEAT_REGISTER);
+    cr_assert_eq(ack(1, sequence, 1, 0, START), 0);
+    cr_assert_eq(take(1, START), HEARTBEAT_BEAT);
+    uint64_t now_ns = START + 500 * MS; /* when a regular one is due */
+    cr_assert_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    message.acked_sequence = sequence;
+    message.trailer = *next_trailer();
+    cr_assert_eq(take(1, now_ns), HEARTBEAT_BEAT);
+    cr_assert_eq(heartbeats_on_ack(&beats, 0, &message, now_ns, &changed), 0);
+    cr_expect_eq(heartbeats_due_ns(&beats), now_ns + HEARTBEAT_GAP_NS);
+    cr_expect_eq(take(0, now_ns + HEARTBEAT_GAP_NS), HEARTBEAT_NOTHING, "it was this one who told");
+    cr_expect_eq(take(1, now_ns + HEARTBEAT_GAP_NS), HEARTBEAT_BEAT);
+}
+
 Test(heartbeat, change_is_told_to_nobody_who_does_not_listen)
 {
     (void)take(0, START);
