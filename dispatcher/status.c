@@ -47,6 +47,7 @@ static void status_directory(const struct dispatcher *dispatcher, json_t *answer
     json_t *status = json_object();
     json_object_set_new(status, "state", json_string(directory_state(dispatcher)));
     json_object_set_new(status, "rm", json_string(address_format(subscription_rm(&dispatcher->subscription), rm)));
+    json_object_set_new(status, "following", json_boolean(dispatcher->subscription.following));
     json_object_set_new(status, "nodes", json_integer(directory->members.present_count));
     json_object_set_new(status, "services", json_integer(directory->members.offers.service_count));
     json_object_set_new(status, "epoch", json_integer((json_int_t)directory->version.epoch));

@@ -117,12 +117,14 @@ void subscription_directory_changed(struct subscription *subscription)
 static void subscription_follow(struct subscription *subscription)
 {
     char rm[ADDRESS_TEXT_BYTES];
+    uint64_t now_ns = loop_now_ns(subscription->config.loop);
     subscription->following = true;
     subscription->retry_ns = RETRY_MIN_NS;
     subscription->lost_logged = false;
     subscription->refused_logged = false;
     LOG(MESSAGE_RM_FOLLOWED, LOG_TEXT("rm", address_format(subscription_rm(subscription), rm)),
-        LOG_NUMBER("nodes", subscription->config.directory->members.present_count));
+        LOG_NUMBER("nodes", subscription->config.directory->members.present_count),
+        LOG_NUMBER("without_news_ms", subscription->news_ns ? (now_ns - subscription->news_ns) / NS_PER_MS : 0));
 }
 
 static void subscription_on_open(void *ctx, struct stream *stream)
@@ -154,6 +156,8 @@ static void subscription_on_closed(void *ctx, struct stream *stream, int error)
     struct subscription *subscription = ctx;
     (void)stream;
     log_lost(subscription, error ? error_text(error) : "it closed the connection");
+    if (subscription->following)
+        counter_add(subscription->config.counters, COUNTER_RM_LOST, 1);
     subscription_move_on(subscription);
 }
 
@@ -183,6 +187,16 @@ static void ask_for_full(struct subscription *subscription, const struct frame *
         subscription_ask(subscription, true);
 }
 
+/* rm knows less than we do: it has lost its memory, or its folder was copied from another rm's. One that we follow may find it again. */
+static int take_stale(struct subscription *subscription, const struct frame *frame)
+{
+    counter_add(subscription->config.counters, COUNTER_DIRECTORY_STALE, 1);
+    if (subscription->following || frame->type != FRAME_TYPE_DIRECTORY)
+        return 0;
+    log_lost(subscription, "its list is empty, or older than ours");
+    return -ESTALE;
+}
+
 /* 0, or a negative error when there is no use in this rm; the refusal where it has sent nonsense. */
 static int subscription_take(struct subscription *subscription, const struct frame *frame, enum refusal *ret_refusal)
 {
@@ -201,11 +215,14 @@ static int subscription_take(struct subscription *subscription, const struct fra
     if (frame->type == FRAME_TYPE_DIRECTORY && !(frame->flags & FRAME_MORE))
         subscription->full_coming = false;
     if (error == -ESTALE)
-        counter_add(subscription->config.counters, COUNTER_DIRECTORY_STALE, 1);
-    else if (error < 0)
+        return take_stale(subscription, frame);
+    if (error < 0) {
         ask_for_full(subscription, frame, error);
-    else if (!subscription->following && directory_is_filled(directory))
+        return 0;
+    }
+    if (!subscription->following && directory_is_filled(directory))
         subscription_follow(subscription);
+    subscription->news_ns = loop_now_ns(subscription->config.loop);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* subscription - the connection to the rm that this dispatcher follows: subscribes, asks every refresh interval, takes the full list on
- * joining, on a gap and every 30 s, and moves on to the next rm when one goes quiet (D9).
+ * joining, on a gap and every 30 s, and moves on to the next rm when one goes quiet (D9): within 4 × --refresh, 1 s at least and 3 s at most. So it
+ * does when one has nothing but a list that is empty or older than ours, as long as it is not followed.
  *
  * While no rm answers, the directory stays as it was. Thread: control. Nothing blocks. */
 #pragma once
@@ -40,6 +41,7 @@ struct subscription {
     uint64_t full_ns; /* when the full list was last asked for; 0: the next question asks for it */
     bool full_coming; /* it was asked for, and its last part has yet to come */
     uint64_t request_id;
+    uint64_t news_ns; /* when an rm last sent something of use; 0: never */
     bool following; /* has sent something of use since it was connected */
     bool lost_logged; /* since one was followed */
     bool refused_logged;

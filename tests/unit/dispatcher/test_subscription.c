@@ -140,6 +140,37 @@ SCENE_TEST(a_list_of_nobody_is_refused_where_there_are_nodes, 1)
     scene_hasten_until(scene.directory->version.epoch == rm->version.epoch);
 }
 
+/* It was given another one's folder, and so that one's ID; or it has started with nothing. */
+SCENE_TEST(an_rm_with_an_older_list_is_left_for_the_next_one, 2)
+{
+    follow();
+    struct fake_rm *first = scene_followed();
+    struct fake_rm *second = scene_other();
+    second->version = first->version;
+    second->version.epoch--;
+    fake_rm_down(first);
+    scene_hasten_until(second->accepted >= 2);
+    cr_expect_gt(scene_counter(COUNTER_DIRECTORY_STALE), 0);
+    cr_expect_not(scene.subscription.following);
+    cr_expect_eq(scene_offered(), first->node_count);
+    fake_rm_up(first);
+    scene_hasten_until(scene.subscription.following && scene_followed() == first);
+    cr_expect_eq(scene_counter(COUNTER_RM_LOST), 1);
+}
+
+SCENE_TEST(an_rm_with_an_empty_list_is_left_for_the_next_one, 2)
+{
+    follow();
+    struct fake_rm *first = scene_followed();
+    scene_other()->mode = FAKE_EMPTY;
+    fake_rm_down(first);
+    scene_hasten_until(scene_counter(COUNTER_DIRECTORY_STALE) > 0);
+    fake_rm_up(first);
+    scene_hasten_until(scene.subscription.following);
+    cr_expect_eq(scene_followed(), first);
+    cr_expect_eq(scene_offered(), first->node_count);
+}
+
 SCENE_TEST(a_list_that_broke_off_is_asked_for_in_full, 1)
 {
     struct fake_rm *rm = &scene.rms[0];
