@@ -137,6 +137,13 @@ def a_drained_node_sends_none(cluster):
     wait_until("tokens again", lambda: status(cluster)["freshness"]["tokens_sent"] > before)
 
 
+def dispatchers_are_nodes_too_unless_they_take_no_jobs(cluster):
+    cluster.dispatcher(address_new(), cluster.rm_at, name="both")
+    wait_until("it has a directory", lambda: cluster.nodes("both"))
+    wait_until("a dispatcher offers itself", lambda: cluster.ctl("both", "status")["node"]["freshness"]["tokens_sent"] > 0)
+    check(cluster.ctl("dispatcher", "status")["node"]["freshness"]["tokens_sent"] == 0, "one with --no-jobs offers itself")
+
+
 main(acknowledgements_name_dispatchers_and_their_boots, tokens_come_from_a_node_that_ran_our_jobs,
      a_real_dispatchers_jobs_bring_the_tokens_to_it, budget_is_told, a_slowed_node_knows_it_within_twenty_jobs,
-     a_drained_node_sends_none, stage=region)
+     a_drained_node_sends_none, dispatchers_are_nodes_too_unless_they_take_no_jobs, stage=region)
