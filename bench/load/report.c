@@ -105,9 +105,9 @@ int load_report_open(const char *hdr_path, FILE **ret_hdr, struct conf_error *re
 
 static int report_write_spectrum(const struct load_report *report, int exit_code)
 {
-    (void)ftruncate(fileno(report->hdr), 0); /* a pipe has no length */
+    bool failed = ftruncate(fileno(report->hdr), 0) < 0 && errno != EINVAL; /* a pipe has no length */
     spectrum_write(report->hdr, &report->result->tally.latency_ns);
-    bool failed = ferror(report->hdr) != 0;
+    failed = failed || ferror(report->hdr) != 0;
     if (fclose(report->hdr) == 0 && !failed)
         return exit_code;
     fprintf(stderr, "%s: the file of --hdr could not be written (%s)\n", report->program, error_text(-errno));
