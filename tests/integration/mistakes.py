@@ -198,7 +198,7 @@ def files_that_are_wrong(cluster):
 def values_that_are_wrong(cluster):
     for option, texts in {"--heartbeat": ("1", "1ms", "2h", "-1s", "soon"), "--slots": ("-1", "1025", "many", "1.5"), "--queue": ("0", "x"),
                           "--load-samples": ("0", "1001"), "--load-weights": ("cpu", "cpu=x", "cpus=1", "cpu=-1", ""), "--load-disk": ("full",),
-                          "--queue-factor": ("-1", "x"), "--sleep-factor": ("-1", "nan"), "--region": ("0", "65536", "one"), "--io": ("kqueue",),
+                          "--queue-factor": ("-1", "x"), "--sleep-factor": ("-1", "nan"), "--freshness-budget": ("-1", "1001", "1.5"), "--region": ("0", "65536", "one"), "--io": ("kqueue",),
                           "--log-format": ("xml",), "--log-level": ("loud",), "--drain-limit": ("2h",), "--http": ("80",)}.items():
         for text in texts:
             wrong(cluster, "usher-worker", ["--rm", cluster.rm_at, option, text], USAGE, option)
