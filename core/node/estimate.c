@@ -1,5 +1,7 @@
 #include "core/node/estimate.h"
 
+#include <math.h>
+
 #include "core/base/check.h"
 
 /* The cumulative sums look for jobs that take twice or half as long: with exponential times, ln(2)/(1 - 1/2) and ln(2) expected times
@@ -28,6 +30,19 @@
 /* Of shorter jobs their way in and out, and waiting for a CPU, are longer than themselves: these say nothing about their speed. */
 #define LOOK_S_MIN 0.01
 
+/* Hope begins after so many expected times of standing idle, and so many, but at least so many seconds, halve what is expected. */
+#define HOPE_AFTER_JOBS 5.0
+#define HOPE_HALF_JOBS 5.0
+#define HOPE_HALF_S_MIN 0.1
+
+/* Each job that ends counts for so much of whether it was right; above so much of the means there is nothing left to hope for. */
+#define HOPE_WEIGHT 0.25
+#define HOPE_OVER 0.8
+
+/* Of so many jobs a mean can be called the best; and how much of a lasting change is taken for the new best with each job. */
+#define BEST_WEIGHT_MIN 100.0
+#define BEST_FADING 1e-3
+
 static double clamp(double value, double min, double max)
 {
     return value < min ? min : value > max ? max : value;
@@ -36,7 +51,7 @@ static double clamp(double value, double min, double max)
 void estimate_init(struct estimate *estimate, uint32_t slots, uint64_t now_ns)
 {
     CHECK(slots > 0);
-    *estimate = (struct estimate){.slots = slots, .now_ns = now_ns};
+    *estimate = (struct estimate){.slots = slots, .now_ns = now_ns, .idle_ns = now_ns, .hope = 1};
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
         estimate->services[i].scv = 1;
 }
@@ -49,11 +64,34 @@ uint32_t estimate_jobs(const struct estimate *estimate)
     return jobs;
 }
 
+/* Of one idle until now_ns, for which it has been so since before estimate->now_ns. */
+static void hope_grow(struct estimate *estimate, uint64_t now_ns)
+{
+    double longest_s = 0, least = 1;
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
+        const struct estimate_service *service = &estimate->services[i];
+        if (service->best_s <= 0)
+            continue;
+        longest_s = service->mean_s > longest_s ? service->mean_s : longest_s;
+        if (service->best_s < least * service->mean_s)
+            least = service->best_s / service->mean_s;
+    }
+    uint64_t begin_ns = estimate->idle_ns + (uint64_t)(HOPE_AFTER_JOBS * longest_s * 1e9);
+    begin_ns = begin_ns > estimate->now_ns ? begin_ns : estimate->now_ns;
+    if (least >= HOPE_OVER || now_ns <= begin_ns)
+        return;
+    double half_s = HOPE_HALF_JOBS * longest_s > HOPE_HALF_S_MIN ? HOPE_HALF_JOBS * longest_s : HOPE_HALF_S_MIN;
+    double hope = estimate->hope * exp2(-(double)(now_ns - begin_ns) * 1e-9 / half_s);
+    estimate->hope = hope > least ? hope : least;
+}
+
 /* Before the number of jobs changes. Which of them run is not known here, nor needed: as many as there are slots. */
 static void advance(struct estimate *estimate, uint64_t now_ns)
 {
     uint32_t jobs = estimate_jobs(estimate);
     uint32_t running = jobs < estimate->slots ? jobs : estimate->slots;
+    if (jobs == 0 && now_ns > estimate->now_ns)
+        hope_grow(estimate, now_ns);
     if (now_ns > estimate->now_ns)
         estimate->elapsed_s += running * (double)(now_ns - estimate->now_ns) * 1e-9;
     estimate->now_ns = now_ns;
@@ -70,8 +108,10 @@ void estimate_job_left(struct estimate *estimate, uint32_t service, uint64_t now
     CHECK(estimate->services[service].jobs > 0);
     advance(estimate, now_ns);
     estimate->services[service].jobs--;
-    if (estimate_jobs(estimate) == 0)
-        estimate->elapsed_s = 0; /* whatever the clocks of those who ran them said */
+    if (estimate_jobs(estimate) > 0)
+        return;
+    estimate->elapsed_s = 0; /* whatever the clocks of those who ran them said */
+    estimate->idle_ns = now_ns;
 }
 
 static void drift_add(struct estimate_drift *drift, double sum, double times)
@@ -93,6 +133,7 @@ static void speed_changed(struct estimate *estimate, double factor, double jobs)
             service->weight = jobs;
     }
     estimate->slower = estimate->faster = (struct estimate_drift){.sum = 0};
+    estimate->hope = 1;
     estimate->changes++;
 }
 
@@ -105,6 +146,24 @@ static void elapsed_take(struct estimate *estimate, double ran_s)
     double share_s = running > 0 ? estimate->elapsed_s / running : estimate->elapsed_s;
     double taken_s = ran_s > share_s ? ran_s : share_s;
     estimate->elapsed_s = estimate->elapsed_s > taken_s ? estimate->elapsed_s - taken_s : 0;
+}
+
+/* A job took so many times what its mean says. */
+static void hope_test(struct estimate *estimate, double times)
+{
+    estimate->hope += HOPE_WEIGHT * (times - estimate->hope);
+    if (estimate->hope > HOPE_OVER)
+        estimate->hope = 1;
+}
+
+static void best_note(struct estimate_service *service)
+{
+    if (service->weight < BEST_WEIGHT_MIN)
+        return;
+    if (service->best_s <= 0 || service->mean_s < service->best_s)
+        service->best_s = service->mean_s;
+    else
+        service->best_s += BEST_FADING * (service->mean_s - service->best_s);
 }
 
 void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float ran_s, uint64_t now_ns)
@@ -123,12 +182,15 @@ void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float r
     double sure = service->weight / (service->weight + MEAN_WEIGHT_MIN);
     drift_add(&estimate->slower, (times - SLOWER_ALLOWANCE) * sure / scale, times);
     drift_add(&estimate->faster, (FASTER_ALLOWANCE - times) * sure / scale, times);
+    if (estimate->hope < 1)
+        hope_test(estimate, times);
 
     double seen = service->weight > SCV_WEIGHT_MIN ? service->weight : SCV_WEIGHT_MIN;
     service->scv += ((times - 1) * (times - 1) - service->scv) / seen;
     if (service->weight < ESTIMATE_JOBS_MAX)
         service->weight++;
     service->mean_s += (s - service->mean_s) / service->weight;
+    best_note(service);
     if (estimate->faster.sum > FASTER_LIMIT)
         speed_changed(estimate, estimate->faster.times / estimate->faster.jobs, estimate->faster.jobs);
     else
@@ -170,7 +232,12 @@ bool estimate_is_guess(const struct estimate *estimate, uint32_t service)
 
 float estimate_job_s(const struct estimate *estimate, uint32_t service)
 {
-    return estimate_is_guess(estimate, service) ? ESTIMATE_NOMINAL_S : (float)estimate->services[service].mean_s;
+    const struct estimate_service *here = &estimate->services[service];
+    if (estimate_is_guess(estimate, service))
+        return ESTIMATE_NOMINAL_S;
+    double best_s = here->best_s > 0 && here->best_s < here->mean_s ? here->best_s : here->mean_s;
+    double hoped_s = estimate->hope * here->mean_s;
+    return (float)(hoped_s > best_s ? hoped_s : best_s);
 }
 
 float estimate_work_s(const struct estimate *estimate, uint32_t service)

@@ -9,6 +9,10 @@
  * than expected, all services together (Page 1954). When it passes what chance explains, given the services' variance, what was seen
  * since the sum was last 0 is believed at once: all means are scaled by it and go on from there with as little weight as it has.
  * Jobs that run count for that too: one that hangs need not end first.
+ *
+ * A node that has become slower than others may get no jobs at all then, and would never learn that it is quick again. So while it stands
+ * idle it hopes: its expected times fall back, by half for every few of them, towards the best that they once were. The job that this
+ * brings shows whether they are.
  * Pure. Thread: one owner. Memory: none of its own. */
 #pragma once
 
@@ -29,6 +33,7 @@ struct estimate_service {
     double weight; /* jobs that the mean stands for */
     double mean_s; /* meaningless while weight is 0 */
     double scv; /* variance of the times over the mean's square */
+    double best_s; /* the least that the mean was, fading; 0: of too few jobs yet */
 };
 
 /* How far times have been off in one direction lately; 0: not at all. */
@@ -43,6 +48,8 @@ struct estimate {
     uint32_t changes; /* of the node's speed, believed so far */
     uint64_t now_ns; /* up to which elapsed_s is right */
     double elapsed_s; /* behind the jobs that run, all together */
+    uint64_t idle_ns; /* since when no job has been here */
+    double hope; /* expected times are this part of the means, but not below the best: 0 < hope ≤ 1 */
     struct estimate_drift slower;
     struct estimate_drift faster;
     struct estimate_service services[NODE_SERVICES_MAX];

@@ -159,3 +159,51 @@ Test(estimate, saturation_by_short_jobs_leaves_all_numbers_sound)
                   (double)idle_s);
     }
 }
+
+static void stand_idle(double s)
+{
+    now_ns += (uint64_t)(s * 1e9);
+    estimate_look(&estimate, now_ns);
+}
+
+Test(estimate, a_node_that_was_never_quicker_hopes_for_nothing)
+{
+    run_jobs(0, 1000, 0.02);
+    float before_s = estimate_job_s(&estimate, 0);
+    stand_idle(100);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0) / before_s, 1, 0.2);
+}
+
+Test(estimate, a_slowed_node_that_stands_idle_comes_back_to_its_best)
+{
+    run_jobs(0, 1000, 0.02);
+    run_jobs(0, 50, 0.1);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.06f);
+    stand_idle(0.2);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.06f, "not at once");
+    stand_idle(3);
+    cr_expect_lt(estimate_job_s(&estimate, 0), 0.025f);
+    stand_idle(1000);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.015f, "never below it");
+}
+
+Test(estimate, hope_ends_with_a_few_jobs_when_it_was_wrong)
+{
+    run_jobs(0, 1000, 0.02);
+    run_jobs(0, 50, 0.1);
+    stand_idle(10);
+    run_jobs(0, 12, 0.1);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.06f);
+}
+
+Test(estimate, hope_stays_when_it_was_right)
+{
+    run_jobs(0, 1000, 0.02);
+    run_jobs(0, 50, 0.1);
+    stand_idle(10);
+    for (uint32_t i = 0; i < 60; i++) {
+        run_jobs(0, 1, 0.02);
+        cr_expect_lt(estimate_job_s(&estimate, 0), 0.08f, "job %u", i);
+    }
+    cr_expect_lt(estimate_job_s(&estimate, 0), 0.035f);
+}
