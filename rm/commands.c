@@ -52,6 +52,33 @@ static const char *node_outlook(const struct node *node)
     return node->state == NODE_FRESH ? "dispatchers hand it out" : "it does not heartbeat: dispatchers do not hand it out";
 }
 
+static void stored_tell(json_t *answer, bool stored)
+{
+    json_object_set_new(answer, "stored", json_boolean(stored));
+    if (!stored)
+        json_object_set_new(answer, "note",
+                            json_string("Redis has not confirmed it: until the node's next heartbeat this rm alone knows"));
+}
+
+static void on_stored(void *ctx, bool stored)
+{
+    struct admin_later *later = ctx;
+    stored_tell(admin_later_answer(later), stored);
+    admin_later_finish(later);
+}
+
+/* The answer waits for Redis, so that what was answered survives a kill of rm; for as long as a call to Redis may take, 100 ms. */
+static int word_answer(struct rm *rm, struct admin_call *call, uint32_t slot)
+{
+    struct admin_later *later = admin_defer(call);
+    if (later && mirror_word_write(rm->mirror, slot, on_stored, later) == 0)
+        return ADMIN_LATER;
+    if (later)
+        admin_defer_cancel(call);
+    stored_tell(call->answer, false);
+    return 0;
+}
+
 static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_t clear)
 {
     struct address address;
@@ -67,12 +94,13 @@ static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
                           call->words[0]);
     subscribers_notify(rm->subscribers);
-    const struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, &address)];
+    uint32_t slot = cluster_find(rm->cluster, &address);
+    const struct node *node = &rm->cluster->nodes[slot];
     json_object_set_new(call->answer, "node", json_string(call->words[0]));
     json_object_set_new(call->answer, "state", json_string(node_word(node)));
     json_object_set_new(call->answer, "drained", json_boolean(node_is_drained(node)));
     json_object_set_new(call->answer, "now", json_string(node_outlook(node)));
-    return 0;
+    return word_answer(rm, call, slot);
 }
 
 int rm_admin_drain(void *state, struct admin_call *call)
@@ -105,10 +133,11 @@ int rm_admin_weight(void *state, struct admin_call *call)
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
                           call->words[0]);
     subscribers_notify(rm->subscribers);
-    const struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, &address)];
+    uint32_t slot = cluster_find(rm->cluster, &address);
+    const struct node *node = &rm->cluster->nodes[slot];
     json_object_set_new(call->answer, "node", json_string(call->words[0]));
     json_object_set_new(call->answer, "set_by", json_string(automatic ? "capacity and use" : "operator"));
     json_object_set_new(call->answer, "weight",
                         node->service_count ? json_real((double)weights_of(rm->cluster, node, 0)) : json_null());
-    return 0;
+    return word_answer(rm, call, slot);
 }

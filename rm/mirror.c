@@ -431,6 +431,36 @@ void mirror_finish(struct mirror *mirror, uint64_t limit_ns)
     }
 }
 
+struct word_call {
+    void (*on_done)(void *ctx, bool stored);
+    void *ctx;
+};
+
+static void on_word_written(void *ctx, const struct redisReply *reply)
+{
+    struct word_call *call = ctx;
+    call->on_done(call->ctx, reply && !redis_reply_is_error(reply));
+    free(call);
+}
+
+int mirror_word_write(struct mirror *mirror, uint32_t slot, void (*on_done)(void *ctx, bool stored), void *ctx)
+{
+    struct mirror_batch batch = {.cluster = mirror->config.cluster, .region = mirror->config.region, .count = 1};
+    batch.slot[0] = slot;
+    batch.commands[0] = 1u << MIRROR_ADMIN_SET;
+    if (!mirror->ready)
+        return -ENOTCONN;
+    struct word_call *call = malloc(sizeof(*call));
+    if (!call)
+        return -ENOMEM;
+    *call = (struct word_call){.on_done = on_done, .ctx = ctx};
+    CHECK(mirror_batch_command(&batch, MIRROR_ADMIN_SET, &mirror->command));
+    int error = redis_connection_call(mirror->connection, &mirror->command, on_word_written, call);
+    if (error < 0)
+        free(call);
+    return error;
+}
+
 bool mirror_is_up(const struct mirror *mirror)
 {
     return mirror->ready;

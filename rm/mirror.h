@@ -40,6 +40,10 @@ void mirror_hurry(struct mirror *mirror);
 /* Writes what is not written yet, running the loop for at most limit_ns. */
 void mirror_finish(struct mirror *mirror, uint64_t limit_ns);
 
+/* Writes the operator's word for the node now. on_done comes once, from the loop, within 100 ms or so: whether Redis has confirmed it.
+ * Negative: it can't be written now, and goes with what else is not written yet. */
+NODISCARD int mirror_word_write(struct mirror *mirror, uint32_t slot, void (*on_done)(void *ctx, bool stored), void *ctx);
+
 bool mirror_is_up(const struct mirror *mirror);
 
 /* The server that is written to, or was tried last: with sentinels, the master that they have named. */

@@ -20,6 +20,13 @@ struct request {
     size_t count;
 };
 
+/* Between a handler, which finishes it, and whoever waits. */
+struct admin_later {
+    json_t *answer;
+    admin_on_answer *on_answer; /* NULL: nobody waits any more */
+    void *ctx;
+};
+
 int admin_fail(struct admin_call *call, int error, enum exit_code exit_code, const char *format, ...)
 {
     va_list arguments;
@@ -166,23 +173,97 @@ static json_t *answer_finish(json_t *members, const struct admin_call *call, int
                      (int)call->exit_code);
 }
 
-int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length, struct buffer *answer)
+static int answer_print(json_t *members, const struct admin_call *call, int error, struct buffer *answer)
+{
+    json_t *object = answer_finish(members, call, error);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    error = text ? buffer_print(answer, "%s\n", text) : -ENOMEM;
+    free(text);
+    json_decref(object);
+    return error;
+}
+
+/* `later` as of the call: to be told who waits. */
+static int execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length, struct buffer *answer,
+                   bool can_wait, struct admin_later **ret_later)
 {
     struct request request = {.array = NULL};
-    struct admin_call call = {.answer = json_object(), .exit_code = EXIT_CODE_FAILED};
-    char *text = NULL;
+    struct admin_call call = {.answer = json_object(), .exit_code = EXIT_CODE_FAILED, .can_wait = can_wait};
     if (!call.answer)
         return -ENOMEM;
     int error = request_read(&request, line, length, &call);
     if (error == 0)
         error = request_run(tables, table_count, &request, &call);
-    json_t *object = answer_finish(call.answer, &call, error);
-    if (object)
-        text = json_dumps(object, JSON_COMPACT);
-    error = text ? buffer_print(answer, "%s\n", text) : -ENOMEM;
-    free(text);
-    json_decref(object);
+    CHECK((error == ADMIN_LATER) == (call.later != NULL));
+    *ret_later = call.later;
+    if (error != ADMIN_LATER)
+        error = answer_print(call.answer, &call, error, answer);
     json_decref(call.answer);
     json_decref(request.array);
     return error;
+}
+
+int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length, struct buffer *answer)
+{
+    struct admin_later *later;
+    return execute(tables, table_count, line, length, answer, false, &later);
+}
+
+int admin_execute_or_wait(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
+                          struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_later **ret_later)
+{
+    int error = execute(tables, table_count, line, length, answer, true, ret_later);
+    if (error == ADMIN_LATER) {
+        (*ret_later)->on_answer = on_answer;
+        (*ret_later)->ctx = ctx;
+    }
+    return error;
+}
+
+/* ---- answers that come later ---- */
+
+struct admin_later *admin_defer(struct admin_call *call)
+{
+    CHECK(!call->later);
+    if (!call->can_wait)
+        return NULL;
+    struct admin_later *later = calloc(1, sizeof(*later));
+    if (!later)
+        return NULL;
+    later->answer = json_incref(call->answer);
+    call->later = later;
+    return later;
+}
+
+static void later_free(struct admin_later *later)
+{
+    json_decref(later->answer);
+    free(later);
+}
+
+void admin_defer_cancel(struct admin_call *call)
+{
+    later_free(call->later);
+    call->later = NULL;
+}
+
+json_t *admin_later_answer(struct admin_later *later)
+{
+    return later->answer;
+}
+
+void admin_later_abandon(struct admin_later *later)
+{
+    later->on_answer = NULL;
+}
+
+void admin_later_finish(struct admin_later *later)
+{
+    struct buffer answer = {0};
+    if (later->on_answer) {
+        int error = answer_print(later->answer, NULL, 0, &answer);
+        later->on_answer(later->ctx, error == 0 ? &answer : NULL);
+    }
+    buffer_done(&answer);
+    later_free(later);
 }

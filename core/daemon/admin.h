@@ -7,6 +7,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/base/buffer.h"
@@ -18,6 +19,10 @@
 #define ADMIN_CONNECTIONS_MAX 16
 
 struct loop;
+struct admin_later;
+
+/* What a handler returns that has called admin_defer. */
+#define ADMIN_LATER 1
 
 struct admin_call {
     const char *const *words; /* the arguments, without the command's name */
@@ -25,9 +30,11 @@ struct admin_call {
     json_t *answer; /* an object; the handler adds its members */
     enum exit_code exit_code; /* after a failure */
     char text[512]; /* what went wrong and what to do */
+    bool can_wait;
+    struct admin_later *later; /* admin_defer's */
 };
 
-/* 0, or what admin_fail returned. */
+/* 0, ADMIN_LATER, or what admin_fail returned. */
 typedef int admin_handler(void *state, struct admin_call *call);
 
 struct admin_command {
@@ -49,6 +56,13 @@ struct admin_table {
 /* For handlers. Fills text and exit code; returns `error` (negative). */
 int admin_fail(struct admin_call *call, int error, enum exit_code exit_code, const char *format, ...) PRINTF_LIKE(4, 5);
 
+/* For a handler whose answer depends on what has yet to come: `later` is to be finished once, from the loop, within seconds, whether the
+ * client is still there or not. NULL: it must answer now (nobody waits, or out of memory). */
+struct admin_later *admin_defer(struct admin_call *call);
+void admin_defer_cancel(struct admin_call *call); /* it answers now after all */
+json_t *admin_later_answer(struct admin_later *later); /* the call's, to be added to */
+void admin_later_finish(struct admin_later *later);
+
 /* For a command whose words from `first` on are NAME ("--reason") and its value, or nothing: the value, or NULL. Anything else is
  * refused (admin_fail): -EINVAL. */
 NODISCARD int admin_option(struct admin_call *call, size_t first, const char *name, const char **ret_value);
@@ -56,6 +70,14 @@ NODISCARD int admin_option(struct admin_call *call, size_t first, const char *na
 /* One request: line[0 … length-1] without its newline. Appends the answer with a newline. -ENOMEM. */
 NODISCARD int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
                             struct buffer *answer);
+
+/* The same for who can wait: ADMIN_LATER when the answer is still to come, to on_answer, in which answer may be NULL: out of memory. */
+typedef void admin_on_answer(void *ctx, const struct buffer *answer);
+NODISCARD int admin_execute_or_wait(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
+                                    struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_later **ret_later);
+
+/* Who waited is gone: on_answer is not called any more. */
+void admin_later_abandon(struct admin_later *later);
 
 struct admin_server;
 

@@ -20,6 +20,7 @@ struct admin_connection {
     struct list_link link; /* in the server's connections */
     struct stream *stream;
     struct timer timer;
+    struct admin_later *later; /* the answer to the last line; NULL: it was given */
     bool within; /* a line has begun */
     bool closing;
 };
@@ -34,6 +35,8 @@ static void connection_free(struct admin_connection *connection)
 {
     timer_stop(&connection->timer);
     list_remove(&connection->link);
+    if (connection->later)
+        admin_later_abandon(connection->later);
     free(connection);
 }
 
@@ -50,11 +53,27 @@ static void connection_send(struct admin_connection *connection, const struct bu
         connection_close(connection);
 }
 
+static void connection_on_answer(void *ctx, const struct buffer *answer)
+{
+    struct admin_connection *connection = ctx;
+    connection->later = NULL;
+    if (answer)
+        connection_send(connection, answer);
+    else
+        connection_close(connection);
+    if (!connection->closing)
+        stream_resume(connection->stream);
+}
+
 static void connection_answer(struct admin_connection *connection, const char *line, size_t length)
 {
     struct buffer answer = {0};
     const struct admin_config *config = &connection->server->config;
-    if (admin_execute(config->tables, config->table_count, line, length, &answer) == 0)
+    int error = admin_execute_or_wait(config->tables, config->table_count, line, length, &answer, connection_on_answer,
+                                      connection, &connection->later);
+    if (error == ADMIN_LATER)
+        stream_pause(connection->stream); /* answers come in the order of the lines */
+    else if (error == 0)
         connection_send(connection, &answer);
     else
         connection_close(connection);
@@ -86,7 +105,7 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
 {
     struct admin_connection *connection = ctx;
     size_t done = 0;
-    while (!connection->closing && stream_pending_bytes(stream) < ADMIN_PENDING_BYTES_MAX) {
+    while (!connection->closing && !connection->later && stream_pending_bytes(stream) < ADMIN_PENDING_BYTES_MAX) {
         const uint8_t *end = memchr(bytes + done, '\n', length - done);
         if (!end) {
             if (length - done > ADMIN_LINE_BYTES_MAX)

@@ -18,6 +18,7 @@ static char folder[] = "/tmp/usher-admin-XXXXXX";
 static char path[108];
 static char answer[1 << 20];
 static size_t handled;
+static struct admin_later *later;
 
 static int run_large(void *state, struct admin_call *call)
 {
@@ -35,7 +36,16 @@ static int run_echo(void *state, struct admin_call *call)
     return json_object_set_new(call->answer, "word", json_string(call->words[0])) < 0 ? -ENOMEM : 0;
 }
 
+static int run_wait(void *state, struct admin_call *call)
+{
+    (void)state;
+    later = admin_defer(call);
+    cr_assert_not_null(later);
+    return ADMIN_LATER;
+}
+
 static const struct admin_command commands[] = {
+    {"wait", "", 0, 0, "answers later", run_wait},
     {"echo", "WORD", 1, 1, "says it again", run_echo},
     {"large", "", 0, 0, "says much", run_large},
 };
@@ -189,6 +199,44 @@ Test(admin_server, dripping_line_is_answered_once_it_is_whole)
     for (const char *at = "echo drip\n"; *at; at++)
         say(fd, at, 1);
     cr_expect_str_eq(hear(fd, &closed), "{\"ok\":true,\"word\":\"drip\"}\n");
+    close(fd);
+}
+
+/* ---- answers that come later ---- */
+
+Test(admin_server, client_that_leaves_before_its_answer_is_forgotten)
+{
+    int fd = client();
+    say(fd, "wait\n", 5);
+    close(fd);
+    run();
+    cr_assert_not_null(later);
+    admin_later_finish(later);
+    run();
+}
+
+Test(admin_server, server_may_go_before_an_answer)
+{
+    int fd = client();
+    say(fd, "wait\n", 5);
+    admin_server_free(server);
+    server = NULL;
+    admin_later_finish(later);
+    close(fd);
+}
+
+Test(admin_server, lines_behind_an_answer_that_comes_later_wait_for_it)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "wait\necho a\n", 12);
+    cr_expect_str_eq(hear(fd, &closed), "");
+    cr_expect_eq(handled, 0);
+    json_object_set_new(admin_later_answer(later), "at", json_string("last"));
+    admin_later_finish(later);
+    run();
+    cr_expect_str_eq(hear(fd, &closed), "{\"ok\":true,\"at\":\"last\"}\n{\"ok\":true,\"word\":\"a\"}\n");
+    cr_expect_not(closed);
     close(fd);
 }
 
