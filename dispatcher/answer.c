@@ -146,14 +146,20 @@ static inline bool request_is_expired(const struct request *request, uint64_t no
 /* For items begin … end - 1. */
 static void run_pick(struct answer_context *context, uint32_t begin, uint32_t end)
 {
-    policy_pick_batch(context->policy, context->picks, context->view->snapshot, context->values, context->items + begin,
-                      end - begin);
+    struct pick_state *picks = context->picks;
+    uint64_t turns = picks->turns, idle_picks = picks->idle_picks;
+    policy_pick_batch(context->policy, picks, context->view->snapshot, context->values, context->items + begin, end - begin);
+    if (picks->turns != turns)
+        counter_add(context->counters, COUNTER_PICKS_IN_TURN, picks->turns - turns);
+    if (picks->idle_picks != idle_picks)
+        counter_add(context->counters, COUNTER_PICKS_IDLE, picks->idle_picks - idle_picks);
 }
 
 void answer_prepare(struct answer_context *context, const struct request requests[], uint32_t count, uint64_t now_ns)
 {
     uint32_t begin = 0; /* of a run of usual requests */
     context->first = requests;
+    context->picks->now_ns = now_ns;
     for (uint32_t i = 0; i < count; i++) {
         bool expired = request_is_expired(&requests[i], now_ns);
         context->items[i].service_id = requests[i].service_id;

@@ -122,6 +122,8 @@ int core_new(const struct core_config *config, struct core **ret_core)
     core->shared = config->shared;
     random_init_from_kernel(&seed);
     pick_state_init(&core->picks, random_next(&seed), config->shared->queue_factor);
+    if (config->shared->placement)
+        core->picks.finish = &config->shared->placement->finish;
     core->answers = (struct answer_context){
         .picks = &core->picks,
         .values = config->shared->values,

@@ -17,6 +17,7 @@
 #include "core/io/stream.h"
 #include "core/policy/values.h"
 #include "dispatcher/feedback.h"
+#include "dispatcher/placement.h"
 #include "dispatcher/publication.h"
 
 struct core;
@@ -35,6 +36,7 @@ struct core_shared {
     float queue_factor; /* D10 */
     _Atomic uint32_t policy; /* enum policy */
     struct feedback_desk *feedback; /* NULL: what clients say of their jobs is ignored */
+    struct placement *placement; /* NULL: idle tokens are ignored, and the policy is not finish-time */
     bool takes_jobs;
     /* Takes over a connection on which a JOB came. On the core's thread. */
     void (*hand_over)(void *ctx, struct stream_handoff *handoff);

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/base/memory.h"
+#include "dispatcher/placement.h"
 
 /* Not before the last build's work × this: 2 % of the time. */
 #define BUILD_REST 50
@@ -208,10 +209,21 @@ static int build_step(struct directory *directory, uint64_t now_ns)
     return error;
 }
 
+static void dispatchers_look(struct directory *directory)
+{
+    const struct members *members = &directory->members;
+    uint32_t in_service = 0;
+    for (uint32_t i = 0; i < members->dispatcher_count; i++)
+        in_service += !(members->slots[members->dispatchers[i]].flags & MEMBER_FLAGS_OUT_OF_SERVICE);
+    placement_set_dispatchers(members->placement, in_service);
+    directory->location_changed = true;
+    directory->members.dispatchers_changed = false;
+}
+
 int directory_step(struct directory *directory, uint64_t now_ns)
 {
-    directory->location_changed |= directory->members.dispatchers_changed;
-    directory->members.dispatchers_changed = false;
+    if (directory->members.dispatchers_changed)
+        dispatchers_look(directory);
     publication_collect(&directory->publication);
     if (weights_are_due(directory, now_ns))
         members_reweigh(&directory->members);

@@ -210,7 +210,15 @@ static void subscribe(struct dispatcher *dispatcher)
     dispatcher->subscribed = true;
 }
 
-static int shared_init(struct dispatcher *dispatcher)
+static void policy_set(struct dispatcher *dispatcher)
+{
+    uint32_t policy = dispatcher->options->own.policy;
+    directory_set_weighted(dispatcher->directory, policy == POLICY_WEIGHTED);
+    placement_set_on(dispatcher->placement, policy == POLICY_FINISH_TIME);
+    atomic_store_explicit(&dispatcher->shared.policy, policy, memory_order_relaxed);
+}
+
+static int shared_init(struct dispatcher *dispatcher, float queue_factor)
 {
     const struct dispatcher_options *options = dispatcher->options;
     uint16_t region = (uint16_t)options->node.region;
@@ -219,21 +227,25 @@ static int shared_init(struct dispatcher *dispatcher)
     if (error == 0)
         error = feedback_desk_new(daemon_loop(dispatcher->daemon), dispatcher->directory, &dispatcher->counters, threads,
                                   &dispatcher->feedback);
+    if (error == 0)
+        error = placement_new(daemon_loop(dispatcher->daemon), &dispatcher->directory->members, &dispatcher->counters, threads,
+                              queue_factor, &dispatcher->placement);
     if (error < 0)
         return error;
+    dispatcher->directory->members.placement = dispatcher->placement;
     dispatcher->shared = (struct core_shared){
         .publication = &dispatcher->directory->publication,
         .values = dispatcher->directory->members.values,
         .boot_id = daemon_boot_id(dispatcher->daemon),
         .region = region,
-        .queue_factor = 1,
+        .queue_factor = queue_factor,
         .feedback = dispatcher->feedback,
+        .placement = dispatcher->placement,
         .takes_jobs = !options->own.no_jobs,
         .hand_over = on_job_connection,
         .ctx = dispatcher,
     };
-    atomic_init(&dispatcher->shared.policy, options->own.policy);
-    directory_set_weighted(dispatcher->directory, options->own.policy == POLICY_WEIGHTED);
+    policy_set(dispatcher);
     return 0;
 }
 
@@ -243,12 +255,11 @@ static int dispatcher_open(struct dispatcher *dispatcher, struct conf_error *ret
     struct node_config node;
     int error = node_config_from_options(&dispatcher->options->node, WIRE_NODE_DISPATCHER, &node, ret_error);
     if (error == 0)
-        error = shared_init(dispatcher);
+        error = shared_init(dispatcher, node.queue_factor);
     if (error == 0)
         error = directory_restore(dispatcher);
     if (error < 0)
         return error;
-    dispatcher->shared.queue_factor = node.queue_factor;
     error = cores_open(dispatcher, ret_error);
     if (error < 0)
         return error;
@@ -302,8 +313,7 @@ void dispatcher_changed(void *state, const struct conf_option *option)
 {
     struct dispatcher *dispatcher = state;
     if (strcmp(option->name, "policy") == 0) {
-        atomic_store_explicit(&dispatcher->shared.policy, dispatcher->options->own.policy, memory_order_relaxed);
-        directory_set_weighted(dispatcher->directory, dispatcher->options->own.policy == POLICY_WEIGHTED);
+        policy_set(dispatcher);
         subscription_directory_changed(&dispatcher->subscription);
     } else if (strcmp(option->name, "sleep-factor") == 0)
         node_set_sleep_factor(dispatcher->node, dispatcher->options->node.sleep_factor);
@@ -329,6 +339,7 @@ void dispatcher_stop(void *state)
     loop_free(dispatcher->node_loop);
     saver_free(dispatcher->saver);
     feedback_desk_free(dispatcher->feedback);
+    placement_free(dispatcher->placement);
     directory_free(dispatcher->directory);
     free(dispatcher);
 }

@@ -20,6 +20,7 @@ struct dispatcher {
     struct subscription subscription;
     struct saver *saver;
     struct feedback_desk *feedback;
+    struct placement *placement;
     struct core_shared shared;
     struct core *cores[PUBLICATION_READERS_MAX];
     uint32_t core_count;

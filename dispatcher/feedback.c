@@ -20,9 +20,7 @@ struct note {
     uint8_t outcome;
 };
 
-/* The order: publish, then ring; the desk silences the bell, then looks. Both are exchanges of one word, so one of the two sees the
- * other's: no note is left lying. */
-void feedback_note(struct feedback_box *box, const struct wire_address_request *request, const struct address *peer,
+void feedback_note(struct post_box *box, const struct wire_address_request *request, const struct address *peer,
                    struct counters *counters)
 {
     static const enum counter by_outcome[FEEDBACK_OUTCOMES] = {
@@ -30,10 +28,9 @@ void feedback_note(struct feedback_box *box, const struct wire_address_request *
         [FEEDBACK_FAILED] = COUNTER_FEEDBACK_FAILED,
         [FEEDBACK_TIMEOUT] = COUNTER_FEEDBACK_TIMEOUT,
     };
-    size_t room;
     counter_add(counters, by_outcome[request->feedback.outcome], 1);
-    struct note *note = spsc_queue_reserve(&box->notes, &room);
-    if (room == 0) {
+    struct note *note = post_box_reserve(box);
+    if (!note) {
         counter_add(counters, COUNTER_FEEDBACK_IGNORED, 1);
         return;
     }
@@ -44,9 +41,7 @@ void feedback_note(struct feedback_box *box, const struct wire_address_request *
         .latency_us = request->feedback.latency_us,
         .outcome = request->feedback.outcome,
     };
-    spsc_queue_publish(&box->notes, 1);
-    if (!atomic_exchange_explicit(&box->rung, true, memory_order_acq_rel))
-        loop_post(box->desk->loop, &box->message);
+    post_box_publish(box);
 }
 
 /* The service is the node's k-th; VALUES_SERVICES_MAX: it does not offer it. */
@@ -77,9 +72,9 @@ static void note_take(struct feedback_desk *desk, const struct note *note, uint6
         counter_add(desk->counters, COUNTER_FEEDBACK_IGNORED, 1);
 }
 
-static void box_empty(struct feedback_desk *desk, struct feedback_box *box, uint64_t now_ns)
+static void box_empty(struct feedback_desk *desk, struct post_box *box, uint64_t now_ns)
 {
-    (void)atomic_exchange_explicit(&box->rung, false, memory_order_acq_rel);
+    post_box_silence(box);
     for (;;) {
         size_t count;
         const struct note *notes = spsc_queue_peek(&box->notes, &count);
@@ -96,7 +91,7 @@ static void on_pause_over(void *ctx, struct timer *timer)
     struct feedback_desk *desk = ctx;
     (void)timer;
     for (uint32_t i = 0; i < desk->box_count; i++)
-        if (atomic_load_explicit(&desk->boxes[i].rung, memory_order_relaxed))
+        if (post_box_has_rung(&desk->boxes[i]))
             box_empty(desk, &desk->boxes[i], loop_now_ns(desk->loop));
 }
 
@@ -125,10 +120,7 @@ int feedback_desk_new(struct loop *loop, const struct directory *directory, stru
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < core_count; i++) {
-        struct feedback_box *box = &desk->boxes[i];
-        box->desk = desk;
-        box->message = (struct loop_message){.fn = on_ring, .ctx = desk};
-        if (spsc_queue_init(&box->notes, FEEDBACK_NOTES_MAX, sizeof(struct note)) < 0) {
+        if (post_box_init(&desk->boxes[i], FEEDBACK_NOTES_MAX, sizeof(struct note), loop, on_ring, desk) < 0) {
             feedback_desk_free(desk);
             return -ENOMEM;
         }
@@ -144,7 +136,7 @@ void feedback_desk_free(struct feedback_desk *desk)
         return;
     timer_stop(&desk->timer);
     for (uint32_t i = 0; i < desk->box_count; i++)
-        spsc_queue_done(&desk->boxes[i].notes);
+        post_box_done(&desk->boxes[i]);
     if (desk->tracks)
         munmap(desk->tracks, TRACKS_BYTES);
     free(desk);

@@ -7,28 +7,17 @@
  * Memory: feedback_desk_new allocates; the desk stays until every core has been stopped. Nothing blocks. */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "core/base/counters.h"
-#include "core/base/spsc_queue.h"
-#include "core/io/loop.h"
 #include "core/io/timer.h"
 #include "core/policy/feedback.h"
 #include "core/wire/address_path.h"
 #include "dispatcher/directory.h"
+#include "dispatcher/post_box.h"
 
 #define FEEDBACK_NOTES_MAX 256u
 #define FEEDBACK_PAUSE_NS UINT64_C(10000000)
-
-struct feedback_desk;
-
-struct feedback_box {
-    struct spsc_queue notes;
-    _Atomic bool rung; /* the message is on its way, or the desk's timer runs for it */
-    struct loop_message message;
-    struct feedback_desk *desk;
-};
 
 struct feedback_desk {
     struct loop *loop;
@@ -37,7 +26,7 @@ struct feedback_desk {
     struct feedback_track *tracks; /* by slot */
     struct timer timer;
     uint32_t box_count;
-    struct feedback_box boxes[PUBLICATION_READERS_MAX]; /* by core */
+    struct post_box boxes[PUBLICATION_READERS_MAX]; /* by core */
 };
 
 /* counters: the control thread's. -ENOMEM. */
@@ -46,5 +35,5 @@ NODISCARD int feedback_desk_new(struct loop *loop, const struct directory *direc
 void feedback_desk_free(struct feedback_desk *desk); /* NULL is a no-op */
 
 /* `request` has feedback; it came from `peer`. Counters are the core's. */
-void feedback_note(struct feedback_box *box, const struct wire_address_request *request, const struct address *peer,
+void feedback_note(struct post_box *box, const struct wire_address_request *request, const struct address *peer,
                    struct counters *counters);

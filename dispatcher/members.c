@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "dispatcher/placement.h"
 
 /* The same report told twice seems to differ by how long each message took; reports of one node are at least this far apart. */
 #define SAME_REPORT_NS (5 * NS_PER_MS)
@@ -82,8 +83,10 @@ static uint32_t below_mask(struct node_entry entry)
     return mask;
 }
 
-static void values_update(struct node_values *values, struct member *member, struct node_entry entry, uint64_t now_ns)
+static void values_update(struct members *members, uint32_t slot, struct node_entry entry, uint64_t now_ns)
 {
+    struct node_values *values = &members->values[slot];
+    struct member *member = &members->slots[slot];
     uint64_t age_ns = (uint64_t)bytes_load_u32(entry.bytes + NODE_ENTRY_AGE) * NS_PER_MS;
     uint64_t reported_ns = now_ns > age_ns ? now_ns - age_ns : 0;
     uint64_t boot_id = bytes_load_u64(entry.bytes + NODE_ENTRY_BOOT_ID);
@@ -95,6 +98,7 @@ static void values_update(struct node_values *values, struct member *member, str
     };
     if (member->boot_id != boot_id || reported_ns > member->reported_ns + SAME_REPORT_NS) {
         node_values_apply(values, &report);
+        placement_report(members->placement, slot, entry, age_ns, now_ns);
         member->boot_id = boot_id;
         member->reported_ns = reported_ns;
         return;
@@ -126,7 +130,7 @@ static void member_update(struct members *members, uint32_t slot, struct node_en
     uint8_t flags = node_entry_flags(entry);
     if (member->kind == WIRE_NODE_DISPATCHER && ((member->flags ^ flags) & MEMBER_FLAGS_OUT_OF_SERVICE))
         members->dispatchers_changed = true;
-    values_update(&members->values[slot], member, entry, now_ns);
+    values_update(members, slot, entry, now_ns);
     member->flags = flags;
     weights_update(members, slot, entry);
     member->slots = bytes_load_u16(entry.bytes + NODE_ENTRY_SLOTS);
@@ -183,8 +187,7 @@ static void member_join(struct members *members, uint32_t slot, const struct mem
         members->dispatchers[members->dispatcher_count++] = slot;
         members->dispatchers_changed = true;
     }
-    memset(&members->values[slot], 0, sizeof(members->values[slot]));
-    members->values[slot].address = news->address;
+    node_values_reset(&members->values[slot], &news->address);
     members->joined[members->joined_count++] = slot;
     members->present_count++;
 }
@@ -199,6 +202,7 @@ static void member_leave(struct members *members, uint32_t slot)
         members->slots[last].link = member->link;
         members->dispatchers_changed = true;
     }
+    node_values_leave(&members->values[slot]);
     members->named_count -= member->generation == members->generation;
     member->state = MEMBER_LEFT;
     members->left[members->left_count++] = slot;
@@ -234,6 +238,7 @@ static __attribute__((noinline, cold)) int member_replace(struct members *member
         return error;
     }
     member_join(members, slot, news, set);
+    placement_join(members->placement, slot, before);
     if (before != MEMBER_NONE) {
         member_inherit(members, slot, before);
         member_leave(members, before);

@@ -92,7 +92,10 @@ struct snapshot_build {
     struct members_gone gone;
 };
 
+struct placement;
+
 struct members {
+    struct placement *placement; /* told of what it needs; NULL: nobody is */
     struct node_values *values; /* all these by slot */
     struct member *slots;
     float *weights; /* of a node's k-th service at k × MEMBERS_MAX + its slot; 0 while nothing is to go there */

@@ -70,6 +70,18 @@ static int location_enqueue(struct core *core, const struct frame *frame, const 
     return 1;
 }
 
+/* Never answered, whatever it is. */
+static int token_take(struct core *core, const struct frame *frame)
+{
+    struct wire_idle_token token;
+    enum refusal refusal;
+    if (wire_idle_token_decode(frame, &token, &refusal) < 0)
+        core_count_refusal(core, refusal);
+    else
+        placement_token(&core->shared->placement->boxes[core->config.index], &token, &core->counters);
+    return 0;
+}
+
 /* What a dispatcher has no use for. A request that it knows is refused by name; what it does not know, and what nobody expects an
  * answer to, is passed over. */
 static __attribute__((noinline, cold)) int frame_unwanted(struct core *core, const struct frame *frame)
@@ -97,6 +109,8 @@ int core_enqueue(struct core *core, const struct frame *frame, const struct requ
     }
     if (frame->type == FRAME_TYPE_LOCATION_REQUEST)
         return location_enqueue(core, frame, from, ret_refusal);
+    if (frame->type == FRAME_TYPE_IDLE_TOKEN && from->transport == FRAME_UDP && core->shared->placement)
+        return token_take(core, frame);
     return frame_unwanted(core, frame);
 }
 

@@ -84,6 +84,28 @@ static int shares_make(struct micro_nodes *nodes)
     return 0;
 }
 
+/* Jobs so short that picks without end, to which no reports come, don't fill the nodes up. */
+#define JOB_S 1e-6f
+#define SLOTS 64u
+
+static void finish_report(struct micro_nodes *nodes, uint32_t slot)
+{
+    struct finish_track track = {0};
+    struct finish_report report = {
+        .boot_id = 1,
+        .slots = SLOTS,
+        .jobs = SLOTS,
+        .echoes = true,
+        .work_s = micro_node_report(slot, 0).load_index * SLOTS * 1e-3f,
+        .queue_factor = 1,
+        .first_service_id = micro_service_id(0),
+        .service_count = MICRO_SERVICES,
+    };
+    for (uint32_t i = 0; i < MICRO_SERVICES; i++)
+        report.job_s[i] = JOB_S;
+    (void)!finish_time_report(&nodes->finish, &nodes->values[slot], &track, &report, 0); /* no node is idle */
+}
+
 int micro_nodes_init(struct micro_nodes *nodes, uint32_t count)
 {
     *nodes = (struct micro_nodes){.count = count};
@@ -92,11 +114,18 @@ int micro_nodes_init(struct micro_nodes *nodes, uint32_t count)
     if (memory == MAP_FAILED)
         return -ENOMEM;
     nodes->values = memory;
+    struct idle_tokens *tokens;
+    if (idle_tokens_new(&tokens) < 0) {
+        micro_nodes_done(nodes);
+        return -ENOMEM;
+    }
+    finish_time_init(&nodes->finish, tokens);
     for (uint32_t slot = 0; slot < count; slot++) {
         struct node_report report = micro_node_report(slot, 0);
         nodes->values[slot].address = (struct address){
             .family = ADDRESS_IPV4, .port = 7500, .ip = {10, (uint8_t)(slot >> 16), (uint8_t)(slot >> 8), (uint8_t)slot}};
         node_values_apply(&nodes->values[slot], &report);
+        finish_report(nodes, slot);
     }
     int error = micro_nodes_view(nodes, &nodes->view);
     if (error == 0)
@@ -111,5 +140,6 @@ void micro_nodes_done(struct micro_nodes *nodes)
     if (nodes->view)
         view_free(nodes->view);
     free(nodes->shares);
+    idle_tokens_free(nodes->finish.tokens);
     munmap(nodes->values, values_bytes(nodes->count));
 }

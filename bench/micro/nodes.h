@@ -12,6 +12,7 @@ struct micro_nodes {
     struct node_values *values;
     struct view *view;
     struct snapshot_share *shares; /* of the view's services, for the weighted policy */
+    struct finish_time finish;
 };
 
 extern const uint32_t micro_node_counts[];

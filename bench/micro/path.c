@@ -41,7 +41,7 @@ static uint32_t batch_answer(struct path_bench *bench, uint64_t now_ns)
 {
     uint32_t length = 0;
     size_t count;
-    answer_begin(&bench->answers, POLICY_TWO_CHOICES, bench->nodes.view);
+    answer_begin(&bench->answers, POLICY_FINISH_TIME, bench->nodes.view);
     const struct request *requests = spsc_queue_peek(&bench->queue.items, &count);
     while (count) {
         uint32_t batch = count < BATCH ? (uint32_t)count : BATCH;
@@ -83,6 +83,7 @@ static int path_init(struct path_bench *bench, uint32_t node_count)
         return error;
     }
     pick_state_init(&bench->picks, 1, 1.5f);
+    bench->picks.finish = &bench->nodes.finish;
     bench->answers = (struct answer_context){.picks = &bench->picks,
                                              .values = bench->nodes.values,
                                              .queue = &bench->queue,

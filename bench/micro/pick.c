@@ -56,6 +56,7 @@ static int policy_measure(struct micro *micro, const struct micro_nodes *nodes, 
         {.run = pick_batches, .ctx = &bench, .against = 0},
     };
     pick_state_init(&bench.state, 1, 1.5f);
+    bench.state.finish = &nodes->finish;
     for (uint32_t i = 0; i < MICRO_SERVICES; i++)
         bench.service_ids[i] = micro_service_id(i);
     const char *name = policy_rows[policy].name;

@@ -95,7 +95,7 @@ static bool picks_run(struct snapshot_bench *shared, uint64_t operations)
         items[i].service_id = micro_service_id(i % MICRO_SERVICES);
     for (uint64_t done = 0; done < operations; done += PICK_BATCH_MAX) {
         const struct view *view = publication_enter(&shared->publication, 0);
-        policy_pick_batch(POLICY_TWO_CHOICES, &shared->state, view->snapshot, shared->nodes.values, items, PICK_BATCH_MAX);
+        policy_pick_batch(POLICY_FINISH_TIME, &shared->state, view->snapshot, shared->nodes.values, items, PICK_BATCH_MAX);
         publication_leave(&shared->publication, 0);
         for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
             failed |= items[i].result;
@@ -158,6 +158,7 @@ int micro_snapshot(struct micro *micro)
     }
     shared->cpu = micro->cpus[1];
     pick_state_init(&shared->state, 1, 1.5f);
+    shared->state.finish = &shared->nodes.finish;
     publication_init(&shared->publication, 1, shared->nodes.view);
     micro->sample_ns *= SAMPLES_LONGER;
     int error = snapshot_measure(micro, shared);

@@ -44,7 +44,7 @@ static int finish_copy(struct world *world, const struct finish_time *finish, ui
     finish_time_init(&world->finish, NULL);
     atomic_store_explicit(&world->finish.dispatchers, atomic_load_explicit(&finish->dispatchers, memory_order_relaxed),
                           memory_order_relaxed);
-    atomic_store_explicit(&world->finish.age_s, atomic_load_explicit(&finish->age_s, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&world->finish.age_s, finish_time_age_s(finish), memory_order_relaxed);
     world->state.finish = &world->finish;
     if (!finish->tokens)
         return 0;

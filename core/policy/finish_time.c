@@ -17,12 +17,14 @@
 #define IDLE_AGE_JOBS 1
 
 /* No node gets more than so many times what its slots are usually given; looked at so often. */
-#define SHARE_MAX 2.5f
+#define SHARE_MAX 2.5
 #define SHARE_NS UINT64_C(1000000000)
 #define SHARE_PICKS_MIN 20u
-#define SHARE_WEIGHT 0.02f /* of one node's in the usual */
 
 #define AGE_WEIGHT 0.02f
+
+/* For how long a node has been idle at most. */
+#define SETTLED_S 60.0f
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {
@@ -46,6 +48,24 @@ float finish_time_job_s(uint8_t code)
 float finish_time_left_s(const struct node_values *values, uint64_t now_ns)
 {
     return left_s(values, now_ns);
+}
+
+void finish_time_settle(struct node_values *values, uint64_t now_ns)
+{
+    float wait_s = left_s(values, now_ns);
+    if (wait_s > FINISH_LEFT_S_MAX) /* it has come round: nothing is known of the node any more */
+        wait_s = 0;
+    store_left_s(values, wait_s < -SETTLED_S ? -SETTLED_S : wait_s, now_ns);
+}
+
+void finish_time_forget(struct node_values *values, uint64_t now_ns)
+{
+    store_left_s(values, 0, now_ns);
+    token_clear(values);
+    atomic_store_explicit(&values->slots, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->job_code, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)
+        atomic_store_explicit(&values->job_codes[i], 0, memory_order_relaxed);
 }
 
 static float not_below_zero(float value)
@@ -95,26 +115,34 @@ static uint32_t picks_since(uint32_t picks, struct finish_track *track, const st
     return unseen;
 }
 
-/* How much longer than its share's time the node has been given work for: a node that reports less than it has, or more than it can,
- * draws more than its share, and gets nothing until that is made up for. */
+/* A node that reports less than it has, or more than it can, draws more than its share; it gets nothing until that is made up for. What
+ * its share is, the others' picks of the same time say. They are counted as reports come, the node's own at once: when the load rises
+ * it seems to have more than the others for a while, so one such span is not believed, but two of them together. */
 static void share_check(struct finish_time *finish, uint32_t picks, struct finish_track *track,
                         const struct finish_report *report, uint64_t now_ns)
 {
-    if (track->share_ns != 0 && now_ns < track->share_ns + SHARE_NS)
+    struct finish_kind *kind = &finish->kinds[hash_mix(report->first_service_id) % FINISH_KINDS];
+    bool first = track->seen_ns == 0;
+    if (!first) {
+        kind->picks += picks - track->seen;
+        kind->slot_s += (double)report->slots * (double)(now_ns - track->seen_ns) * 1e-9;
+    }
+    track->seen = picks;
+    track->seen_ns = now_ns;
+    uint64_t span_ns = now_ns - track->share_ns;
+    if (!first && span_ns < SHARE_NS)
         return;
     uint32_t count = picks - track->share_mark;
-    float span_s = (float)(now_ns - track->share_ns) * 1e-9f;
-    bool first = track->share_ns == 0;
+    double usual = (kind->picks - track->kind_mark.picks) / (kind->slot_s - track->kind_mark.slot_s);
+    double excess = (double)count / ((double)span_ns * 1e-9 * report->slots) / (SHARE_MAX * usual) - 1;
+    bool over = !first && count >= SHARE_PICKS_MIN && excess > 0;
+    if (over && span_ns < 2 * SHARE_NS)
+        return;
+    if (over)
+        track->held_ns = now_ns + (uint64_t)(excess * (double)span_ns);
     track->share_ns = now_ns;
     track->share_mark = picks;
-    if (first)
-        return;
-    float *usual = &finish->picks_per_slot_s[hash_mix(report->first_service_id) % FINISH_KINDS];
-    float here = (float)count / span_s / (float)report->slots;
-    float most = SHARE_MAX * *usual;
-    *usual += (*usual > 0 ? SHARE_WEIGHT : 1) * ((here < most || !(*usual > 0) ? here : most) - *usual);
-    if (count >= SHARE_PICKS_MIN && most > 0 && here > most)
-        track->held_ns = now_ns + (uint64_t)((here / most - 1) * span_s * 1e9f);
+    track->kind_mark = *kind;
 }
 
 /* How old a node's report gets before the next one comes, on average: half the distance, and what it was on its way. */
@@ -181,7 +209,7 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     atomic_store_explicit(&values->job_code, finish_time_code(job_s), memory_order_relaxed);
     atomic_store_explicit(&values->slots, (uint16_t)report->slots, memory_order_relaxed);
     if (held || report->jobs >= report->slots) {
-        atomic_store_explicit(&values->token, 0, memory_order_relaxed);
+        token_clear(values);
         return false;
     }
     return age_s > IDLE_AGE_JOBS * job_s && join_idle(values);

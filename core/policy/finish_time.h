@@ -21,12 +21,19 @@
 
 #define FINISH_KINDS 256u
 
+/* What nodes of one kind have been given, as far as reports have come to say so. */
+struct finish_kind {
+    double picks;
+    double slot_s; /* slots times seconds in which they were */
+};
+
 /* What all cores of a dispatcher share. */
 struct finish_time {
     struct idle_tokens *tokens; /* NULL: none */
     _Atomic uint32_t dispatchers; /* that decide in parallel, this one included: ≥ 1 */
-    _Atomic float age_s; /* how old what is known of a node is, on average */
-    float picks_per_slot_s[FINISH_KINDS]; /* usual picks per second and slot, by a node's first service; control thread */
+    _Atomic float age_s; /* how old what is known of a node is, on average, while reports come */
+    _Atomic float silent_s; /* for how long none has come; 0: they come */
+    struct finish_kind kinds[FINISH_KINDS]; /* by a node's first service; control thread */
 };
 
 /* What the control thread knows of a node beside its values. All zeroes: nothing yet. */
@@ -37,8 +44,11 @@ struct finish_track {
     uint64_t held_ns; /* until then the node gets nothing: it has had more than its share */
     uint32_t mark; /* picks */
     uint32_t dead; /* picks that never became jobs, and jobs that were not picks: wraps */
-    uint64_t share_ns; /* when `share_mark` was taken */
+    uint32_t seen; /* picks that are in its kind's */
     uint32_t share_mark; /* picks */
+    uint64_t seen_ns; /* up to when its slots are in its kind's; 0: never */
+    uint64_t share_ns; /* when `share_mark` was taken, and `kind_mark` */
+    struct finish_kind kind_mark;
 };
 
 /* A newer report of a node. */
@@ -58,12 +68,28 @@ struct finish_report {
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens);
 
+/* How old what is known of a node is. */
+static inline float finish_time_age_s(const struct finish_time *finish)
+{
+    float age_s = atomic_load_explicit(&finish->age_s, memory_order_relaxed);
+    float silent_s = atomic_load_explicit(&finish->silent_s, memory_order_relaxed);
+    return age_s > silent_s ? age_s : silent_s;
+}
+
 /* True: the node looks idle and is not among the idle ones yet: push it for each of its services. */
 NODISCARD bool finish_time_report(struct finish_time *finish, struct node_values *values, struct finish_track *track,
                                   const struct finish_report *report, uint64_t now_ns);
 
 /* The node has said that it is idle. True as above. */
 NODISCARD bool finish_time_token(struct node_values *values, const struct finish_track *track, uint64_t now_ns);
+
+/* A node that is not reported of: to be called at least every FINISH_SETTLE_NS, else its finish time, which wraps, would come round
+ * again. */
+#define FINISH_SETTLE_NS UINT64_C(60000000000)
+void finish_time_settle(struct node_values *values, uint64_t now_ns);
+
+/* Nothing is known of the node, as when it has just come. */
+void finish_time_forget(struct node_values *values, uint64_t now_ns);
 
 /* A time as one byte: 0 not known, else a microsecond times 2^((code - 1) / 8), off by less than 5 %. */
 uint8_t finish_time_code(float job_s);

@@ -31,6 +31,13 @@ static inline void store_left_s(struct node_values *values, float wait_s, uint64
     atomic_store_explicit(&values->finish, finish, memory_order_relaxed);
 }
 
+static inline void token_clear(struct node_values *values)
+{
+    uint8_t mask = NODE_TOKEN_IDLE | NODE_TOKEN_HELD;
+    if (atomic_load_explicit(&values->token, memory_order_relaxed) & mask)
+        atomic_fetch_and_explicit(&values->token, (uint8_t)~mask, memory_order_relaxed);
+}
+
 static inline float slots_of(const struct node_values *values)
 {
     uint16_t slots = atomic_load_explicit(&values->slots, memory_order_relaxed);

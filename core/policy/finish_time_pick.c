@@ -55,11 +55,12 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
     uint32_t used = 0;
     for (uint32_t i = 0; i < *count; i++) {
         struct node_values *there = &values[found[i].slot];
+        bool same = node_values_tenure(there) == found[i].tenure;
         bool tells = node_tells_idle(there);
         struct candidate candidate = candidate_of(values, found[i].slot, found[i].ordinal, state->now_ns);
-        if (!node_is_fresh(there) || !candidate_is_idle(&candidate, tells)) {
-            if (idle_tokens_take(state->finish->tokens, service_id, &found[i]))
-                atomic_store_explicit(&there->token, 0, memory_order_relaxed);
+        if (!same || !node_is_fresh(there) || !candidate_is_idle(&candidate, tells)) {
+            if (idle_tokens_take(state->finish->tokens, service_id, &found[i]) && same)
+                token_clear(there);
             continue;
         }
         if (tells && !told)
@@ -90,8 +91,9 @@ static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct 
     uint32_t slot = found[best].slot;
     if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
         return PICK_UNSURE;
-    atomic_store_explicit(&values[slot].token, 0, memory_order_relaxed);
+    token_clear(&values[slot]);
     node_gets(&values[slot], &candidates[best], told ? 1 : dispatchers, state->now_ns);
+    state->idle_picks++;
     return (int)slot;
 }
 
@@ -141,7 +143,7 @@ static void finish_time_choose_batch(struct pick_batch *batch)
     struct pick_state *state = batch->state;
     struct node_values *values = batch->values;
     float dispatchers = (float)atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
-    float turn_s = atomic_load_explicit(&state->finish->age_s, memory_order_relaxed) / TURN_AGE_JOBS;
+    float turn_s = finish_time_age_s(state->finish) / TURN_AGE_JOBS;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
         struct candidate candidates[PICK_CANDIDATES_MAX];

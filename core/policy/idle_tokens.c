@@ -30,13 +30,23 @@ void idle_tokens_free(struct idle_tokens *tokens)
         munmap(tokens, sizeof(*tokens));
 }
 
-/* slot + 1 : 32, tag of the service : 24, ordinal : 8 */
-static uint64_t cell_of(uint64_t hash, uint32_t slot, uint32_t ordinal)
+#define ORDINAL_BITS 5
+#define TENURE_BITS 6
+#define TAG_BITS 21
+
+/* slot + 1 : 32, tag of the service : 21, tenure : 6, ordinal : 5 */
+static uint64_t cell_of(uint64_t hash, uint32_t slot, uint32_t ordinal, uint8_t tenure)
 {
-    return ((uint64_t)slot + 1) << 32 | (hash >> 40) << 8 | ordinal;
+    return ((uint64_t)slot + 1) << 32 | (hash >> (64 - TAG_BITS)) << (ORDINAL_BITS + TENURE_BITS) |
+           (uint64_t)tenure << ORDINAL_BITS | ordinal;
 }
 
-void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal)
+static bool cell_is_of(uint64_t cell, uint64_t hash)
+{
+    return (uint32_t)cell >> (ORDINAL_BITS + TENURE_BITS) == (uint32_t)(hash >> (64 - TAG_BITS));
+}
+
+void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
 {
     uint64_t hash = hash_mix(service_id);
     struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
@@ -44,7 +54,7 @@ void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t 
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     if (tail - head >= TOKEN_RING_CELLS)
         return;
-    atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal), memory_order_relaxed);
+    atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal, tenure), memory_order_relaxed);
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_relaxed);
 }
 
@@ -60,12 +70,16 @@ void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from
                               memory_order_relaxed);
 }
 
-uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id)
+static uint32_t ring_length(const struct token_ring *ring)
 {
-    const struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint32_t count = atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
     return count <= TOKEN_RING_CELLS ? count : 0; /* read while it moved */
+}
+
+uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id)
+{
+    return ring_length(&tokens->rings[hash_mix(service_id) % TOKEN_RINGS]);
 }
 
 bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
@@ -74,6 +88,14 @@ bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
         return false;
     const struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
     return atomic_load_explicit(&ring->tail, memory_order_relaxed) != atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
+
+uint32_t idle_tokens_total(const struct idle_tokens *tokens)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < TOKEN_RINGS; i++)
+        count += ring_length(&tokens->rings[i]);
+    return count;
 }
 
 uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_id, struct random_state *random,
@@ -91,10 +113,15 @@ uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_i
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = head + (first + i) % length;
         uint64_t cell = atomic_load_explicit(&ring->cells[at & MASK], memory_order_relaxed);
-        if (cell == 0 || (uint32_t)(cell >> 8 & 0xffffff) != (uint32_t)(hash >> 40))
+        if (cell == 0 || !cell_is_of(cell, hash))
             continue;
-        ret_found[found++] =
-            (struct idle_token){.slot = (uint32_t)(cell >> 32) - 1, .ordinal = (uint32_t)(cell & 0xff), .cell = cell, .at = at};
+        ret_found[found++] = (struct idle_token){
+            .slot = (uint32_t)(cell >> 32) - 1,
+            .ordinal = cell & ((1u << ORDINAL_BITS) - 1),
+            .tenure = cell >> ORDINAL_BITS & ((1u << TENURE_BITS) - 1),
+            .cell = cell,
+            .at = at,
+        };
     }
     return found;
 }

@@ -1,7 +1,8 @@
 /* idle_tokens - nodes that have said that they have nothing to do, by service, shared by all cores of a dispatcher.
  *
  * They are hints: one may be lost when its ring is full or when two cores meet. What a node has said stands in its values, and is looked
- * at before a token is used. Services that share a ring tell their tokens apart.
+ * at before a token is used. Services that share a ring tell their tokens apart, and so do nodes that had the same slot one after the
+ * other, by its tenure (values.h).
  * Thread: pushed by the control thread, taken by every core; lock-free, nothing blocks.
  * Memory: idle_tokens_new allocates; pages that no service uses are never touched. */
 #pragma once
@@ -30,7 +31,8 @@ struct idle_tokens {
 /* A token that was found, to be taken. */
 struct idle_token {
     uint32_t slot;
-    uint32_t ordinal; /* the service is the node's k-th */
+    uint32_t ordinal; /* the service is the node's k-th; < 32 */
+    uint8_t tenure; /* of the slot, when the token was pushed */
     uint64_t cell;
     uint32_t at;
 };
@@ -39,7 +41,10 @@ struct idle_token {
 NODISCARD int idle_tokens_new(struct idle_tokens **ret_tokens);
 void idle_tokens_free(struct idle_tokens *tokens); /* NULL is a no-op */
 
-void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal);
+void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure);
+
+/* Tokens of all services, those that no longer hold and are not yet put away among them. For metrics. */
+uint32_t idle_tokens_total(const struct idle_tokens *tokens);
 
 /* Copies what the service's ring holds right now into another one's, which is empty. */
 void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id);

@@ -44,6 +44,7 @@ struct pick_state {
     const struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */
     uint64_t turns; /* nodes that finish-time has picked in turn, since what it knew was too old */
+    uint64_t idle_picks; /* nodes that it has picked because they had said that they were idle, or looked so */
     float turn_peak[POLICY_CURSORS]; /* the fastest lately, by hash of the service */
     float dispatcher_share; /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
 };

@@ -28,6 +28,7 @@ enum node_value_flag {
 enum node_value_token {
     NODE_TOKEN_IDLE = 1, /* the node has told this dispatcher alone that it is idle, and nobody has used that */
     NODE_TOKEN_HELD = 2, /* it is among the idle ones (idle_tokens.h) */
+    NODE_TOKEN_TENURE = 4, /* the other bits count to how many nodes the slot was given; wraps */
 };
 
 struct node_values {
@@ -42,11 +43,25 @@ struct node_values {
     /* For finish-time: finish_time.h. */
     _Atomic uint32_t finish; /* when all that the node has, and is expected to get, will have been done; may be past; wraps */
     _Atomic uint16_t slots; /* 0: nothing known yet */
-    _Atomic uint8_t token; /* mask of enum node_value_token */
+    _Atomic uint8_t token; /* of enum node_value_token */
     _Atomic uint8_t job_code; /* expected time of one of the jobs that it has, as finish_time_code has it */
     _Atomic uint8_t job_codes[VALUES_SERVICES_MAX]; /* of a job of its k-th service */
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
+
+/* Which of the nodes that the slot was given to has it: what was said of one is not to be believed of the next. */
+static inline uint8_t node_values_tenure(const struct node_values *values)
+{
+    return atomic_load_explicit(&values->token, memory_order_relaxed) / NODE_TOKEN_TENURE;
+}
+
+/* The node leaves the slot: tokens that are still about are not believed from now on. Whoever believed one has left the snapshots that
+ * named the node when the slot is given to another one. */
+static inline void node_values_leave(struct node_values *values)
+{
+    uint8_t tenure = (uint8_t)((node_values_tenure(values) + 1u) * NODE_TOKEN_TENURE);
+    atomic_store_explicit(&values->token, tenure, memory_order_relaxed);
+}
 
 /* What a newer report says. Control thread only. */
 struct node_report {
@@ -65,6 +80,23 @@ static inline void node_values_apply(struct node_values *values, const struct no
     atomic_store_explicit(&values->load_index, report->load_index, memory_order_relaxed);
     atomic_store_explicit(&values->load_per_job, report->load_per_job, memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, picks, memory_order_relaxed);
+}
+
+/* Makes them those of a new node of which nothing is known. No snapshot names the slot, but an old token may. */
+static inline void node_values_reset(struct node_values *values, const struct address *address)
+{
+    atomic_store_explicit(&values->flags, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->below_mask, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->load_index, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->load_per_job, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->picks, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->picks_at_report, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->finish, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->slots, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->job_code, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)
+        atomic_store_explicit(&values->job_codes[i], 0, memory_order_relaxed);
+    values->address = *address;
 }
 
 /* For a node that gets another slot, which no reader knows yet; picks that are counted meanwhile are lost. */

@@ -26,11 +26,15 @@ enum node_entry_field {
     NODE_ENTRY_LOAD_PER_JOB = 40,
     NODE_ENTRY_JOBS_QUEUED = 44,
     NODE_ENTRY_JOBS_RUNNING = 48,
+    NODE_ENTRY_ECHO_JOBS = 52,
     NODE_ENTRY_SERVICE_COUNT = 56,
     NODE_ENTRY_SERVICES = 57,
 };
 
-#define NODE_ENTRY_SERVICE_WEIGHT 17u /* offset in a service of the entry */
+/* Offsets in a service of the entry. */
+#define NODE_ENTRY_SERVICE_WORK 9u
+#define NODE_ENTRY_SERVICE_RATE 13u
+#define NODE_ENTRY_SERVICE_WEIGHT 17u
 
 /* As wire_nodes_next, without taking the entry apart. */
 NODISCARD int wire_nodes_next_entry(struct wire_nodes *nodes, struct node_entry *ret_entry, enum refusal *ret_refusal);
@@ -80,7 +84,22 @@ static inline bool node_entry_below_average(struct node_entry entry, uint32_t in
     return (node_entry_service(entry, index)[8] & WIRE_SERVICE_BELOW_AVERAGE) != 0;
 }
 
+static inline float node_entry_service_f32(struct node_entry entry, uint32_t index, uint32_t at)
+{
+    return node_entry_f32(entry, NODE_ENTRY_SERVICES + index * NODE_ENTRY_SERVICE_BYTES + at);
+}
+
+static inline float node_entry_work_s(struct node_entry entry, uint32_t index)
+{
+    return node_entry_service_f32(entry, index, NODE_ENTRY_SERVICE_WORK);
+}
+
+static inline float node_entry_rate(struct node_entry entry, uint32_t index)
+{
+    return node_entry_service_f32(entry, index, NODE_ENTRY_SERVICE_RATE);
+}
+
 static inline float node_entry_weight(struct node_entry entry, uint32_t index)
 {
-    return node_entry_f32(entry, NODE_ENTRY_SERVICES + index * NODE_ENTRY_SERVICE_BYTES + NODE_ENTRY_SERVICE_WEIGHT);
+    return node_entry_service_f32(entry, index, NODE_ENTRY_SERVICE_WEIGHT);
 }

@@ -14,7 +14,7 @@ import independent as wire  # noqa: E402
 import prometheus  # noqa: E402
 from cluster import BIN, SANITIZED, Cluster, address_new, check, http_get, main, redis_cli, run, usher, wait_until  # noqa: E402
 
-POLICIES = ("two-choices", "below-average", "random", "round-robin")
+POLICIES = ("finish-time", "two-choices", "below-average", "random", "round-robin")
 
 
 @contextlib.contextmanager
@@ -226,7 +226,7 @@ def below_average_leaves_out_the_loaded(cluster):
         policy_set(cluster, "random")
         check(picks_count(cluster, 500)[loaded] > 0, "policy random looks at load")
     wait_until("its jobs end with their connection", lambda: cluster.ctl("w0", "status")["node"]["jobs_running"] == 0)
-    policy_set(cluster, "two-choices")
+    policy_set(cluster, "finish-time")
 
 
 # ---- operators ----

@@ -127,12 +127,11 @@ def redis_that_is_not_there(cluster):
         wrong(cluster, "usher-rm", ["--redis", text], USAGE, "--redis", "unix:PATH")
 
 
-def what_is_not_built_yet(cluster):
+def policies_that_are_none(cluster):
     node = ["--rm", cluster.rm_at]
-    wrong(cluster, "usher-dispatcher", [*node, "--policy", "finish-time"], USAGE, "finish-time is not built yet", "two-choices")
     wrong(cluster, "usher-dispatcher", [*node, "--policy", "fastest"], USAGE, '"fastest" is not known', "two-choices")
-    code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "finish-time"], capture_output=True, text=True)
-    check(code.returncode == USAGE and "finish-time is not built yet" in code.stderr, f"usherctl set policy finish-time: {code}")
+    code = subprocess.run([BIN / "usherctl", "-s", cluster.socket("dispatcher"), "set", "policy", "fastest"], capture_output=True, text=True)
+    check(code.returncode == USAGE and '"fastest" is not known' in code.stderr, f"usherctl set policy fastest: {code}")
 
 
 def servers_that_cannot_be_attached(cluster):
@@ -334,7 +333,7 @@ def killed_daemons_leave_room_for_the_next(cluster):
 
 
 main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
-     what_is_not_built_yet, servers_that_cannot_be_attached, services_that_are_none, files_that_are_wrong, values_that_are_wrong,
+     policies_that_are_none, servers_that_cannot_be_attached, services_that_are_none, files_that_are_wrong, values_that_are_wrong,
      values_that_clients_get_wrong,
      nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,
      what_operators_get_wrong, state_in_odd_places, output_that_cannot_be_written, killed_daemons_leave_room_for_the_next, stage=a_folder)

@@ -167,7 +167,7 @@ void product_on_report(struct world *world, uint32_t index, const struct report 
         .jobs = report->jobs,
     };
     if (finish_time_report(&dispatcher->finish, values, &dispatcher->tracks[report->node], &finish, world->now_ns))
-        idle_tokens_push(dispatcher->finish.tokens, SERVICE_ID, report->node, 0);
+        idle_tokens_push(dispatcher->finish.tokens, SERVICE_ID, report->node, 0, 0);
 }
 
 void product_on_token(struct world *world, uint32_t index, uint32_t node)
@@ -175,5 +175,5 @@ void product_on_token(struct world *world, uint32_t index, uint32_t node)
     struct product *product = world->state;
     struct dispatcher *dispatcher = &product->dispatchers[index];
     if (finish_time_token(&dispatcher->values[node], &dispatcher->tracks[node], world->now_ns))
-        idle_tokens_push(dispatcher->finish.tokens, SERVICE_ID, node, 0);
+        idle_tokens_push(dispatcher->finish.tokens, SERVICE_ID, node, 0, 0);
 }

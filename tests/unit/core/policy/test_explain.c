@@ -79,7 +79,7 @@ static void node_change(struct random_state *random, uint32_t slot)
     atomic_store(&values[slot].job_codes[ORDINAL], (uint8_t)(random_below(random, 4) ? 130 + random_below(random, 20) : 0));
     if (random_below(random, 2) == 0 && atomic_load(&values[slot].token) == 0) {
         atomic_store(&values[slot].token, (uint8_t)(NODE_TOKEN_HELD | (random_below(random, 2) ? NODE_TOKEN_IDLE : 0)));
-        idle_tokens_push(finish.tokens, SERVICE, slot, ORDINAL);
+        idle_tokens_push(finish.tokens, SERVICE, slot, ORDINAL, 0);
     }
 }
 
@@ -190,7 +190,7 @@ Test(explain, a_token_is_said_to_be_the_reason)
         atomic_store(&values[i].finish, (uint32_t)(state.now_ns >> 8) + 4000000);
     atomic_store(&values[5].token, NODE_TOKEN_IDLE | NODE_TOKEN_HELD);
     atomic_store(&values[5].finish, (uint32_t)(state.now_ns >> 8));
-    idle_tokens_push(finish.tokens, SERVICE, 5, ORDINAL);
+    idle_tokens_push(finish.tokens, SERVICE, 5, ORDINAL, 0);
     cr_assert_eq(explain(POLICY_FINISH_TIME), 0);
     cr_expect_eq(explanation.reason, EXPLAIN_IDLE_TOKEN);
     cr_expect_eq(chosen()->slot, 5);

@@ -54,7 +54,7 @@ static struct finish_report report_of(uint32_t jobs, float job_s)
 static void report(uint32_t node, const struct finish_report *what)
 {
     if (finish_time_report(&finish, &values[node], &tracks[node], what, now_ns))
-        idle_tokens_push(finish.tokens, SERVICE, node, 0);
+        idle_tokens_push(finish.tokens, SERVICE, node, 0, 0);
 }
 
 static uint32_t pick(void)
@@ -198,7 +198,7 @@ static void all_report(uint32_t jobs)
 static void token_comes(uint32_t node)
 {
     if (finish_time_token(&values[node], &tracks[node], now_ns))
-        idle_tokens_push(finish.tokens, SERVICE, node, 0);
+        idle_tokens_push(finish.tokens, SERVICE, node, 0, 0);
 }
 
 Test(finish_time, a_token_is_used_once)
@@ -231,7 +231,7 @@ Test(finish_time, a_slow_node_s_token_does_not_beat_a_fast_idle_one)
 
 Test(finish_time, services_do_not_use_each_other_s_tokens)
 {
-    idle_tokens_push(finish.tokens, SERVICE + TOKEN_RINGS, 5, 0);
+    idle_tokens_push(finish.tokens, SERVICE + TOKEN_RINGS, 5, 0, 0);
     struct idle_token found[TOKEN_SAMPLES];
     cr_expect_eq(idle_tokens_sample(finish.tokens, SERVICE, &state.random, found), 0u);
 }

@@ -11,6 +11,7 @@ enum { NODES = 10, SERVICE = 77, PICKS = 60000 };
 static struct node_values values[NODES];
 static struct snapshot *snapshot;
 static struct pick_state state;
+static struct finish_time finish;
 
 static void directory_build(uint32_t dispatcher_count)
 {
@@ -26,6 +27,8 @@ static void directory_build(uint32_t dispatcher_count)
     offers[NODES] = (struct snapshot_offer){.service_id = SERVICE + 1, .slot = UINT32_MAX};
     cr_assert_eq(snapshot_new(NODES, offers, NODES + 1, &snapshot), 0);
     pick_state_init(&state, 1, 1.5f);
+    finish_time_init(&finish, NULL);
+    state.finish = &finish;
 }
 
 static void workers_only(void)
