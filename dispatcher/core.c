@@ -8,13 +8,16 @@
 #include "core/base/memory.h"
 #include "dispatcher/core_internal.h"
 
-/* 4096 datagrams can wait for a busy core; a longest datagram is 1,232 bytes, longer ones are cut and refused. */
-#define RECEIVE_BUFFERS 4096u
+/* Datagrams taken at a time, the others wait in the socket; a longest datagram is 1,232 bytes, longer ones are cut and refused. */
+#define RECEIVE_BUFFERS 256u
 #define RECEIVE_BUFFER_BYTES 1536u
 
-/* Joined ones need room for 64 KiB each, or their last ones vanish. What finds no buffer waits in the socket's. */
+/* Joined ones need room for 64 KiB each, or their last ones vanish. */
 #define JOINED_BUFFERS 128u
 #define JOINED_BUFFER_BYTES 65536u
+
+/* Of all that 10,000 connections can have in flight, so that the kernel seldom has to keep any. */
+#define COMPLETION_ENTRIES 16384u
 
 #define SEND_PACKETS 1024u
 #define SEND_BYTES (SEND_PACKETS * DATAGRAM_BYTES_MAX)
@@ -42,7 +45,7 @@ static int core_open_loop(struct core *core)
     loop_config_init(&config);
     config.kind = core->config.loop_kind;
     config.spin = core->config.spin;
-    config.completion_entries = 4 * RECEIVE_BUFFERS;
+    config.completion_entries = COMPLETION_ENTRIES;
     return loop_new(&config, &core->loop);
 }
 

@@ -60,10 +60,10 @@ struct udp {
     struct udp_config config;
     struct address local;
     struct list_link dirty_link; /* in loop->udp_dirty while packets wait */
+    struct list_link ready_link; /* in loop->udp_ready: there may be more to receive */
     uint8_t *send_bytes;
     uint32_t send_used;
     uint32_t packet_count;
-    uint32_t packets_queued; /* of these, the backend has queued so many */
     struct udp_packet *packets;
     struct address last_peer; /* of the last packet, to find neighbours that can leave together */
     uint32_t last_room; /* bytes that may still join it */
@@ -188,6 +188,7 @@ struct loop {
     struct timer ending_timer;
     struct list_link ready;
     struct list_link udp_dirty; /* have packets */
+    struct list_link udp_ready; /* of a ring: are asked in the next batch, without waiting */
     struct list_link stream_dirty;
     struct stream_pool stream_pool;
     bool freeing;
@@ -224,10 +225,8 @@ struct loop_backend {
 
     /* Opens the socket and its buffers and starts to receive; sets handle.fd and local. Event: udp_event_datagram. */
     int (*udp_open)(struct loop *loop, struct udp *udp);
-    /* Sends udp->packets. Calls udp_packets_reset when their memory may be used again (now or after the next submission). */
+    /* Sends udp->packets and calls udp_packets_reset. */
     void (*udp_flush)(struct loop *loop, struct udp *udp);
-    /* Sends and resets now, for the pool is full. */
-    void (*udp_flush_now)(struct loop *loop, struct udp *udp);
     /* Does what udp->backlog says. NULL: the backend has no such buffer. */
     void (*udp_tune)(struct udp *udp);
 
@@ -287,7 +286,7 @@ void udp_event_datagram(struct udp *udp, const struct sockaddr *name, uint8_t *b
                         const struct udp_received *received);
 /* A receive that failed: of a connected socket, mostly what ICMP said about an earlier send. */
 void udp_event_receive_failed(struct udp *udp, int error);
-/* The packets' memory may be used again. */
+/* They have been sent; takes the socket out of loop->udp_dirty. */
 void udp_packets_reset(struct udp *udp);
 /* Packets that the kernel refused. */
 void udp_event_send_failed(struct udp *udp, uint32_t packet_count, int error);

@@ -281,7 +281,6 @@ const struct loop_backend loop_backend_epoll = {
     .wake = epoll_wake,
     .udp_open = epoll_udp_open,
     .udp_flush = epoll_udp_flush,
-    .udp_flush_now = epoll_udp_flush,
     .udp_tune = socket_tune_udp,
     .listener_open = epoll_listener_open,
     .listener_shed = epoll_listener_shed,

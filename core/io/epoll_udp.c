@@ -27,7 +27,7 @@ int epoll_udp_open(struct loop *loop, struct udp *udp)
 
 void epoll_udp_receive(struct udp *udp)
 {
-    udp_vector_receive(udp, udp->backend_state);
+    (void)udp_vector_receive(udp, udp->backend_state); /* epoll finds by itself what is left */
 }
 
 void epoll_udp_flush(struct loop *loop, struct udp *udp)

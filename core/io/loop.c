@@ -43,6 +43,7 @@ static void loop_init(struct loop *loop, const struct loop_config *config)
     list_init(&loop->ended);
     list_init(&loop->ready);
     list_init(&loop->udp_dirty);
+    list_init(&loop->udp_ready);
     list_init(&loop->stream_dirty);
     stream_pool_init(&loop->stream_pool);
     timer_init(&loop->ending_timer, loop_on_ending_timer, loop);
@@ -144,7 +145,7 @@ static void loop_flush_queues(struct loop *loop)
     if (!list_is_empty(&loop->stream_dirty))
         streams_flush(loop);
     for (struct list_link *link = loop->udp_dirty.next, *next; link != &loop->udp_dirty; link = next) {
-        next = link->next; /* the epoll backend takes it out */
+        next = link->next; /* sending takes it out */
         loop->backend->udp_flush(loop, CONTAINER_OF(link, struct udp, dirty_link));
     }
 }
@@ -157,7 +158,8 @@ void loop_flush(struct loop *loop)
 
 static uint64_t loop_wait_ns(struct loop *loop, uint64_t timeout_ns)
 {
-    if (loop->config.spin || !list_is_empty(&loop->ready) || !list_is_empty(&loop->stream_dirty) || !list_is_empty(&loop->ended))
+    if (loop->config.spin || !list_is_empty(&loop->udp_ready) || !list_is_empty(&loop->ready) ||
+        !list_is_empty(&loop->stream_dirty) || !list_is_empty(&loop->ended))
         return 0;
     uint64_t next_ns = timers_next_ns(loop);
     if (next_ns == LOOP_FOREVER || timeout_ns == 0)

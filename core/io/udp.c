@@ -10,7 +10,7 @@
 #include "core/io/socket.h"
 
 #define UDP_RECEIVE_BUFFERS_MIN 8u
-#define UDP_RECEIVE_BUFFERS_MAX 32768u
+#define UDP_RECEIVE_BUFFERS_MAX 256u
 #define UDP_RECEIVE_BUFFER_BYTES_MIN 64u
 #define UDP_RECEIVE_BUFFER_BYTES_MAX 65536u
 #define UDP_SEND_PACKETS_MAX 32768u
@@ -26,7 +26,7 @@
 void udp_config_init(struct udp_config *config)
 {
     *config = (struct udp_config){
-        .receive_buffers = 512,
+        .receive_buffers = 256,
         .receive_buffer_bytes = 2048,
         .send_packets = 512,
         .send_bytes = 131072,
@@ -85,6 +85,7 @@ int udp_open(struct loop *loop, const struct udp_config *config, struct udp **re
     udp->wildcard = socket_tells_local(config);
     backlog_init(&udp->backlog, UDP_BACKLOG_BYTES_MIN, config->socket_receive_bytes, config->age_ns_max);
     list_init(&udp->dirty_link);
+    list_init(&udp->ready_link);
     timer_init(&udp->error_timer, udp_on_error_timer, udp);
     error = loop->backend->udp_open(loop, udp);
     if (error < 0) {
@@ -100,7 +101,7 @@ void udp_close(struct udp *udp)
 {
     struct loop *loop = udp->handle.loop;
     if (udp->packet_count > 0)
-        loop->backend->udp_flush_now(loop, udp);
+        loop->backend->udp_flush(loop, udp);
     udp->on_datagram = NULL;
     timer_stop(&udp->error_timer);
     handle_end(&udp->handle, false);
@@ -110,6 +111,7 @@ void udp_finish(struct udp *udp)
 {
     struct loop *loop = udp->handle.loop;
     list_remove(&udp->dirty_link);
+    list_remove(&udp->ready_link);
     timer_stop(&udp->error_timer);
     loop->backend->release(loop, &udp->handle);
     handle_done(&udp->handle);
@@ -223,7 +225,7 @@ __attribute__((noinline, cold)) static int udp_send_make_room(struct udp *udp, u
     if (udp->on_datagram == NULL)
         return -EPIPE;
     if (udp->packet_count > 0)
-        loop->backend->udp_flush_now(loop, udp);
+        loop->backend->udp_flush(loop, udp);
     if (udp->packet_count < udp->config.send_packets && udp->config.send_bytes - udp->send_used >= capacity)
         return 0;
     LOOP_COUNT(loop, datagram_send_drops, 1);
@@ -246,7 +248,7 @@ int udp_send_begin(struct udp *udp, uint32_t capacity, uint8_t **ret_bytes)
  * one can only be the last. */
 static inline bool udp_joins_last_packet(struct udp *udp, const struct address *peer, uint32_t via, uint32_t length)
 {
-    if (length > udp->last_room || udp->packet_count == udp->packets_queued || length == 0)
+    if (length > udp->last_room || udp->packet_count == 0 || length == 0)
         return false;
     struct udp_packet *last = &udp->packets[udp->packet_count - 1];
     if (length > last->segment_bytes || last->via != via || !address_equal(&udp->last_peer, peer))
@@ -311,7 +313,6 @@ int udp_send(struct udp *udp, const struct address *peer, const uint8_t *bytes, 
 void udp_packets_reset(struct udp *udp)
 {
     udp->packet_count = 0;
-    udp->packets_queued = 0;
     udp->send_used = 0;
     list_remove(&udp->dirty_link);
 }

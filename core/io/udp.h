@@ -36,7 +36,7 @@ struct udp_config {
     bool reuseport; /* SO_REUSEPORT: one socket per core on the same port */
     bool retry_bind; /* on EADDRINUSE try again for up to 1 s (blocks): a ring's port outlives its process a moment */
     bool segmentation; /* GRO in, GSO out: wants receive_buffer_bytes of 65536 */
-    uint32_t receive_buffers; /* a power of two, 8 … 32768; default 512 */
+    uint32_t receive_buffers; /* datagrams received at a time, a power of two, 8 … 256; default 256 */
     uint32_t receive_buffer_bytes; /* longest datagram that gets through, 64 … 65536; default 2048 */
     uint32_t send_packets; /* datagrams per submission, more just cost more submissions; default 512 */
     uint32_t send_bytes; /* of all these together, ≥ 65536; default 131072 */

@@ -2,6 +2,7 @@
 #include "core/io/uring.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static void uring_prepare_cancel(struct handle *handle, struct io_uring_sqe *sqe
 static void uring_prepare_receive(struct handle *handle, struct io_uring_sqe *sqe)
 {
     if (handle->kind == HANDLE_UDP) {
-        uring_udp_prepare_receive(CONTAINER_OF(handle, struct udp, handle), sqe);
+        io_uring_prep_poll_add(sqe, handle->fd, POLLIN);
     } else if (handle->kind == HANDLE_LISTENER) {
         io_uring_prep_multishot_accept(sqe, handle->fd, NULL, NULL, SOCK_CLOEXEC);
     } else {
@@ -108,22 +109,6 @@ static void uring_arm_wake(struct uring_state *state)
     state->wake_armed = true;
 }
 
-/* Datagrams are sent while they are submitted (MSG_DONTWAIT never goes to a worker), so once the kernel has taken every entry,
- * nothing in the send pools is in use. */
-static void uring_reset_packets(struct loop *loop)
-{
-    struct uring_state *state = loop->backend_state;
-    if (io_uring_sq_ready(&state->ring) > 0)
-        return;
-    struct list_link *link = loop->udp_dirty.next;
-    while (link != &loop->udp_dirty) {
-        struct udp *udp = CONTAINER_OF(link, struct udp, dirty_link);
-        link = link->next;
-        if (udp->packets_queued == udp->packet_count)
-            udp_packets_reset(udp);
-    }
-}
-
 static int uring_enter(struct uring_state *state, uint64_t timeout_ns)
 {
     struct io_uring_cqe *cqe;
@@ -156,7 +141,6 @@ static int uring_wait(struct loop *loop, uint64_t timeout_ns)
         return 0;
     LOOP_COUNT(loop, enters, 1);
     int error = uring_enter(state, timeout_ns);
-    uring_reset_packets(loop);
     /* EBUSY, EAGAIN: the kernel wants its completions fetched, or has no memory, before it takes more: both are for the next
      * batch, after this one's dispatch. */
     if (error >= 0 || error == -ETIME || error == -EINTR || error == -EBUSY || error == -EAGAIN)
@@ -172,7 +156,6 @@ static void uring_submit(struct loop *loop)
     uring_enable(state);
     LOOP_COUNT(loop, enters, 1);
     (void)io_uring_submit(&state->ring); /* what it doesn't take stays queued */
-    uring_reset_packets(loop);
 }
 
 /* Completion */
@@ -217,7 +200,7 @@ static void uring_complete_handle(struct loop *loop, struct handle *handle, uint
     else if (operation == OPERATION_CANCEL)
         handle_operation_end(handle, OPERATION_CANCEL);
     else if (handle->kind == HANDLE_UDP)
-        uring_udp_received(loop, CONTAINER_OF(handle, struct udp, handle), result, flags);
+        uring_udp_watched(loop, CONTAINER_OF(handle, struct udp, handle));
     else if (handle->kind == HANDLE_STREAM)
         uring_stream_complete(loop, CONTAINER_OF(handle, struct stream, handle), operation, result, flags);
     else
@@ -234,11 +217,7 @@ static void uring_complete(struct loop *loop, uint64_t user_data, int result, ui
         return;
     }
     struct handle *handle = slots_find(&loop->slots, (uint32_t)(user_data >> 32) & (SLOTS_MAX - 1), (uint32_t)user_data);
-    if (handle == NULL)
-        return; /* the failed send of a socket that is gone */
-    if (UNLIKELY(operation == URING_OPERATION_UDP_SEND))
-        udp_event_send_failed(CONTAINER_OF(handle, struct udp, handle), 1, result);
-    else
+    if (handle != NULL)
         uring_complete_handle(loop, handle, operation, result, flags);
 }
 
@@ -258,7 +237,7 @@ static void uring_dispatch(struct loop *loop)
         uring_complete(loop, cqe->user_data, cqe->res, cqe->flags);
     }
     io_uring_cq_advance(&state->ring, count);
-    uring_udp_poll(loop);
+    uring_udp_receive(loop);
     uint32_t overflow = IO_URING_READ_ONCE(*state->ring.cq.koverflow);
     if (UNLIKELY(overflow != state->overflow)) {
         LOOP_COUNT(loop, completions_overflowed, overflow - state->overflow);
@@ -270,7 +249,6 @@ static void uring_batch_end(struct loop *loop)
 {
     struct uring_state *state = loop->backend_state;
     uring_buffers_show(&state->stream_buffers);
-    uring_udp_batch_end(loop);
 }
 
 /* The rest of the table */
@@ -365,8 +343,9 @@ static void uring_cancel(struct loop *loop, struct handle *handle)
 
 static void uring_release(struct loop *loop, struct handle *handle)
 {
+    (void)loop;
     if (handle->kind == HANDLE_UDP)
-        uring_udp_release(loop, CONTAINER_OF(handle, struct udp, handle));
+        uring_udp_release(CONTAINER_OF(handle, struct udp, handle));
     if (handle->kind != HANDLE_WATCH && handle->fd >= 0)
         (void)close(handle->fd);
 }
@@ -386,7 +365,6 @@ const struct loop_backend loop_backend_uring = {
     .wake = uring_wake,
     .udp_open = uring_udp_open,
     .udp_flush = uring_udp_flush,
-    .udp_flush_now = uring_udp_flush_now,
     .udp_tune = socket_tune_udp,
     .listener_open = uring_listener_open,
     .listener_shed = uring_listener_shed,

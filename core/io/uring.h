@@ -13,13 +13,11 @@
 #include "core/base/macros.h"
 #include "core/io/backend.h"
 
-/* Further operations in user_data, beside enum handle_operation: they belong to no handle's operations. */
-#define URING_OPERATION_UDP_SEND 64u
+/* A further operation in user_data, beside enum handle_operation: it belongs to no handle. */
 #define URING_OPERATION_WAKE 128u
 
-/* The group of the receive buffers that all streams share; sockets for datagrams have their own ones behind it. */
+/* The group of the receive buffers that all streams share. */
 #define URING_STREAM_GROUP 0u
-#define URING_GROUPS_MAX 1024u
 
 /* Receive buffers that the kernel picks from. They are poisoned for AddressSanitizer while the kernel has them. */
 struct uring_buffers {
@@ -39,17 +37,13 @@ struct uring_state {
     bool enabled;
     bool closed;
     bool defers; /* DEFER_TASKRUN: completions appear only when we enter */
-    bool send_address; /* SEND takes an address (6.1); else SENDMSG */
     bool wake_armed;
     int wake_fd;
     int reserve_fd;
     uint64_t wake_count; /* where the eventfd is read to */
     uint32_t overflow; /* the kernel's counter, as last seen */
     struct list_link deferred; /* handles with operations that found no room in the submission queue (backend_events) */
-    struct list_link udp_polled; /* sockets of a spinning loop */
-    struct list_link udp_held; /* sockets with buffers to give back, or to receive on again */
     struct uring_buffers stream_buffers;
-    uint8_t groups[URING_GROUPS_MAX]; /* 1: in use */
 };
 
 static inline uint64_t uring_user_data(const struct handle *handle, uint32_t operation)
@@ -83,13 +77,10 @@ void uring_queue(struct loop *loop, struct handle *handle, enum handle_operation
 
 /* datagrams */
 NODISCARD int uring_udp_open(struct loop *loop, struct udp *udp);
-void uring_udp_prepare_receive(struct udp *udp, struct io_uring_sqe *sqe);
-void uring_udp_received(struct loop *loop, struct udp *udp, int result, uint32_t flags);
-void uring_udp_poll(struct loop *loop);
-void uring_udp_batch_end(struct loop *loop);
+void uring_udp_watched(struct loop *loop, struct udp *udp); /* the ring says that something has come */
+void uring_udp_receive(struct loop *loop); /* on all sockets in loop->udp_ready */
 void uring_udp_flush(struct loop *loop, struct udp *udp);
-void uring_udp_flush_now(struct loop *loop, struct udp *udp);
-void uring_udp_release(struct loop *loop, struct udp *udp);
+void uring_udp_release(struct udp *udp);
 
 /* streams */
 NODISCARD int uring_stream_connect(struct loop *loop, struct stream *stream, const struct stream_config *config);

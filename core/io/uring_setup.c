@@ -94,7 +94,6 @@ static int uring_make(struct uring_state *state, struct loop *loop)
     if (entries < config->submission_entries)
         uring_tell_shortage(loop, config->submission_entries, entries);
     state->defers = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
-    state->send_address = state->defers; /* both 6.1 */
     return 0;
 }
 
@@ -103,8 +102,8 @@ static int uring_make(struct uring_state *state, struct loop *loop)
 static int uring_restrict(struct uring_state *state)
 {
     static const uint8_t operations[] = {
-        IORING_OP_RECVMSG, IORING_OP_RECV,     IORING_OP_SENDMSG,      IORING_OP_SEND, IORING_OP_ACCEPT,
-        IORING_OP_CONNECT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,
+        IORING_OP_RECV,     IORING_OP_SEND,         IORING_OP_ACCEPT, IORING_OP_CONNECT,
+        IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,
     };
     static const uint8_t registrations[] = {
         IORING_REGISTER_PBUF_RING,
@@ -124,7 +123,7 @@ static int uring_restrict(struct uring_state *state)
         restrictions[count].register_op = registrations[i];
     }
     restrictions[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-    restrictions[count++].sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    restrictions[count++].sqe_flags = IOSQE_BUFFER_SELECT;
     return io_uring_register_restrictions(&state->ring, restrictions, count);
 }
 
@@ -134,8 +133,6 @@ int uring_open(struct loop *loop)
     if (state == NULL)
         return -ENOMEM;
     list_init(&state->deferred);
-    list_init(&state->udp_polled);
-    list_init(&state->udp_held);
     state->reserve_fd = -1;
     int error = uring_make(state, loop);
     if (error < 0) {
@@ -147,7 +144,6 @@ int uring_open(struct loop *loop)
         error = uring_buffers_open(state, loop->config.stream_buffers, STREAM_HEADROOM_BYTES, loop->config.stream_buffer_bytes,
                                    URING_STREAM_GROUP, &state->stream_buffers);
     if (error == 0) {
-        state->groups[URING_STREAM_GROUP] = 1;
         state->wake_fd = eventfd(0, EFD_CLOEXEC);
         error = state->wake_fd >= 0 ? 0 : -errno;
     }

@@ -102,9 +102,9 @@ TEST_ALL(udp, sizes_out_of_range_are_refused)
     udp_config_init(&config);
     config.address = fixture_loopback(0);
     config.on_datagram = echo_on_datagram;
-    config.receive_buffers = 500;
+    config.receive_buffers = 50;
     cr_expect_eq(udp_open(loop, &config, &udp), -EINVAL);
-    config.receive_buffers = 512;
+    config.receive_buffers = 64;
     config.send_bytes = 1;
     cr_expect_eq(udp_open(loop, &config, &udp), -EINVAL);
     cr_expect_null(udp);
@@ -227,8 +227,6 @@ TEST_ALL(udp, more_datagrams_than_buffers_recovers)
     loop_flush(loop);
     for (int i = 0; i < 200; i++)
         client_expect(client, "x");
-    if (kind == LOOP_URING && !fixture_spins)
-        cr_expect_gt(loop_stats(loop)->receive_buffers_exhausted, 0);
     loop_free(loop);
 }
 
