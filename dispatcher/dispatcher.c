@@ -17,6 +17,20 @@
 /* Who has connected shortly before the ports are closed has so long to send its JOB: the node takes it or refuses it by name. */
 #define REFUSE_DELAY_NS (200 * NS_PER_MS)
 
+/* The rms whose lists can be followed; ret_rms may be NULL. Returns how many. */
+static uint32_t rms_followed(const struct conf_addresses *rms, struct address *ret_rms)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rms->count; i++) {
+        if ((rms->http >> i & 1) != 0)
+            continue;
+        if (ret_rms)
+            ret_rms[count] = rms->item[i];
+        count++;
+    }
+    return count;
+}
+
 int dispatcher_check(const void *options, struct conf_error *ret_error)
 {
     const struct dispatcher_options *all = options;
@@ -27,6 +41,12 @@ int dispatcher_check(const void *options, struct conf_error *ret_error)
     if (error == 0 && node.queue_factor < 1) {
         conf_error_set(ret_error, "--queue-factor: %g would give this dispatcher more jobs than a worker: choose 1 or more",
                        (double)node.queue_factor);
+        error = -EINVAL;
+    }
+    if (error == 0 && rms_followed(&all->node.rm, NULL) == 0) {
+        conf_error_set(ret_error,
+                       "--rm: a dispatcher follows the list of an rm at its --listen address, and only http:// is given: "
+                       "give one without it too, for example 127.0.0.1:7300");
         error = -EINVAL;
     }
     return error;
@@ -199,7 +219,7 @@ static void subscribe(struct dispatcher *dispatcher)
         .loop = daemon_loop(dispatcher->daemon),
         .directory = dispatcher->directory,
         .counters = &dispatcher->counters,
-        .rms = options->node.rm,
+        .rms = {.item = dispatcher->followed, .count = rms_followed(&options->node.rm, dispatcher->followed)},
         .subscriber = daemon_advertised_address(dispatcher->daemon),
         .boot_id = daemon_boot_id(dispatcher->daemon),
         .region = (uint16_t)options->node.region,

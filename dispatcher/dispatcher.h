@@ -17,6 +17,7 @@ struct dispatcher {
     const struct dispatcher_options *options;
     struct address address; /* the service address, with its port */
     struct directory *directory;
+    struct address followed[HEARTBEAT_RMS_MAX]; /* those of --rm that have lists: not the ones over HTTP */
     struct subscription subscription;
     struct saver *saver;
     struct feedback_desk *feedback;

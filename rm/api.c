@@ -161,7 +161,7 @@ static int node_route(struct rm *rm, const struct http_request *request, struct 
     switch (request->verb) {
     case HTTP_VERB_GET: return node_show(rm, &address, answer);
     case HTTP_VERB_PUT: return api_node_register(rm, &address, request, answer);
-    case HTTP_VERB_DELETE: return api_node_deregister(rm, &address, answer);
+    case HTTP_VERB_DELETE: return api_node_deregister(rm, &address, request, answer);
     case HTTP_VERB_POST: break;
     }
     return verb_refuse(answer, "GET, HEAD, PUT, DELETE");

@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/api/heartbeat_json.h"
 #include "core/base/hash.h"
+#include "core/http/query.h"
 #include "core/wire/service.h"
 #include "rm/api.h"
 
@@ -197,7 +199,7 @@ static struct wire_trailer trailer_next(const struct rm *rm, const struct body *
     return trailer;
 }
 
-static int refuse_verdict(struct http_answer *answer, enum cluster_verdict verdict)
+int api_refuse_verdict(struct http_answer *answer, enum cluster_verdict verdict)
 {
     switch (verdict) {
     case CLUSTER_OLDER_BOOT:
@@ -296,7 +298,7 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     if (verdict == CLUSTER_ACCEPTED)
         verdict = heartbeat_tell(rm, address, body);
     if (verdict != CLUSTER_ACCEPTED)
-        return refuse_verdict(body->answer, verdict);
+        return api_refuse_verdict(body->answer, verdict);
     subscribers_notify(rm->subscribers);
     node = &rm->cluster->nodes[cluster_find(rm->cluster, address)];
     return api_answer(body->answer, json_pack("{s:s, s:f, s:f, s:b}", "state", node_word(node), "weight",
@@ -309,9 +311,16 @@ static int body_take(struct rm *rm, const struct address *address, const struct 
 {
     struct body body = {.answer = answer};
     json_error_t where;
+    if (request->body_length == 0)
+        return api_refuse(answer, 400, "the body is empty: send a JSON object with instance, timestamp and so on (docs/HTTP.md)");
     json_t *root = json_loadb((const char *)request->body, request->body_length, JSON_REJECT_DUPLICATES, &where);
     if (!root)
         return api_refuse(answer, 400, "not JSON: line %d, column %d: %s", where.line, where.column, where.text);
+    if (json_is_of_node(root)) {
+        int answered = api_own_take(rm, address, root, registers, answer);
+        json_decref(root);
+        return answered;
+    }
     int error = take_fields(&body, root);
     if (error == 0 && registers && !body.services)
         error = REFUSE(&body, "services is missing: a list of the names that the node offers");
@@ -337,11 +346,21 @@ int api_node_heartbeat(struct rm *rm, const struct address *address, const struc
     return body_take(rm, address, request, answer, false);
 }
 
-int api_node_deregister(struct rm *rm, const struct address *address, struct http_answer *answer)
+int api_node_deregister(struct rm *rm, const struct address *address, const struct http_request *request,
+                        struct http_answer *answer)
 {
+    char instance[HTTP_QUERY_VALUE_BYTES_MAX + 1];
     uint32_t slot = cluster_find(rm->cluster, address);
     if (slot == NODE_NONE)
         return api_refuse(answer, 404, "no such node here; GET /v1/nodes lists all");
+    const struct node *node = &rm->cluster->nodes[slot];
+    int asked = http_query_get(request->query, "instance", instance);
+    if (asked < 0 && asked != -ENOENT)
+        return api_refuse(answer, 400, "instance: a text of 1 to %u bytes", INSTANCE_BYTES_MAX);
+    if (asked == 0 && boot_of(&(struct body){.instance = instance}) != node->boot.boot_id)
+        return api_refuse(answer, 409, "another instance has taken this node over since: it stays");
+    if (!(node->flags & WIRE_NODE_NO_ECHO) && node->state == NODE_FRESH)
+        return api_refuse(answer, 409, "this node heartbeats by itself and would be back at once: end it, or usherctl drain it");
     cluster_deregister(rm->cluster, rm_now(rm), slot);
     subscribers_notify(rm->subscribers);
     return api_answer(answer, json_pack("{s:s}", "state", node_word(&rm->cluster->nodes[slot])));

@@ -63,27 +63,32 @@ static void dispatchers_choose(struct reception *reception, struct wire_heartbea
     }
 }
 
+void reception_acknowledge(struct reception *reception, uint32_t slot, uint64_t acked_sequence,
+                           struct wire_heartbeat_ack *ret_ack)
+{
+    const struct cluster *cluster = reception->config.cluster;
+    ret_ack->rm_id = reception->config.rm_id;
+    ret_ack->nonce = reception->config.nonce;
+    ret_ack->region = reception->config.region;
+    ret_ack->flags = cluster_wants_register(cluster, slot) ? WIRE_ACK_REGISTER_WANTED : 0;
+    ret_ack->acked_sequence = acked_sequence;
+    ret_ack->admin = cluster->nodes[slot].admin;
+    ret_ack->node_total = cluster->states[NODE_FRESH].count;
+    ret_ack->trailer = (struct wire_trailer){.boot_id = reception->config.boot_id, .sequence = ++reception->sequence};
+    dispatchers_choose(reception, ret_ack);
+}
+
 static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence)
 {
-    struct reception *reception = beat->reception;
     struct wire_heartbeat_ack ack;
-    ack.rm_id = reception->config.rm_id;
-    ack.nonce = reception->config.nonce;
-    ack.region = reception->config.region;
-    ack.flags = cluster_wants_register(reception->config.cluster, slot) ? WIRE_ACK_REGISTER_WANTED : 0;
-    ack.acked_sequence = acked_sequence;
-    ack.admin = reception->config.cluster->nodes[slot].admin;
-    ack.node_total = reception->config.cluster->states[NODE_FRESH].count;
-    ack.trailer = (struct wire_trailer){.boot_id = reception->config.boot_id, .sequence = ++reception->sequence};
-    dispatchers_choose(reception, &ack);
+    reception_acknowledge(beat->reception, slot, acked_sequence, &ack);
     int length =
         wire_heartbeat_ack_encode(&ack, beat->frame->request_id, beat->answers + beat->answers_length, answer_limit(beat));
     if (length > 0)
         beat->answers_length += (uint32_t)length;
 }
 
-/* Replays get no answer: whoever sends them is not the node, or has its answer already. */
-static void answer(struct beat *beat, enum cluster_verdict verdict, uint32_t slot, uint64_t sequence)
+void reception_count(struct reception *reception, enum cluster_verdict verdict)
 {
     static const enum counter counters[] = {
         [CLUSTER_ACCEPTED] = COUNTER_HEARTBEATS_ACCEPTED,
@@ -92,7 +97,13 @@ static void answer(struct beat *beat, enum cluster_verdict verdict, uint32_t slo
         [CLUSTER_COLLISION] = COUNTER_HEARTBEATS_COLLISION,
         [CLUSTER_FULL] = COUNTER_HEARTBEATS_FULL,
     };
-    counter_add(beat->reception->config.counters, counters[verdict], 1);
+    counter_add(reception->config.counters, counters[verdict], 1);
+}
+
+/* Replays get no answer: whoever sends them is not the node, or has its answer already. */
+static void answer(struct beat *beat, enum cluster_verdict verdict, uint32_t slot, uint64_t sequence)
+{
+    reception_count(beat->reception, verdict);
     if (verdict == CLUSTER_ACCEPTED) {
         answer_ack(beat, slot, sequence);
         beat->reception->config.on_change(beat->reception->config.ctx);

@@ -28,4 +28,10 @@ struct reception_config {
 /* -EADDRINUSE and others of bind(2). */
 NODISCARD int reception_new(const struct reception_config *config, struct reception **ret_reception);
 void reception_free(struct reception *reception); /* NULL is a no-op */
+/* What the node in this slot is told when it heartbeats, over whatever way. */
+void reception_acknowledge(struct reception *reception, uint32_t slot, uint64_t acked_sequence,
+                           struct wire_heartbeat_ack *ret_ack);
+
+/* Counts what became of a message. */
+void reception_count(struct reception *reception, enum cluster_verdict verdict);
 struct address reception_address(const struct reception *reception);

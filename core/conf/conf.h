@@ -34,9 +34,12 @@ struct conf_texts {
     uint32_t count;
 };
 
+#define CONF_ENDPOINTS_MAX 64
+
 struct conf_addresses {
     struct address *item;
     uint32_t count;
+    uint64_t http; /* of endpoints: bit i: item i was given as http://… */
 };
 
 struct conf_dispatcher {
@@ -71,6 +74,7 @@ enum conf_kind {
     CONF_ADDRESS, /* ip:port; "" is ADDRESS_NONE */
     CONF_IP, /* ip; "" is ADDRESS_NONE */
     CONF_ADDRESSES, /* ip:port[,…], repeatable */
+    CONF_ENDPOINTS, /* [http://]ip:port[,…], repeatable */
     CONF_DISPATCHERS, /* [REGION@]ip:port[,…], repeatable */
     CONF_LIST, /* a,b,c, repeatable; alternatives hold for each; an item exec:… reaches to the end of the value */
     CONF_TEXTS, /* one text, repeatable */
@@ -89,6 +93,7 @@ enum conf_kind {
 #define CONF_TYPE_ADDRESS struct address
 #define CONF_TYPE_IP struct address
 #define CONF_TYPE_ADDRESSES struct conf_addresses
+#define CONF_TYPE_ENDPOINTS struct conf_addresses
 #define CONF_TYPE_DISPATCHERS struct conf_dispatchers
 #define CONF_TYPE_LIST struct conf_texts
 #define CONF_TYPE_TEXTS struct conf_texts

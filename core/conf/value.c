@@ -19,6 +19,7 @@ static const size_t kind_bytes[] = {
     [CONF_ADDRESS] = sizeof(CONF_TYPE_ADDRESS),
     [CONF_IP] = sizeof(CONF_TYPE_IP),
     [CONF_ADDRESSES] = sizeof(CONF_TYPE_ADDRESSES),
+    [CONF_ENDPOINTS] = sizeof(CONF_TYPE_ENDPOINTS),
     [CONF_DISPATCHERS] = sizeof(CONF_TYPE_DISPATCHERS),
     [CONF_LIST] = sizeof(CONF_TYPE_LIST),
     [CONF_TEXTS] = sizeof(CONF_TYPE_TEXTS),
@@ -245,7 +246,8 @@ static int parse_address(const struct conf_option *option, const char *text, str
 
 bool value_is_list(enum conf_kind kind)
 {
-    return kind == CONF_ADDRESSES || kind == CONF_DISPATCHERS || kind == CONF_LIST || kind == CONF_TEXTS;
+    return kind == CONF_ADDRESSES || kind == CONF_ENDPOINTS || kind == CONF_DISPATCHERS || kind == CONF_LIST ||
+           kind == CONF_TEXTS;
 }
 
 /* The kinds that replace what was there, into a fresh value. */
@@ -277,6 +279,7 @@ static int parse_single(const struct conf_option *option, const char *text, void
             memcpy(value, &range, kind_bytes[option->kind]); /* a duration is the range's first member */
         return error;
     case CONF_ADDRESSES:
+    case CONF_ENDPOINTS:
     case CONF_DISPATCHERS:
     case CONF_LIST:
     case CONF_TEXTS:
@@ -308,7 +311,7 @@ void value_done(enum conf_kind kind, void *field)
     struct conf_texts *texts = field;
     if (kind == CONF_TEXT || kind == CONF_FILE)
         free(*(char **)field);
-    if (kind == CONF_ADDRESSES)
+    if (kind == CONF_ADDRESSES || kind == CONF_ENDPOINTS)
         free(((struct conf_addresses *)field)->item);
     if (kind == CONF_DISPATCHERS)
         free(((struct conf_dispatchers *)field)->item);
@@ -345,7 +348,8 @@ bool value_equal(enum conf_kind kind, const void *a, const void *b)
     case CONF_LIST:
     case CONF_TEXTS: return texts_equal(a, b);
     case CONF_ADDRESSES:
-        return addresses_a->count == addresses_b->count &&
+    case CONF_ENDPOINTS:
+        return addresses_a->count == addresses_b->count && addresses_a->http == addresses_b->http &&
                (addresses_a->count == 0 ||
                 memcmp(addresses_a->item, addresses_b->item, addresses_a->count * sizeof(*addresses_a->item)) == 0);
     case CONF_DISPATCHERS:

@@ -67,18 +67,31 @@ static int parse_texts(const struct conf_option *option, const char *text, struc
     return error;
 }
 
-static int parse_addresses(const char *text, struct conf_addresses *addresses, struct conf_error *ret_error)
+/* "http://1.2.3.4:80", where that may be said. */
+static const char *scheme_take(struct conf_addresses *addresses, const char *text)
+{
+    static const char http[] = "http://";
+    if (strncmp(text, http, strlen(http)) != 0 || addresses->count >= CONF_ENDPOINTS_MAX)
+        return text;
+    addresses->http |= UINT64_C(1) << addresses->count;
+    return text + strlen(http);
+}
+
+static int parse_addresses(const struct conf_option *option, const char *text, struct conf_addresses *addresses,
+                           struct conf_error *ret_error)
 {
     char text_item[VALUE_ITEM_BYTES_MAX];
+    bool endpoints = option->kind == CONF_ENDPOINTS;
     for (const char *cursor = text; value_next_item(&cursor, ',', text_item);) {
         void *item = addresses->item;
         int error = list_grow(&item, addresses->count, sizeof(*addresses->item), ret_error);
         addresses->item = item;
         if (error < 0)
             return error;
-        if (address_parse(text_item, &addresses->item[addresses->count]) < 0) {
-            conf_error_set(ret_error, "\"%.100s\" is not an address; write ip:port or [ip6]:port (numbers, not names)",
-                           text_item);
+        const char *address = endpoints ? scheme_take(addresses, text_item) : text_item;
+        if (address_parse(address, &addresses->item[addresses->count]) < 0) {
+            conf_error_set(ret_error, "\"%.100s\" is not an address; write ip:port or [ip6]:port (numbers, not names)%s",
+                           text_item, endpoints ? ", or http:// and that" : "");
             return -EINVAL;
         }
         addresses->count++;
@@ -130,9 +143,11 @@ static int parse_dispatchers(const char *text, struct conf_dispatchers *dispatch
 static void list_truncate(enum conf_kind kind, void *field, uint32_t count)
 {
     struct conf_texts *texts = field;
-    if (kind == CONF_ADDRESSES)
-        ((struct conf_addresses *)field)->count = count;
-    else if (kind == CONF_DISPATCHERS)
+    if (kind == CONF_ADDRESSES || kind == CONF_ENDPOINTS) {
+        struct conf_addresses *addresses = field;
+        addresses->count = count;
+        addresses->http &= count < CONF_ENDPOINTS_MAX ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+    } else if (kind == CONF_DISPATCHERS)
         ((struct conf_dispatchers *)field)->count = count;
     else
         while (texts->count > count)
@@ -141,7 +156,7 @@ static void list_truncate(enum conf_kind kind, void *field, uint32_t count)
 
 static uint32_t list_count(enum conf_kind kind, const void *field)
 {
-    if (kind == CONF_ADDRESSES)
+    if (kind == CONF_ADDRESSES || kind == CONF_ENDPOINTS)
         return ((const struct conf_addresses *)field)->count;
     if (kind == CONF_DISPATCHERS)
         return ((const struct conf_dispatchers *)field)->count;
@@ -154,8 +169,8 @@ int value_parse_list(const struct conf_option *option, const char *text, void *f
     int error;
     if (*text == '\0')
         return 0;
-    if (option->kind == CONF_ADDRESSES)
-        error = parse_addresses(text, field, ret_error);
+    if (option->kind == CONF_ADDRESSES || option->kind == CONF_ENDPOINTS)
+        error = parse_addresses(option, text, field, ret_error);
     else if (option->kind == CONF_DISPATCHERS)
         error = parse_dispatchers(text, field, ret_error);
     else

@@ -62,12 +62,25 @@ static void connection_send(struct http_connection *connection, const struct htt
         connection_close(connection);
 }
 
+/* What the reader refuses never reaches the handler; where that speaks JSON, so does the refusal. */
+static int refusal_print(const struct http_config *config, int status, struct buffer *body)
+{
+    if (config->body_bytes_max == 0)
+        return buffer_print(body, "%d %s\n", status, http_status_text(status));
+    if (status == 413)
+        return buffer_print(body, "{\"error\":\"413 %s: a body has at most %u bytes\"}\n", http_status_text(status),
+                            config->body_bytes_max);
+    return buffer_print(body, "{\"error\":\"%d %s\"}\n", status, http_status_text(status));
+}
+
 static void connection_refuse(struct http_connection *connection, int status)
 {
-    struct http_answer answer = {.status = status, .content_type = "text/plain; charset=utf-8"};
+    const struct http_config *config = &connection->server->config;
+    bool json = config->body_bytes_max > 0;
+    struct http_answer answer = {.status = status, .content_type = json ? "application/json" : "text/plain; charset=utf-8"};
     if (status == 405)
-        answer.allow = connection->server->config.body_bytes_max > 0 ? "GET, HEAD, POST, PUT, DELETE" : "GET, HEAD";
-    if (buffer_print(&answer.body, "%d %s\n", status, http_status_text(status)) == 0)
+        answer.allow = json ? "GET, HEAD, POST, PUT, DELETE" : "GET, HEAD";
+    if (refusal_print(config, status, &answer.body) == 0)
         connection_send(connection, &answer, false, true);
     else
         connection_close(connection);

@@ -43,7 +43,7 @@ typedef int http_on_request(void *context, const struct http_request *request, s
 struct http_config {
     struct loop *loop;
     struct address address;
-    uint32_t body_bytes_max; /* of a request; 0: GET and HEAD only, without a body */
+    uint32_t body_bytes_max; /* of a request; 0: GET and HEAD only, without a body. Else refusals are JSON: {"error": "…"} */
     uint32_t connections_max;
     http_on_request *on_request;
     void *context;

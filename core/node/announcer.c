@@ -21,7 +21,7 @@ static uint8_t node_flags(const struct node *node)
     return flags;
 }
 
-static int encode_register(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+static void fill_register(const struct node *node, uint64_t sequence, struct wire_register *ret_registration)
 {
     const struct service_set *services = &node->config.services;
     struct wire_register registration = {
@@ -37,10 +37,10 @@ static int encode_register(const struct node *node, uint64_t sequence, uint32_t 
         name->length = (uint8_t)strlen(services->items[i].name);
         memcpy(name->text, services->items[i].name, sizeof(name->text));
     }
-    return wire_register_encode(&registration, sequence, padded_length, bytes, capacity);
+    *ret_registration = registration;
 }
 
-static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+static void fill_heartbeat(const struct node *node, uint64_t sequence, struct wire_heartbeat *ret_heartbeat)
 {
     const struct service_set *services = &node->config.services;
     const struct load_report *load = &node->report;
@@ -68,13 +68,49 @@ static int encode_heartbeat(const struct node *node, uint64_t sequence, uint32_t
     memcpy(heartbeat.echoes, node->dispatcher_counts.echoes, node->dispatcher_counts.count * sizeof(heartbeat.echoes[0]));
     metadata_add_host(&heartbeat, load, resources_report(node->resources));
     metadata_add(&heartbeat, WIRE_METADATA_QUEUE_LENGTH, load->mean[LOAD_QUEUE]);
-    return wire_heartbeat_encode(&heartbeat, sequence, padded_length, bytes, capacity);
+    *ret_heartbeat = heartbeat;
 }
 
 static void report_rm(struct node *node, uint32_t rm_index, const char *text)
 {
     if (node->config.events.on_rm != NULL)
         node->config.events.on_rm(node->config.events.ctx, &node->heartbeats.rms[rm_index], text);
+}
+
+/* No room in the send pool: counted by the loop, and the next one is not far. */
+static bool send_datagram(struct node *node, uint32_t rm_index, const uint8_t *bytes, int length)
+{
+    const struct address *rm = &node->heartbeats.rms[rm_index].address;
+    CHECK(length > 0); /* all limits were checked at start */
+    return udp_send(rm->family == ADDRESS_IPV4 ? node->udp_ipv4 : node->udp_ipv6, rm, bytes, (uint32_t)length) == 0;
+}
+
+static void send_register(struct node *node, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
+{
+    struct rm_http *http = node->rm_https[rm_index];
+    struct wire_register registration;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    fill_register(node, sequence, &registration);
+    bool sent = http != NULL ? rm_http_register(http, &registration)
+                             : send_datagram(node, rm_index, bytes,
+                                             wire_register_encode(&registration, sequence, padded_length, bytes, sizeof(bytes)));
+    if (sent)
+        counter_add(&node->counters, COUNTER_REGISTERS_SENT, 1);
+}
+
+static void send_heartbeat(struct node *node, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
+{
+    struct rm_http *http = node->rm_https[rm_index];
+    struct wire_heartbeat heartbeat;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    estimate_look(&node->estimate, loop_now_ns(node->loop));
+    teller_beat(node);
+    fill_heartbeat(node, sequence, &heartbeat);
+    bool sent = http != NULL ? rm_http_beat(http, &heartbeat)
+                             : send_datagram(node, rm_index, bytes,
+                                             wire_heartbeat_encode(&heartbeat, sequence, padded_length, bytes, sizeof(bytes)));
+    if (sent)
+        counter_add(&node->counters, COUNTER_HEARTBEATS_SENT, 1);
 }
 
 static void send_to(struct node *node, uint32_t rm_index)
@@ -86,26 +122,22 @@ static void send_to(struct node *node, uint32_t rm_index)
         heartbeats_take(&node->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
     if (changed)
         report_rm(node, rm_index, "");
-    if (message == HEARTBEAT_NOTHING)
-        return;
-    if (message == HEARTBEAT_BEAT) {
-        estimate_look(&node->estimate, loop_now_ns(node->loop));
-        teller_beat(node);
-    }
-    uint8_t bytes[DATAGRAM_BYTES_MAX];
-    int length = message == HEARTBEAT_REGISTER ? encode_register(node, sequence, padded_length, bytes, sizeof(bytes))
-                                               : encode_heartbeat(node, sequence, padded_length, bytes, sizeof(bytes));
-    CHECK(length > 0); /* all limits were checked at start */
-    const struct address *rm = &node->heartbeats.rms[rm_index].address;
-    /* No room in the send pool: counted by the loop, and the next one is not far. */
-    if (udp_send(rm->family == ADDRESS_IPV4 ? node->udp_ipv4 : node->udp_ipv6, rm, bytes, (uint32_t)length) == 0)
-        counter_add(&node->counters, message == HEARTBEAT_REGISTER ? COUNTER_REGISTERS_SENT : COUNTER_HEARTBEATS_SENT, 1);
+    if (message == HEARTBEAT_REGISTER)
+        send_register(node, rm_index, sequence, padded_length);
+    else if (message == HEARTBEAT_BEAT)
+        send_heartbeat(node, rm_index, sequence, padded_length);
 }
 
 static void send_due(struct node *node)
 {
+    /* Over HTTP first: where both ways lead to one rm, the later sequence is in the datagram, which overtakes. The other way round rm
+     * would take that for a replay, and not answer. */
     for (uint32_t i = 0; i < node->heartbeats.rm_count; i++)
-        send_to(node, i);
+        if (node->rm_https[i] != NULL)
+            send_to(node, i);
+    for (uint32_t i = 0; i < node->heartbeats.rm_count; i++)
+        if (node->rm_https[i] == NULL)
+            send_to(node, i);
     timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
     node_publish(node);
 }
@@ -144,49 +176,78 @@ void announcer_report(struct node *node)
     send_due(node);
 }
 
-static void on_ack(struct node *node, uint32_t rm_index, const struct frame *frame)
+static void take_ack(struct node *node, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
 {
-    struct wire_heartbeat_ack ack;
-    enum refusal refusal;
     bool changed;
-    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0) {
-        counter_add(&node->counters, refusal_counter(refusal), 1);
-        return;
-    }
-    if (heartbeats_on_ack(&node->heartbeats, rm_index, &ack, loop_now_ns(node->loop), &changed) < 0) {
+    if (heartbeats_on_ack(&node->heartbeats, rm_index, ack, loop_now_ns(node->loop), &changed) < 0) {
         counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
         return;
     }
     counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
     if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REACHED)
-        teller_on_ack(node, &ack);
+        teller_on_ack(node, ack);
     char text[TEXT_BYTES] = "";
     if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REFUSED)
-        snprintf(text, sizeof(text), "it serves region %u, but this node was started with --region %u", ack.region,
+        snprintf(text, sizeof(text), "it serves region %u, but this node was started with --region %u", ack->region,
                  node->heartbeats.region);
     if (changed)
         report_rm(node, rm_index, text);
+}
+
+static void take_error(struct node *node, uint32_t rm_index, uint64_t sequence, const char *text)
+{
+    bool changed;
+    if (heartbeats_on_error(&node->heartbeats, rm_index, sequence, loop_now_ns(node->loop), &changed) < 0) {
+        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
+        return;
+    }
+    counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
+    if (changed)
+        report_rm(node, rm_index, text);
+}
+
+static void on_ack(struct node *node, uint32_t rm_index, const struct frame *frame)
+{
+    struct wire_heartbeat_ack ack;
+    enum refusal refusal;
+    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0)
+        counter_add(&node->counters, refusal_counter(refusal), 1);
+    else
+        take_ack(node, rm_index, &ack);
 }
 
 static void on_error(struct node *node, uint32_t rm_index, const struct frame *frame)
 {
     struct wire_error error;
     enum refusal refusal;
-    bool changed;
+    char text[TEXT_BYTES];
     if (wire_error_decode(frame, &error, &refusal) < 0) {
         counter_add(&node->counters, refusal_counter(refusal), 1);
         return;
     }
-    if (heartbeats_on_error(&node->heartbeats, rm_index, frame->request_id, loop_now_ns(node->loop), &changed) < 0) {
-        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
-        return;
-    }
-    counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
-    char text[TEXT_BYTES];
     int code = wire_error_to_error(error.code);
     snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
-    if (changed)
-        report_rm(node, rm_index, text);
+    take_error(node, rm_index, frame->request_id, text);
+}
+
+/* Something was heard: what is due now may have changed. */
+static void heard(struct node *node)
+{
+    timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
+    teller_look(node);
+    node_publish(node);
+}
+
+static void on_http_ack(void *ctx, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
+{
+    take_ack(ctx, rm_index, ack);
+    heard(ctx);
+}
+
+static void on_http_error(void *ctx, uint32_t rm_index, uint64_t sequence, const char *text)
+{
+    take_error(ctx, rm_index, sequence, text);
+    heard(ctx);
 }
 
 static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
@@ -194,7 +255,7 @@ static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, 
     struct node *node = ctx;
     (void)udp;
     uint32_t rm_index = heartbeats_find(&node->heartbeats, peer);
-    if (rm_index == HEARTBEAT_RMS_MAX) {
+    if (rm_index == HEARTBEAT_RMS_MAX || node->rm_https[rm_index] != NULL) {
         counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
         return;
     }
@@ -214,9 +275,7 @@ static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, 
         else
             counter_add(&node->counters, COUNTER_FRAMES_UNWANTED, 1);
     }
-    timer_start(node->loop, &node->heartbeat_timer, heartbeats_due_ns(&node->heartbeats));
-    teller_look(node);
-    node_publish(node);
+    heard(node);
 }
 
 /* From the service's IP where that is possible: rm sees who speaks, and firewalls are simpler. */
@@ -250,11 +309,19 @@ bool announcer_can_send(struct node *node, enum address_family family)
 
 int announcer_start(struct node *node)
 {
-    for (uint32_t i = 0; i < node->config.rm_count; i++) {
-        int r = open_family(node, node->config.rms[i].family);
-        if (r < 0)
-            return r;
-    }
+    const struct node_config *config = &node->config;
+    struct rm_http_config http = {
+        .loop = node->loop,
+        .node = config->address,
+        .on_ack = on_http_ack,
+        .on_error = on_http_error,
+        .ctx = node,
+    };
+    int r = rm_http_open(&http, config->rms, config->rm_count, config->rm_http, node->rm_https);
+    for (uint32_t i = 0; i < config->rm_count && r == 0; i++)
+        r = node->rm_https[i] == NULL ? open_family(node, config->rms[i].family) : 0;
+    if (r < 0)
+        return r;
     struct random_state random;
     random_init_from_kernel(&random);
     heartbeats_init(&node->heartbeats, node->config.rms, node->config.rm_count, node->config.region, node->config.heartbeat_ns,
@@ -267,6 +334,7 @@ int announcer_start(struct node *node)
 void announcer_stop(struct node *node)
 {
     timer_stop(&node->heartbeat_timer);
+    rm_http_close(node->rm_https);
     if (node->udp_ipv4 != NULL)
         udp_close(node->udp_ipv4);
     if (node->udp_ipv6 != NULL)

@@ -43,8 +43,7 @@ static uint8_t flags_of(const struct attached *server)
     return server->all->leaving || !attach_is_up(server) ? WIRE_NODE_NO_ECHO | WIRE_NODE_DRAINING : WIRE_NODE_NO_ECHO;
 }
 
-static int encode_register(const struct attached *server, uint64_t sequence, uint32_t padded_length, uint8_t *bytes,
-                           size_t capacity)
+static void fill_register(const struct attached *server, uint64_t sequence, struct wire_register *ret_registration)
 {
     struct wire_register registration = {
         .node = server->address,
@@ -59,7 +58,7 @@ static int encode_register(const struct attached *server, uint64_t sequence, uin
         name->length = (uint8_t)strlen(server->checks[i]->target->name);
         memcpy(name->text, server->checks[i]->target->name, sizeof(name->text));
     }
-    return wire_register_encode(&registration, request_id_of(server, sequence), padded_length, bytes, capacity);
+    *ret_registration = registration;
 }
 
 /* All services while none is up: the node is DRAINING then, and stays known for what it is. */
@@ -103,7 +102,7 @@ static void add_load(struct attached *server, struct wire_heartbeat *heartbeat)
     atomic_store_explicit(&server->load_index, heartbeat->load_index, memory_order_relaxed);
 }
 
-static int encode_heartbeat(struct attached *server, uint64_t sequence, uint32_t padded_length, uint8_t *bytes, size_t capacity)
+static void fill_heartbeat(struct attached *server, uint64_t sequence, struct wire_heartbeat *ret_heartbeat)
 {
     struct wire_heartbeat heartbeat = {
         .node = server->address,
@@ -115,7 +114,7 @@ static int encode_heartbeat(struct attached *server, uint64_t sequence, uint32_t
         .trailer = {.boot_id = server->boot_id, .sequence = sequence},
     };
     add_load(server, &heartbeat);
-    return wire_heartbeat_encode(&heartbeat, request_id_of(server, sequence), padded_length, bytes, capacity);
+    *ret_heartbeat = heartbeat;
 }
 
 static void publish(struct attached *server)
@@ -127,6 +126,37 @@ static void publish(struct attached *server)
     atomic_store_explicit(&server->admin_drain, (server->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
 }
 
+/* No room in the send pool: counted by the loop, and the next one is not far. */
+static bool send_datagram(struct attached *server, uint32_t rm_index, const uint8_t *bytes, int length)
+{
+    const struct address *rm = &server->heartbeats.rms[rm_index].address;
+    CHECK(length > 0); /* all limits were checked at start */
+    return udp_send(rm->family == ADDRESS_IPV4 ? server->all->udp_ipv4 : server->all->udp_ipv6, rm, bytes, (uint32_t)length) == 0;
+}
+
+static bool send_register(struct attached *server, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
+{
+    struct wire_register registration;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    fill_register(server, sequence, &registration);
+    if (server->rm_https[rm_index] != NULL)
+        return rm_http_register(server->rm_https[rm_index], &registration);
+    return send_datagram(
+        server, rm_index, bytes,
+        wire_register_encode(&registration, request_id_of(server, sequence), padded_length, bytes, sizeof(bytes)));
+}
+
+static bool send_heartbeat(struct attached *server, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
+{
+    struct wire_heartbeat heartbeat;
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    fill_heartbeat(server, sequence, &heartbeat);
+    if (server->rm_https[rm_index] != NULL)
+        return rm_http_beat(server->rm_https[rm_index], &heartbeat);
+    return send_datagram(server, rm_index, bytes,
+                         wire_heartbeat_encode(&heartbeat, request_id_of(server, sequence), padded_length, bytes, sizeof(bytes)));
+}
+
 static void send_to(struct attached *server, uint32_t rm_index)
 {
     struct node *node = server->all->node;
@@ -135,23 +165,20 @@ static void send_to(struct attached *server, uint32_t rm_index)
     bool changed; /* that an rm is silent the node's own heartbeats tell */
     enum heartbeat_message message =
         heartbeats_take(&server->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
-    if (message == HEARTBEAT_NOTHING)
-        return;
-    uint8_t bytes[DATAGRAM_BYTES_MAX];
-    int length = message == HEARTBEAT_REGISTER ? encode_register(server, sequence, padded_length, bytes, sizeof(bytes))
-                                               : encode_heartbeat(server, sequence, padded_length, bytes, sizeof(bytes));
-    CHECK(length > 0); /* all limits were checked at start */
-    const struct address *rm = &server->heartbeats.rms[rm_index].address;
-    struct udp *udp = rm->family == ADDRESS_IPV4 ? server->all->udp_ipv4 : server->all->udp_ipv6;
-    /* No room in the send pool: counted by the loop, and the next one is not far. */
-    if (udp_send(udp, rm, bytes, (uint32_t)length) == 0)
-        counter_add(&node->counters, message == HEARTBEAT_REGISTER ? COUNTER_REGISTERS_SENT : COUNTER_HEARTBEATS_SENT, 1);
+    if (message == HEARTBEAT_REGISTER && send_register(server, rm_index, sequence, padded_length))
+        counter_add(&node->counters, COUNTER_REGISTERS_SENT, 1);
+    else if (message == HEARTBEAT_BEAT && send_heartbeat(server, rm_index, sequence, padded_length))
+        counter_add(&node->counters, COUNTER_HEARTBEATS_SENT, 1);
 }
 
 static void send_due(struct attached *server)
 {
+    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++) /* in the order of announcer.c */
+        if (server->rm_https[i] != NULL)
+            send_to(server, i);
     for (uint32_t i = 0; i < server->heartbeats.rm_count; i++)
-        send_to(server, i);
+        if (server->rm_https[i] == NULL)
+            send_to(server, i);
     timer_start(server->all->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
     publish(server);
 }
@@ -162,44 +189,68 @@ static void on_time(void *ctx, struct timer *timer)
     send_due(ctx);
 }
 
-static void on_ack(struct attached *server, uint32_t rm_index, const struct frame *frame)
+static void take_ack(struct attached *server, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
 {
     struct node *node = server->all->node;
-    struct wire_heartbeat_ack ack;
-    enum refusal refusal;
     bool changed;
-    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0) {
-        counter_add(&node->counters, refusal_counter(refusal), 1);
-        return;
-    }
-    if (heartbeats_on_ack(&server->heartbeats, rm_index, &ack, loop_now_ns(node->loop), &changed) < 0) {
-        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
-        return;
-    }
-    counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
+    bool counts = heartbeats_on_ack(&server->heartbeats, rm_index, ack, loop_now_ns(node->loop), &changed) == 0;
+    counter_add(&node->counters, counts ? COUNTER_HEARTBEAT_ACKS : COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
 }
 
-static void on_error(struct attached *server, uint32_t rm_index, const struct frame *frame)
+static void take_error(struct attached *server, uint32_t rm_index, uint64_t sequence, const char *text)
 {
     struct node *node = server->all->node;
-    struct wire_error error;
-    enum refusal refusal;
     bool changed;
-    if (wire_error_decode(frame, &error, &refusal) < 0) {
-        counter_add(&node->counters, refusal_counter(refusal), 1);
-        return;
-    }
-    uint64_t sequence = frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1);
     if (heartbeats_on_error(&server->heartbeats, rm_index, sequence, loop_now_ns(node->loop), &changed) < 0) {
         counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
         return;
     }
     counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
-    char text[TEXT_BYTES];
-    int code = wire_error_to_error(error.code);
-    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
     if (changed)
         attach_report(server, ATTACH_EVENT_REFUSED, NULL, &server->heartbeats.rms[rm_index].address, text);
+}
+
+/* Something was heard: what is due now may have changed. */
+static void heard(struct attached *server)
+{
+    timer_start(server->all->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
+    publish(server);
+}
+
+static void on_http_ack(void *ctx, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
+{
+    take_ack(ctx, rm_index, ack);
+    heard(ctx);
+}
+
+static void on_http_error(void *ctx, uint32_t rm_index, uint64_t sequence, const char *text)
+{
+    take_error(ctx, rm_index, sequence, text);
+    heard(ctx);
+}
+
+static void on_ack(struct attached *server, uint32_t rm_index, const struct frame *frame)
+{
+    struct wire_heartbeat_ack ack;
+    enum refusal refusal;
+    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0)
+        counter_add(&server->all->node->counters, refusal_counter(refusal), 1);
+    else
+        take_ack(server, rm_index, &ack);
+}
+
+static void on_error(struct attached *server, uint32_t rm_index, const struct frame *frame)
+{
+    struct wire_error error;
+    enum refusal refusal;
+    char text[TEXT_BYTES];
+    if (wire_error_decode(frame, &error, &refusal) < 0) {
+        counter_add(&server->all->node->counters, refusal_counter(refusal), 1);
+        return;
+    }
+    int code = wire_error_to_error(error.code);
+    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
+    take_error(server, rm_index, frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1), text);
 }
 
 static void on_frame(struct attachments *attachments, const struct address *peer, const struct frame *frame)
@@ -208,7 +259,7 @@ static void on_frame(struct attachments *attachments, const struct address *peer
     uint64_t number = frame->request_id >> SEQUENCE_BITS;
     struct attached *server = number >= 1 && number <= attachments->server_count ? &attachments->servers[number - 1] : NULL;
     uint32_t rm_index = server != NULL ? heartbeats_find(&server->heartbeats, peer) : HEARTBEAT_RMS_MAX;
-    if (rm_index == HEARTBEAT_RMS_MAX) {
+    if (rm_index == HEARTBEAT_RMS_MAX || server->rm_https[rm_index] != NULL) {
         counter_add(counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
         return;
     }
@@ -218,8 +269,7 @@ static void on_frame(struct attachments *attachments, const struct address *peer
         on_error(server, rm_index, frame);
     else
         counter_add(counters, COUNTER_FRAMES_UNWANTED, 1);
-    timer_start(attachments->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
-    publish(server);
+    heard(server);
 }
 
 static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
@@ -265,29 +315,46 @@ void attach_announce(struct attached *server)
     send_due(server);
 }
 
+static int carriers_open(struct attached *server)
+{
+    const struct node_config *config = &server->all->node->config;
+    struct rm_http_config http = {
+        .loop = server->all->node->loop,
+        .node = server->address,
+        .on_ack = on_http_ack,
+        .on_error = on_http_error,
+        .ctx = server,
+    };
+    return rm_http_open(&http, config->rms, config->rm_count, config->rm_http, server->rm_https);
+}
+
 int attach_announcer_start(struct attachments *attachments)
 {
-    struct random_state random;
-    random_init_from_kernel(&random);
-    for (uint32_t i = 0; i < attachments->server_count; i++) {
-        attachments->servers[i].boot_id = random_next(&random) | 1;
-        timer_init(&attachments->servers[i].timer, on_time, &attachments->servers[i]);
-    }
     const struct node_config *config = &attachments->node->config;
-    for (uint32_t i = 0; i < config->rm_count; i++) {
+    struct random_state random;
+    int r = 0;
+    random_init_from_kernel(&random);
+    for (uint32_t i = 0; i < attachments->server_count && r == 0; i++) {
+        struct attached *server = &attachments->servers[i];
+        server->boot_id = random_next(&random) | 1;
+        timer_init(&server->timer, on_time, server);
+        r = carriers_open(server);
+    }
+    for (uint32_t i = 0; i < config->rm_count && r == 0; i++) {
         enum address_family family = config->rms[i].family;
         struct udp **udp = family == ADDRESS_IPV4 ? &attachments->udp_ipv4 : &attachments->udp_ipv6;
-        int r = *udp == NULL ? announcer_open_socket(attachments->node, family, on_datagram, attachments, udp) : 0;
-        if (r < 0)
-            return r;
+        if ((config->rm_http >> i & 1) == 0 && *udp == NULL)
+            r = announcer_open_socket(attachments->node, family, on_datagram, attachments, udp);
     }
-    return 0;
+    return r;
 }
 
 void attach_announcer_stop(struct attachments *attachments)
 {
-    for (uint32_t i = 0; i < attachments->server_count; i++)
+    for (uint32_t i = 0; i < attachments->server_count; i++) {
         timer_stop(&attachments->servers[i].timer);
+        rm_http_close(attachments->servers[i].rm_https);
+    }
     if (attachments->udp_ipv4 != NULL)
         udp_close(attachments->udp_ipv4);
     if (attachments->udp_ipv6 != NULL)

@@ -8,6 +8,7 @@
 #include "core/node/attach_connections.h"
 #include "core/node/attach_health.h"
 
+struct rm_http;
 struct udp;
 struct attached;
 
@@ -41,6 +42,7 @@ struct attached {
     bool announced; /* heartbeats have begun */
     uint64_t boot_id;
     struct heartbeats heartbeats;
+    struct rm_http *rm_https[HEARTBEAT_RMS_MAX]; /* NULL: datagrams */
     struct timer timer;
 
     /* For other threads. */

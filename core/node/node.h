@@ -60,6 +60,7 @@ struct node_config {
     const char *disk_path; /* whose file system counts for LOAD_DISK_SPACE */
     const struct address *rms;
     uint32_t rm_count; /* 1 … HEARTBEAT_RMS_MAX */
+    uint64_t rm_http; /* bit i: rms[i] is an rm's --http address, and heartbeats go to it over HTTP */
     struct service_set services;
     struct attach_config attach; /* servers that this node speaks for */
     uint32_t slots; /* 1 … NODE_SLOTS_MAX */
@@ -113,6 +114,7 @@ struct node_service_stats {
 
 struct node_rm_stats {
     struct address address;
+    bool http;
     enum heartbeat_state state;
     uint16_t region; /* as it said; 0: nothing heard yet */
     uint16_t dispatchers; /* in the region, as it said */

@@ -23,6 +23,7 @@
 #include "core/node/load.h"
 #include "core/node/node.h"
 #include "core/node/resources.h"
+#include "core/node/rm_http.h"
 #include "core/wire/error.h"
 
 /* In this order; never back. */
@@ -117,6 +118,7 @@ struct node {
     struct timer heartbeat_timer;
     struct udp *udp_ipv4; /* NULL: no rm and no dispatcher of this family */
     struct udp *udp_ipv6;
+    struct rm_http *rm_https[HEARTBEAT_RMS_MAX]; /* NULL: datagrams */
     struct teller teller;
 
     struct attachments *attachments; /* NULL: none */

@@ -35,9 +35,9 @@ static json_t *rms_to_json(const struct node_stats *stats, uint64_t now_ns)
     for (uint32_t i = 0; i < stats->rm_count && array != NULL; i++) {
         const struct node_rm_stats *rm = &stats->rms[i];
         char text[ADDRESS_TEXT_BYTES];
-        json_t *object =
-            json_pack("{s:s, s:s, s:i, s:i}", "address", address_format(&rm->address, text), "state",
-                      heartbeat_state_name(rm->state), "region", (int)rm->region, "dispatchers", (int)rm->dispatchers);
+        json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i}", "address", address_format(&rm->address, text), "over",
+                                   rm->http ? "http" : "datagrams", "state", heartbeat_state_name(rm->state), "region",
+                                   (int)rm->region, "dispatchers", (int)rm->dispatchers);
         if (object != NULL && rm->acknowledged_ns != 0 && now_ns >= rm->acknowledged_ns &&
             json_object_set_new(object, "acknowledged_ms_ago",
                                 json_integer((json_int_t)((now_ns - rm->acknowledged_ns) / NS_PER_MS))) < 0) {

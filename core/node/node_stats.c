@@ -93,6 +93,7 @@ void node_read_stats(const struct node *node, struct node_stats *ret_stats)
     for (uint32_t i = 0; i < stats.rm_count; i++)
         stats.rms[i] = (struct node_rm_stats){
             .address = node->config.rms[i],
+            .http = (node->config.rm_http >> i & 1) != 0,
             .state = (enum heartbeat_state)get_u32(&board->rms[i].state),
             .region = (uint16_t)get_u32(&board->rms[i].region),
             .dispatchers = (uint16_t)get_u32(&board->rms[i].dispatchers),

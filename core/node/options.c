@@ -80,6 +80,7 @@ int node_config_from_options(const struct node_options *options, enum wire_node_
         .region = (uint16_t)options->region,
         .rms = options->rm.item,
         .rm_count = options->rm.count,
+        .rm_http = options->rm.http,
         .slots = options->slots == 0 ? cpus_online() : options->slots,
         .queue_max = options->queue,
         .heartbeat_ns = options->heartbeat_ns,

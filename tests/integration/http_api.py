@@ -47,7 +47,10 @@ def mistakes_are_told():
         _, api = rm_start(cluster)
         node = "/v1/nodes/10.0.0.1:80"
         for verb, path, body, status, text in (
+            ("PUT", node, "", 400, "the body is empty"),
             ("PUT", node, "{", 400, "not JSON: line 1"),
+            ("PUT", node, {"sequence": 1}, 400, "boot"),
+            ("PUT", node, {"boot": "0" * 16, "sequence": 1, "kind": 2, "flags": 0, "slots": 1, "services": ["a"]}, 400, "REGISTER"),
             ("PUT", node, "[]", 400, "must be a JSON object"),
             ("PUT", node, '{"instance":"a","instance":"b"}', 400, "duplicate"),
             ("PUT", node, message("a"), 400, "services is missing"),
@@ -77,7 +80,7 @@ def mistakes_are_told():
             got, answer = api(verb, path, raw=body if isinstance(body, str) or body is None else json.dumps(body))
             check(got == status and text in str(answer), f"{verb} {path} {body}: {got} {answer}")
         got, answer = api("PUT", node, raw=" " * 20000)
-        check(got == 413, f"a body of 20 kB: {got} {answer}")
+        check(got == 413 and "16384" in answer["error"], f"a body of 20 kB: {got} {answer}")
 
 
 def curl_alone_runs_a_fleet():
@@ -208,4 +211,54 @@ def operators_weight_survives_a_restart():
         check(answer[1]["weight"] == 1, f"after auto: {answer}")
 
 
-main(mistakes_are_told, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)
+def our_own_nodes_heartbeat_over_http():
+    """A worker that knows rm's --http address alone, and a server attached to it; a dispatcher that heartbeats both ways."""
+    with Cluster() as cluster:
+        rm, http_address, dispatcher, worker = (address_new() for _ in range(4))
+        process = cluster.rm(rm, "--http", http_address)
+        wait_until("rm is up", lambda: " started " in process.log())
+        cluster.dispatcher(dispatcher, f"{rm},http://{http_address}")
+        cluster.worker(worker, f"http://{http_address}", "--heartbeat", "200ms", "--slots", "3", "--attach", f"web={http_address}",
+                       "--attach-check-interval", "200ms")
+        cluster.wait_nodes("dispatcher", [dispatcher, worker, http_address])
+        api = Api(http_address)
+
+        def node():
+            return api("GET", f"/v1/nodes/{worker}")[1]
+
+        def log_of(name, word):
+            return cluster.processes[name].log().count(word)
+
+        check(usher("ask", "--dispatchers", dispatcher, "--service", "web")["addresses"][0]["address"] == http_address, "the attached server")
+        usher("run", "--dispatchers", dispatcher, "--service", "sleep", "--data", "10ms", "--repeat", "40", "--parallel", "8")
+        check(cluster.ctl("worker", "stats")["stats"]["usher_jobs_accepted_total"] > 0, "the worker gets jobs")
+        check(node()["slots"] == 3 and "echo" in node()["services"] and node()["metadata"]["cpu_cores"] > 0, f"rm knows: {node()}")
+        rms = cluster.ctl("worker", "status")["node"]["rms"]
+        check([(r["over"], r["state"], r["region"]) for r in rms] == [("http", "reached", 1)], f"status: {rms}")
+        rms = cluster.ctl("dispatcher", "status")["node"]["rms"]
+        check([r["over"] for r in rms] == ["datagrams", "http"], f"status: {rms}")
+        wait_until("both ways are acknowledged", lambda: all(r["state"] == "reached" for r in cluster.ctl("dispatcher", "status")["node"]["rms"]))
+        status, answer = api("DELETE", f"/v1/nodes/{worker}")
+        check(status == 409 and "drain" in answer["error"], f"DELETE: {status} {answer}")
+
+        cluster.ctl("rm", "drain", worker)
+        wait_until("the worker knows", lambda: cluster.ctl("worker", "status")["node"]["admin_drain"])
+        cluster.ctl("rm", "ready", worker)
+        wait_until("the worker knows", lambda: not cluster.ctl("worker", "status")["node"]["admin_drain"])
+
+        process.kill()
+        wait_until("the worker misses rm", lambda: log_of("worker", "heartbeats-unanswered"))
+        process.start()
+        wait_until("the worker is acknowledged again", lambda: log_of("worker", "heartbeats-acknowledged") == 2)
+        api = Api(http_address)
+        wait_until("rm knows the worker again", lambda: "echo" in (node().get("services") or []) and node()["state"] == "ready")
+        check(log_of("dispatcher", "heartbeats-refused") == 0, "nothing is refused")
+        check(log_of("rm", "rm-node-rebooted") == 0, "one boot in both ways of speaking")
+        cluster.processes["worker"].terminate()
+        check(node()["state"] == "leaving", f"after SIGTERM: {node()}")
+
+        code, _, err = run("usher-dispatcher", "--rm", f"http://{http_address}", "--state-dir", cluster.folder / "x")
+        check(code == 2 and "without it too" in err, f"a dispatcher without a list: {code} {err}")
+
+
+main(mistakes_are_told, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)

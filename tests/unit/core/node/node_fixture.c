@@ -150,6 +150,12 @@ static void fixture_init(struct fixture *fixture, struct loop *loop)
 
 void fixture_start(struct fixture *fixture)
 {
+    static struct address rms[1];
+    fixture_start_with(fixture, rms, 1, 0);
+}
+
+void fixture_start_with(struct fixture *fixture, struct address *rms, uint32_t rm_count, uint64_t rm_http)
+{
     struct udp_config udp;
     udp_config_init(&udp);
     cr_assert_eq(address_parse("127.0.0.1:0", &udp.address), 0);
@@ -166,7 +172,12 @@ void fixture_start(struct fixture *fixture)
     listener.ctx = fixture;
     cr_assert_eq(listener_open(fixture->loop, &listener, &fixture->listener), 0);
 
-    fixture->config.rms = &fixture->rm_address;
+    for (uint32_t i = 0; i < rm_count; i++)
+        if ((rm_http >> i & 1) == 0)
+            rms[i] = fixture->rm_address;
+    fixture->config.rms = rms;
+    fixture->config.rm_count = rm_count;
+    fixture->config.rm_http = rm_http;
     fixture->config.address = *listener_local_address(fixture->listener);
     fixture->config.bind_ip = fixture->config.address;
     cr_assert_eq(node_new(&fixture->config, &fixture->node), 0);

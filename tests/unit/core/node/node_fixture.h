@@ -95,6 +95,9 @@ void fixture_services(struct fixture *fixture, const char *const *items, uint32_
 /* Makes the node and its listener. on_each_loop ends both. */
 void fixture_start(struct fixture *fixture);
 
+/* The same with these rms: those of the mask rm_http are over HTTP, the others' places are filled in with the fixture's own. */
+void fixture_start_with(struct fixture *fixture, struct address *rms, uint32_t rm_count, uint64_t rm_http);
+
 /* Another dispatcher, whose boot ID is FIXTURE_BOOT_ID and its index. */
 #define FIXTURE_BOOT_ID 1000u
 void fixture_add_dispatcher(struct fixture *fixture);
