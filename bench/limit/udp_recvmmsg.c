@@ -6,6 +6,7 @@
 #include "bench/limit/limit.h"
 
 #define RECVMMSG_BATCH_MAX 1024
+#define RECVMMSG_BATCH_DEFAULT 64u
 #define RECVMMSG_BYTES 2048 /* of a datagram */
 
 struct batch {
@@ -43,12 +44,13 @@ static void batch_send(int fd, struct batch *batch, unsigned count)
 int limit_udp_recvmmsg(const struct limit_options *options, int fd, struct conf_error *ret_error)
 {
     struct batch *batch = calloc(1, sizeof(*batch));
+    unsigned most = options->batch ? options->batch : RECVMMSG_BATCH_DEFAULT;
     int error = 0, flags = options->spin ? MSG_DONTWAIT : MSG_WAITFORONE;
     if (!batch)
         return limit_fail(-ENOMEM, "allocating buffers", ret_error);
-    batch_reset(batch, options->batch);
+    batch_reset(batch, most);
     while (!limit_stopped && error == 0) {
-        int count = recvmmsg(fd, batch->messages, options->batch, flags, NULL);
+        int count = recvmmsg(fd, batch->messages, most, flags, NULL);
         if (count > 0) {
             batch_send(fd, batch, (unsigned)count);
             batch_reset(batch, (unsigned)count);

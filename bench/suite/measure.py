@@ -48,6 +48,7 @@ class Sample:
     p999: float
     server_cpu: float
     client_cpu: float
+    sent: int
     lost: int
     errors: int
     valid: bool  # as usher-load says, and without errors
@@ -197,7 +198,7 @@ def sample_of(target, report):
     if (valid or busy) and (answered == 0 or wrong > answered / 1000):
         valid, busy, verdict = False, False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
     return Sample(target.name, rate, rate / share if share else None, 1e9 * share / rate if share and rate else None, latency.get("p50"),
-                  latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["lost"], wrong, valid, busy, verdict)
+                  latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["sent"], report["lost"], wrong, valid, busy, verdict)
 
 
 def sample_text(sample):

@@ -3,7 +3,7 @@
 import html
 
 from suite import plots
-from suite.report import (RUN_HEADER, facts_text, figure_rows, goals_of, others_of, run_rows, run_summary)
+from suite.report import (POINT_RIGHT, RUN_HEADER, RUN_RIGHT, facts_text, figure_rows, goals_of, others_of, point_rows, run_rows, run_summary)
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; color: #222; background: #fff; max-width: 62em; margin: 2em auto; padding: 0 1em; }
@@ -40,7 +40,7 @@ def speed_groups(report):
     """What the bar chart shows: each experiment whose targets were measured side by side, those for latency apart."""
     groups = []
     for result in report["results"]:
-        if result["runs"] and not result["points"] and not result["id"].startswith("P3"):
+        if result["id"].startswith("P") and result["runs"] and not result["id"].startswith("P3"):
             targets = [(name, run_summary(runs)) for name, runs in result["runs"].items()]
             groups.append((result["id"], [(name, s["core_rate"], *(s["core_rate_spread"] or (0, 0))) for name, s in targets]))
     return groups
@@ -88,10 +88,7 @@ def cost_plot(result):
 
 
 def points_table(result):
-    rows = []
-    for point in result["points"]:
-        rows += [[f"{point['x']:,.0f}", *row] for row in run_rows(point["runs"])]
-    return cells([result["x_name"], *RUN_HEADER], rows, (0, 2, 4, 5, 6, 7, 8, 9, 10, 11))
+    return cells([result["x_name"], *RUN_HEADER], point_rows(result), POINT_RIGHT)
 
 
 def result_section(result):
@@ -103,7 +100,7 @@ def result_section(result):
         parts.append(latency_plot(result) if result["id"] == "latency" else cost_plot(result))
         parts.append(points_table(result))
     elif result["runs"]:
-        parts.append(cells(RUN_HEADER, run_rows(result["runs"]), (1, 3, 4, 5, 6, 7, 8, 9, 10)))
+        parts.append(cells(RUN_HEADER, run_rows(result["runs"]), RUN_RIGHT))
     if result["figures"]:
         parts.append(cells(["figure", "what", "wanted", "reached", "spread", "rounds", "verdict"], figure_rows(result["figures"]), (2, 3, 5),
                            verdict_class))

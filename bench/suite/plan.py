@@ -7,7 +7,7 @@ import resource
 import subprocess
 import time
 
-from suite import overload, servers, updates
+from suite import fairness, overload, servers, updates
 from suite.machine import Trouble, alone, text_of
 from suite.measure import Series, count_text, json_output, pick, ratio
 from suite.process import Stage
@@ -68,13 +68,14 @@ ECHOES_TCP = ["echo tcp-uring", "echo tcp-epoll"]
 
 class Plan:
     """What the experiments share. dispatcher_options go to every dispatcher; `against`: another build's programs, whose dispatcher joins
-    every round; thorough: the full report, not --quick or --tiny."""
+    every round; thorough: the full report, not --quick or --tiny; serious: not --tiny, whose figures mean nothing."""
 
-    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True):
+    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True, serious=True):
         self.bench = bench
         self.dispatcher_options = list(dispatcher_options)
         self.against = against
         self.thorough = thorough
+        self.serious = serious
 
     def echoes(self, stage, names):
         return [servers.limit(stage, self.bench.binaries, name.split(" ")[1], name=name) for name in names]
@@ -205,25 +206,31 @@ class Plan:
             peak = Series([paced.run(targets[0], UDP_LOAD).rate for _ in range(3)]).median()
             for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.3, 0.5, 0.7, 0.9):
                 self.point(result, peak * share, targets, open_loop(peak * share), paced)
-            knee, reason = self.knee(paced, targets[0], peak)
+            knee, reason, steps = self.knee(paced, targets[0], peak)
+        result.notes.append(f"search for the knee: {'; '.join(steps)}")
         result.figures.append(Figure("knee", f"highest rate with p99 below {KNEE_P99_US} us ({reason})", [knee] if knee else [], "/s"))
         result.figures.append(Figure("knee share", "the same as a share of what the closed loop reached", [knee / peak] if knee else []))
+        if not knee and self.serious:
+            raise Trouble(f"no knee was found: {steps[-1]}; a machine that stands still for milliseconds in every second has none")
 
     def knee(self, bench, target, peak):
-        """Bisection between nothing and somewhat more than the peak."""
-        low, high, reason = 0, peak * 1.05, "nothing was above it"
+        """Bisection between nothing and somewhat more than the peak. (The knee or 0, why it is not higher, [each step in words])"""
+        low, high, reason, steps = 0, peak * 1.05, "nothing was above it", []
         for step in range(KNEE_STEPS if self.thorough else 3):
             rate = peak * 0.6 if step == 0 else (low + high) / 2
             with alone():
                 runs = [bench.run(target, open_loop(rate)) for _ in range(bench.pace.rounds)]
-            valid = [run for run in runs if run.valid and run.lost <= run.rate / 1000]
+            valid = [run for run in runs if run.valid and run.lost <= run.sent / 1000]
+            lost = sum(run.lost for run in runs) / max(1, sum(run.sent for run in runs))
             p99 = Series([run.p99 for run in runs]).median()
             good = p99 < KNEE_P99_US and len(valid) > len(runs) / 2
-            self.bench.say(f"  knee: {count_text(rate)}/s is {'below' if good else 'above'}: p99 {p99:.0f} us, {len(runs) - len(valid)} of {len(runs)} VOID")
+            steps.append(f"{count_text(rate)}/s is {'below' if good else 'above'} it (p99 {p99:.0f} us, {100 * lost:.2g} % lost, "
+                         f"{len(runs) - len(valid)} of {len(runs)} runs do not count)")
+            self.bench.say(f"  knee: {steps[-1]}")
             low, high = (rate, high) if good else (low, rate)
             if not good:
                 reason = "above it p99 is higher" if len(valid) > len(runs) / 2 else "above it the load generator is late, or requests are lost"
-        return low, reason
+        return low, reason, steps
 
     def point(self, result, x, targets, options, bench=None):
         runs = {}
@@ -355,6 +362,7 @@ def experiments(plan):
         "connections": ("cost per request against the number of TCP connections", plan.connections),
         "cores": ("answered requests against the number of cores", plan.cores),
         "overload": ("twice as much as can be answered, for clients that wait 50 ms", lambda result: overload.measure(plan, result)),
+        "fairness": ("whether runs at the generator's limit may count for what a request costs", lambda result: fairness.measure(plan, result)),
         "updates": ("what load reports and changes of 100,000 nodes cost", lambda result: updates.measure(plan, result)),
     }
 

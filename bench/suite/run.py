@@ -129,7 +129,7 @@ def bench(arguments):
     cpus = machine.Cpus()
     binaries = binaries_prepare(arguments)
     against = servers.binaries_path(arguments.against) if arguments.against else None
-    measured = plan.Plan(Bench(binaries, cpus, pace, say), arguments.dispatcher.split(), against, thorough=mode == "full")
+    measured = plan.Plan(Bench(binaries, cpus, pace, say), arguments.dispatcher.split(), against, thorough=mode == "full", serious=mode != "tiny")
     experiments = plan.experiments(measured)
     names = plan.chosen(arguments.only.split(","), experiments) if arguments.only else TINY if mode == "tiny" else list(experiments)
     record = {"format": report.FORMAT, "mode": mode, "facts": machine.facts(binaries, cpus), "peers": servers.versions(),

@@ -183,7 +183,7 @@ def echoes_refuse_nonsense(folder):
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         for arguments, words in ((["--path", "tcp-epoll", "--connected"], "--connected is for"), (["--buffers", "3"], "a power of two"),
                                  (["--path", "udp-recvmmsg", "--buffers", "64"], "--buffers is for"),
-                                 (["--min-wait", "1us"], "--min-wait is for"), (["--listen", address], f"cannot listen on {address}")):
+                                 (["--min-wait", "1us"], "--min-wait is for"), (["--batch", "8"], "--batch is for"), (["--listen", address], f"cannot listen on {address}")):
             run = subprocess.run([BIN / "bench-limit", *arguments], capture_output=True, text=True, check=False, timeout=30, cwd=folder)
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
 
