@@ -62,6 +62,7 @@ def clients_all_the_while(cluster):
 
 def fleet(cluster, *redis):
     """rm0 and rm1, dispatchers d0 and d1, workers w0 … w3; everybody knows everybody."""
+    cluster.known_to_one = []  # of the rm
     cluster.rms_at = [address_new() for _ in range(2)]
     cluster.rm_list = ",".join(cluster.rms_at)
     cluster.http = address_new()
@@ -134,11 +135,11 @@ def operators_word_reaches_all(cluster):
     bounded(words_are(cluster, {"w1": 7}), 1.0, "a weight told to the other one is known to all after")
 
 
-def one_is_killed(cluster):
+def one_is_killed(cluster, joins="w4", leaves="w2"):
     killed = time.monotonic()
     cluster.processes["rm0"].kill()
-    worker_join(cluster, "w4")
-    worker_leave(cluster, "w2")
+    worker_join(cluster, joins)
+    worker_leave(cluster, leaves)
     everybody_follows(cluster, cluster.rms_at[1])
     bounded(time.monotonic() - killed, 2.0, "the rm was killed; all follow the other one after")
     everybody_knows(cluster, ("d0", "d1", "rm1"))
@@ -222,7 +223,7 @@ def sentinel_start(cluster, name, master):
     path = cluster.folder / f"{name}.conf"
     path.write_text(f"port {address.rsplit(':', 1)[1]}\nbind 127.0.0.1\ndir {cluster.folder}\n"
                     f"sentinel monitor main 127.0.0.1 {master.rsplit(':', 1)[1]} 2\n"
-                    "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n")
+                    "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 2000\n")
     cluster.add(name, shutil.which("redis-server"), path, "--sentinel")
     return address
 
@@ -246,12 +247,15 @@ def on_one_redis_that_fails_over():
         with clients_all_the_while(cluster) as watch:
             operators_word_reaches_all(cluster)
             redis_fails_over(cluster)
+            redis_fails_over_while_one_stands_still(cluster)
             word_of_a_killed_rm_is_known(cluster)
             killed_rm_is_back_at_once(cluster)
+            one_is_killed(cluster, joins="w6", leaves="w5")
+            two_rm_that_disagree_do_not_fight(cluster)
         check(watch.fewest >= 4, f"only {watch.fewest} nodes were handed out at times")
 
 
-def redis_is_right(cluster, name, limit_s=RIGHT_S):
+def redis_is_right(cluster, name, rms=("rm0", "rm1"), limit_s=RIGHT_S):
     """The server of that name is in use, and says of who is alive, who is faulty and who is drained what is true."""
     def used(rm):
         status = cluster.ctl(rm, "status")["redis"]
@@ -260,11 +264,10 @@ def redis_is_right(cluster, name, limit_s=RIGHT_S):
     def right():
         def members(key, *words):
             return set(redis_ask(cluster.redis_at[name], *words, f"usher:1:{key}", *(("0", "-1") if words[0] == "ZRANGE" else ())).split())
-        alive = set(cluster.at.values())
+        alive = set(cluster.at.values()) | set(cluster.known_to_one)
         return members("beats", "ZRANGE") == alive == members("loads", "ZRANGE") and not members("faults", "ZRANGE") & alive and \
             alive <= members("nodes", "HKEYS")
-    return wait_until(f"both rm use {name}", lambda: used("rm0") and used("rm1"), limit_s) + \
-        wait_until(f"{name} tells the truth", right, limit_s)
+    return wait_until(f"{rms} use {name}", lambda: all(map(used, rms)), limit_s) + wait_until(f"{name} tells the truth", right, limit_s)
 
 
 def redis_fails_over(cluster):
@@ -285,6 +288,23 @@ def redis_fails_over(cluster):
     check(f"redis-up server=tcp:{cluster.redis_at['second']}" in cluster.processes["rm1"].log(), "the log does not name the master")
 
 
+def redis_fails_over_while_one_stands_still(cluster):
+    """Back to the first one, which has come back as a replica. An operator speaks to the rm that is there."""
+    cluster.processes["first"].start()
+    wait_until("the first is a replica", lambda: redis_ask(cluster.redis_at["first"], "ROLE").split()[::3] == ["slave", "connected"])
+    cluster.processes["rm0"].signal(signal.SIGSTOP)
+    cluster.processes["second"].kill()
+    worker_join(cluster, "w5")
+    cluster.ctl("rm1", "drain", cluster.at["w1"])
+    wait_until("the first is the master again", lambda: redis_ask(cluster.redis_at["first"], "ROLE").startswith("master"))
+    cluster.processes["rm0"].signal(signal.SIGCONT)
+    bounded(redis_is_right(cluster, "first"), RIGHT_S, "Redis has failed over while one rm stood still; it is right again after")
+    bounded(everybody_knows(cluster), RIGHT_S, "and lists are right after")
+    words_are(cluster, {"w0": "drained", "w1": "drained"})
+    cluster.ctl("rm0", "ready", cluster.at["w1"])
+    words_are(cluster, {"w0": "drained", "w1": 7})
+
+
 def word_of_a_killed_rm_is_known(cluster):
     """The node hangs, so that it tells nobody; the rm dies as soon as it has answered; Redis has it."""
     cluster.processes["w3"].signal(signal.SIGSTOP)
@@ -301,6 +321,19 @@ def killed_rm_is_back_at_once(cluster):
     cluster.processes["rm0"].start()
     bounded(everybody_knows(cluster, ("rm0",)), 1.0, "an rm that shares its store knows everybody after")
     words_are(cluster, {"w0": "drained", "w1": 7, "w3": "ready"})
+
+
+def two_rm_that_disagree_do_not_fight(cluster):
+    """A node that reaches rm1 alone. rm0 knows it from their Redis, misses its heartbeats, and calls it faulty."""
+    half = address_new()
+    cluster.worker(half, cluster.rms_at[1], *BEAT, name="half")
+    cluster.known_to_one.append(half)
+    redis_is_right(cluster, "first", ("rm1",))
+    cluster.processes["rm0"].start()
+    wait_until("rm0 calls it faulty", lambda: cluster.nodes("rm0").get(half, {}).get("state") == "faulty")
+    bounded(redis_is_right(cluster, "first"), RIGHT_S, "two rm disagree; Redis says that the node lives after")
+    time.sleep(0.5)
+    check(redis_is_right(cluster, "first") < 0.5, "they fight")
 
 
 main(each_with_its_own_redis, on_one_redis_that_fails_over)
