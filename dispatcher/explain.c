@@ -113,7 +113,10 @@ int dispatcher_admin_pick(void *state, struct admin_call *call)
     bool explained = call->word_count == 2;
     enum policy policy = (enum policy)atomic_load_explicit(&dispatcher->shared.policy, memory_order_relaxed);
     struct random_state seed;
-    struct pick_state picks = {.now_ns = loop_now_ns(daemon_loop(dispatcher->daemon))};
+    struct pick_state picks = {
+        .finish = &dispatcher->placement->finish,
+        .now_ns = loop_now_ns(daemon_loop(dispatcher->daemon)),
+    };
     struct explanation explanation;
     char text[ADDRESS_TEXT_BYTES];
     if (explained && strcmp(call->words[1], "--explain") != 0)

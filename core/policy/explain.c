@@ -128,7 +128,8 @@ static void idle_note(struct explanation *explanation, const struct policy_metho
             (struct snapshot_member){.slot = found[i].slot & (SNAPSHOT_SLOTS_MAX - 1), .service_ordinal = found[i].ordinal & 31u};
         struct explained_node *node = note(explanation, world, members[i], EXPLAIN_IDLE);
         struct candidate candidate = candidate_of(world->values, found[i].slot, found[i].ordinal, world->state.now_ns);
-        node->qualifies = node_is_fresh(&node->known) && candidate_is_idle(&candidate, node_tells_idle(&node->known));
+        node->qualifies = found[i].tenure == node_values_tenure(&node->known) && node_is_fresh(&node->known) &&
+                          candidate_is_idle(&candidate, node_tells_idle(&node->known));
     }
     keys_note(explanation, methods, world, members, count);
     explanation->idle_count = idle_tokens_count(world->finish.tokens, service_id);
@@ -140,7 +141,7 @@ static struct explained_node *token_spent(struct explanation *explanation, const
     for (uint32_t i = 0; i < explanation->node_count; i++) {
         struct explained_node *node = &explanation->nodes[i];
         if (node->source == EXPLAIN_IDLE && node->qualifies && node->slot == explanation->slot &&
-            atomic_load_explicit(&world->values[node->slot].token, memory_order_relaxed) == 0)
+            (atomic_load_explicit(&world->values[node->slot].token, memory_order_relaxed) & NODE_TOKEN_HELD) == 0)
             return node;
     }
     return NULL;

@@ -1,11 +1,19 @@
 #!/usr/bin/env python3
-"""Placement with real processes: a pick can be explained, and what clients say of their jobs is heard."""
+"""Placement with real processes: a pick can be explained, what clients say of their jobs is heard, a node that becomes slow loses its share
+for as long, one that lies gains little, and bench/placement works."""
 
 import json
+import pathlib
+import subprocess
 import sys
+import tempfile
+import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import Cluster, address_new, check, main, run, wait_until
+from support.cluster import BIN, SANITIZED, Cluster, address_new, check, main, run, wait_until
+from support.liar import Liar
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def cluster_start(cluster, workers, *options):
@@ -22,7 +30,7 @@ def cluster_start(cluster, workers, *options):
 
 def policies_built():
     code, out, _ = run("usher-dispatcher", "--help")
-    return [name for name in ("two-choices", "below-average", "random", "round-robin", "weighted") if code == 0 and name in out]
+    return [name for name in ("finish-time", "two-choices", "below-average", "random", "round-robin", "weighted") if code == 0 and name in out]
 
 
 def a_pick_is_explained_under_every_policy():
@@ -77,5 +85,120 @@ def what_clients_say_is_heard():
         check(heard > 50, f"{heard} of 105 jobs were told of")
 
 
+class Load:
+    """usher-load run in the background, open loop."""
+
+    def __init__(self, dispatchers, rate, mean_ms, duration_s):
+        self.process = subprocess.Popen(
+            [BIN / "usher-load", "run", "--dispatcher", ",".join(dispatchers), "--rate", str(rate), "--arrivals", "poisson", "--service-time",
+             f"exp:{mean_ms}ms", "--duration", f"{duration_s}s", "--warmup", "0", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def report(self):
+        out, _ = self.process.communicate(timeout=120)
+        return json.loads(out)
+
+
+def shares_between(cluster, dispatchers, span_s):
+    """Who was named how often in the next span_s seconds, as a share of all: {address: share}."""
+
+    def picks():
+        total = {}
+        for name in dispatchers:
+            for address, node in cluster.nodes(name).items():
+                total[address] = total.get(address, 0) + node["picks"]
+        return total
+
+    before = picks()
+    time.sleep(span_s)
+    after = picks()
+    count = sum(after.values()) - sum(before.values())
+    check(count > 50, f"only {count} picks in {span_s} s")
+    return {address: (after[address] - before.get(address, 0)) / count for address in after}
+
+
+SLOTS, MEAN_MS, HEARTBEAT_S, SLOWED = 2, 20, 0.5, 5
+
+
+def region_start(cluster, workers):
+    """rm, two dispatchers under finish-time, workers with sleeping jobs; returns (rm, dispatchers, workers)."""
+    rm, dispatchers, addresses = address_new(), [address_new(), address_new()], [address_new() for _ in range(workers)]
+    cluster.rm(rm)
+    for index, address in enumerate(dispatchers):
+        cluster.dispatcher(address, rm, "--no-jobs", "--policy", "finish-time", name=f"dispatcher{index}")
+    for index, address in enumerate(addresses):
+        cluster.worker(address, rm, "--services", "sleep", "--slots", SLOTS, "--heartbeat", f"{HEARTBEAT_S}s", name=f"worker{index}")
+    for index in range(len(dispatchers)):
+        cluster.wait_nodes(f"dispatcher{index}", [*dispatchers, *addresses])
+    return rm, dispatchers, addresses
+
+
+def a_slowed_node_loses_its_share_and_gets_it_back():
+    names = ["dispatcher0", "dispatcher1"]
+    bound_s = 2 * HEARTBEAT_S + 20 * SLOWED * MEAN_MS / 1000
+    with Cluster() as cluster:
+        _, dispatchers, workers = region_start(cluster, 6)
+        with Load(dispatchers, 0.6 * 6 * SLOTS / (MEAN_MS / 1000), MEAN_MS, 12 + 2 * bound_s) as load:
+            time.sleep(1.5)
+            before = shares_between(cluster, names, 2.5)[workers[0]]
+            cluster.ctl("worker0", "set", "sleep-factor", str(SLOWED))
+            time.sleep(bound_s)
+            slow = shares_between(cluster, names, 2.5)[workers[0]]
+            cluster.ctl("worker0", "set", "sleep-factor", "1")
+            time.sleep(bound_s)
+            after = shares_between(cluster, names, 2.5)[workers[0]]
+            report = load.report()
+        check(0.09 < before < 0.26, f"one of six equal workers got {before:.3f} of the jobs")
+        check(slow < 0.5 * before, f"slowed {SLOWED} times it got {slow:.3f} of the jobs, before {before:.3f}")
+        check(after > 0.6 * before, f"quick again it got {after:.3f} of the jobs, at first {before:.3f}")
+        check(report["lost"] == 0 and report["errors"] == 0, f"jobs were lost: {report['lost']}, {report['errors_by_name']}")
+
+
+def a_liar_gets_little_more_than_its_share():
+    names, honest = ["dispatcher0", "dispatcher1"], 8
+    with Cluster() as cluster:
+        rm, dispatchers, workers = region_start(cluster, honest)
+        with Liar(rm, SLOTS) as liar:
+            for name in names:
+                cluster.wait_nodes(name, [*dispatchers, *workers, liar.address])
+            wait_until("the liar knows the dispatchers", lambda: len(liar.dispatchers) == 2)
+            with Load(dispatchers, 0.6 * honest * SLOTS / (MEAN_MS / 1000), MEAN_MS, 10):
+                time.sleep(3)
+                share = shares_between(cluster, names, 6)[liar.address]
+            check(liar.jobs > 0, "the liar got no job at all")
+        fair = 1 / (honest + 1)
+        check(share <= 3 * fair, f"a node that lies got {share:.3f} of the jobs; the share of its slots is {fair:.3f}")
+
+
+def placement_bench(*arguments, expect):
+    done = subprocess.run([ROOT / "bench/placement", "--bin", BIN, *arguments], capture_output=True, text=True, check=False, timeout=240)
+    check(done.returncode in expect, f"bench/placement {arguments}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def the_comparison_runs():
+    with tempfile.TemporaryDirectory(prefix="usher-test-") as folder:
+        # 1: VOID, on a machine that has other things to do.
+        out = placement_bench("--quick", "--only", "two-choices", "--out", folder, expect=(0, 1))
+        record = json.loads((pathlib.Path(folder) / "placement.json").read_text())
+        check([(run["policy"], run["mode"]) for run in record["runs"]] ==
+              [("finish-time", "pushed"), ("two-choices", "own mode"), ("two-choices", "pushed")], out)
+        check(not record["failures"] and all(run["sent"] > 100 and run["errors"] == 0 for run in record["runs"]), out)
+        check("finish-time p99" in out and record["facts"]["commit"], out)
+        for arguments, text in ((("--only", "oracle"), "there are below-average"), (("--duration", "0"), "0.5 to 3600"),
+                                (("--sleep-factor", "1,quick"), "--sleep-factor: give numbers"), (("--load", "2"), "0.01 to 0.99"),
+                                (("--bin", "/nowhere"), "there is no folder"), (("--out", "/proc/nowhere"), "--out /proc/nowhere")):
+            check(text in placement_bench(*arguments, expect=(2,)), f"bench/placement {arguments} says something else than: {text}")
+
+
 if __name__ == "__main__":
-    main(a_pick_is_explained_under_every_policy, wrong_questions_get_clear_answers, what_clients_say_is_heard)
+    timed = [] if SANITIZED else [a_slowed_node_loses_its_share_and_gets_it_back, a_liar_gets_little_more_than_its_share, the_comparison_runs]
+    main(a_pick_is_explained_under_every_policy, wrong_questions_get_clear_answers, what_clients_say_is_heard, *timed)
