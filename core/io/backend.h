@@ -177,6 +177,7 @@ struct loop {
     void *backend_state;
     struct loop_config config;
     uint64_t now_ns;
+    uint64_t gap_ns; /* between the beginnings of two batches, at least */
     struct slots slots;
     struct timer *timers; /* root of the heap */
     uint64_t timer_order;

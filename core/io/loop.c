@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
@@ -226,12 +227,31 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
     return 0;
 }
 
+/* A batch that takes in as many datagrams as this may have left some: io_uring hands over 20 to 32 at a time. */
+#define LOOP_GAP_DATAGRAMS 8u
+
+/* What was sent leaves before. */
+static void loop_pause(struct loop *loop)
+{
+    uint64_t until_ns = loop->now_ns + loop->gap_ns;
+    if (loop->gap_ns == 0 || loop->config.backend != NULL || clock_monotonic_ns() >= until_ns)
+        return;
+    loop_flush(loop);
+    struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* a signal ends it early, and does no harm */
+}
+
 int loop_run(struct loop *loop)
 {
     int error = 0;
     loop->backend->run_begin(loop);
-    while (error == 0 && !atomic_load_explicit(&loop->stopping, memory_order_acquire))
+    while (error == 0 && !atomic_load_explicit(&loop->stopping, memory_order_acquire)) {
+        uint64_t received = atomic_load_explicit(&loop->stats.datagrams_received, memory_order_relaxed);
         error = loop_run_once(loop, LOOP_FOREVER);
+        received = atomic_load_explicit(&loop->stats.datagrams_received, memory_order_relaxed) - received;
+        if (received < LOOP_GAP_DATAGRAMS)
+            loop_pause(loop);
+    }
     atomic_store_explicit(&loop->stopping, false, memory_order_relaxed);
     loop_flush(loop);
     loop->backend->run_end(loop);
@@ -248,6 +268,11 @@ void loop_post(struct loop *loop, struct loop_message *message)
 {
     if (inbox_push(&loop->inbox, &message->node))
         loop_wake(loop);
+}
+
+void loop_set_batch_gap(struct loop *loop, uint64_t gap_ns)
+{
+    loop->gap_ns = gap_ns;
 }
 
 void loop_set_batch_hook(struct loop *loop, loop_batch_function *fn, void *ctx)

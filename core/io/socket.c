@@ -174,7 +174,9 @@ static int socket_setup_udp(int fd, const struct udp_config *config)
     if (error == 0 && socket_tells_local(config))
         error = config->address.family == ADDRESS_IPV4 ? socket_set(fd, IPPROTO_IP, IP_PKTINFO, 1)
                                                        : socket_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    if (error == 0 && config->socket_receive_bytes > 0)
+    /* Beyond net.core.rmem_max where we may (CAP_NET_ADMIN); else up to it. */
+    if (error == 0 && config->socket_receive_bytes > 0 &&
+        socket_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)config->socket_receive_bytes) < 0)
         error = socket_set(fd, SOL_SOCKET, SO_RCVBUF, (int)config->socket_receive_bytes);
     if (error == 0 && config->socket_send_bytes > 0)
         error = socket_set(fd, SOL_SOCKET, SO_SNDBUF, (int)config->socket_send_bytes);
