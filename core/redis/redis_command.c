@@ -1,10 +1,10 @@
 #include "core/redis/redis_command.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/check.h"
+#include "core/base/decimal.h"
 
 /* Room in front for "*<count>\r\n": the count is known at the end, and Redis takes no leading zeros. */
 #define COUNT_ROOM 16u
@@ -26,13 +26,15 @@ void redis_command_begin(struct redis_command *command, const char *name)
 
 void redis_command_add_bytes(struct redis_command *command, const void *bytes, size_t length)
 {
-    char head[32];
-    int head_length = snprintf(head, sizeof(head), "$%zu\r\n", length);
+    char digits[DECIMAL_TEXT_BYTES];
+    size_t digit_count = decimal_format(length, digits);
     if (command->error == 0)
-        command->error = buffer_reserve(&command->buffer, (size_t)head_length + length + 2);
+        command->error = buffer_reserve(&command->buffer, digit_count + length + 5);
     if (command->error < 0)
         return;
-    CHECK(buffer_append(&command->buffer, head, (size_t)head_length) == 0);
+    CHECK(buffer_append(&command->buffer, "$", 1) == 0);
+    CHECK(buffer_append(&command->buffer, digits, digit_count) == 0);
+    CHECK(buffer_append(&command->buffer, "\r\n", 2) == 0);
     CHECK(buffer_append(&command->buffer, bytes, length) == 0);
     CHECK(buffer_append(&command->buffer, "\r\n", 2) == 0);
     command->word_count++;
@@ -45,16 +47,17 @@ void redis_command_add(struct redis_command *command, const char *text)
 
 void redis_command_add_number(struct redis_command *command, int64_t number)
 {
-    char text[24];
-    snprintf(text, sizeof(text), "%" PRId64, number);
-    redis_command_add(command, text);
+    char text[1 + DECIMAL_TEXT_BYTES] = "-";
+    size_t sign = number < 0;
+    uint64_t magnitude = sign ? UINT64_C(0) - (uint64_t)number : (uint64_t)number;
+    size_t length = decimal_format(magnitude, text + sign);
+    redis_command_add_bytes(command, text, sign + length);
 }
 
-void redis_command_add_float(struct redis_command *command, double number)
+void redis_command_add_millionths(struct redis_command *command, uint64_t millionths)
 {
-    char text[40];
-    snprintf(text, sizeof(text), "%.9g", number);
-    redis_command_add(command, text);
+    char text[DECIMAL_TEXT_BYTES];
+    redis_command_add_bytes(command, text, decimal_format_millionths(millionths, text));
 }
 
 int redis_command_finish(struct redis_command *command, const uint8_t **ret_bytes, size_t *ret_length)

@@ -24,8 +24,8 @@ void redis_command_add(struct redis_command *command, const char *text);
 void redis_command_add_bytes(struct redis_command *command, const void *bytes, size_t length);
 void redis_command_add_number(struct redis_command *command, int64_t number);
 
-/* As many digits as bring the same number back. */
-void redis_command_add_float(struct redis_command *command, double number);
+/* As a decimal fraction. */
+void redis_command_add_millionths(struct redis_command *command, uint64_t millionths);
 
 /* The bytes to send; they stay until the next _begin. -ENOMEM. */
 NODISCARD int redis_command_finish(struct redis_command *command, const uint8_t **ret_bytes, size_t *ret_length);

@@ -85,7 +85,7 @@ Test(redis_command, words_become_resp)
     redis_command_begin(&command, "ZADD");
     redis_command_add(&command, "k");
     redis_command_add_number(&command, -12);
-    redis_command_add_float(&command, 0.5);
+    redis_command_add_millionths(&command, 500000);
     redis_command_add_bytes(&command, "\r\n", 2);
     cr_assert_eq(redis_command_finish(&command, &bytes, &length), 0);
     cr_assert_eq(length, sizeof(expected) - 1);
