@@ -1,7 +1,7 @@
 /* averages - which nodes count in the averages of their services, and which of them are marked as below (requirement R3).
  *
  * Examined: fresh, not drained by an operator, not leaving, taking jobs. When a load changes only the node's own marks are looked
- * at; the others' follow within 100 ms, in slices (cluster_averages_step). If that left a service without a mark, all of its
+ * at; the others' follow within 100 ms (500 ms with 100,000 nodes), in slices (cluster_averages_step). If that left a service without a mark, all of its
  * nodes are looked at at once: a service with examined nodes always has one that is marked.
  * Thread: the control loop's. Memory: the cluster's. Nothing blocks. */
 #pragma once

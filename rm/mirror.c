@@ -6,13 +6,9 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/io/timer.h"
-#include "core/redis/redis_connection.h"
 #include "rm/changes.h"
-#include "rm/mirror_batch.h"
-#include "rm/mirror_load.h"
+#include "rm/mirror_internal.h"
 
-#define FLUSH_INTERVAL_NS (100 * NS_PER_MS)
 #define CALL_DEADLINE_NS (100 * NS_PER_MS)
 #define CHECK_INTERVAL_NS (10 * NS_PER_S)
 #define FAULTS_KEPT_MS (INT64_C(3600) * 1000)
@@ -21,162 +17,6 @@
 /* How often operators' words are read; and not before WORDS_REST × what the last time took: 5 % of the time. */
 #define WORDS_INTERVAL_NS NS_PER_S
 #define WORDS_REST 20
-
-struct mirror {
-    struct mirror_config config;
-    struct redis_connection *connection;
-    struct redis_command command;
-    struct mirror_load load;
-    struct timer flush_timer;
-    struct timer pump_timer; /* the flush goes on in the next turn of the loop */
-    struct timer check_timer;
-    struct timer words_timer;
-    uint64_t words_began_ns;
-    int64_t clock_offset_ms; /* Redis TIME minus our monotonic clock */
-    uint64_t time_asked_ns;
-    bool ready; /* connected, the clocks compared, and loaded */
-    bool loaded;
-    bool loading; /* all, or operators' words */
-    bool flushing;
-    bool expire_sent; /* the flush's last command */
-    bool refused; /* this flush met an error reply */
-    bool was_refused; /* the one before did */
-    uint32_t flush_left; /* nodes still to be taken */
-    uint32_t calls; /* of the flush, unanswered */
-    uint64_t flush_started_ns;
-    uint64_t flush_ended_ns; /* of the last complete one; 0: none */
-    uint64_t flush_count;
-    uint32_t flush_fresh; /* fresh nodes when the flush began */
-    uint32_t
-        mirrored_fresh; /* likewise, of the last complete one: so many beats stand there at least, but for those expired since */
-    char refusal[REDIS_REASON_BYTES];
-};
-
-static uint64_t now_ns(const struct mirror *mirror)
-{
-    return loop_now_ns(mirror->config.loop);
-}
-
-static int64_t redis_now_ms(const struct mirror *mirror)
-{
-    return mirror->clock_offset_ms + (int64_t)(now_ns(mirror) / NS_PER_MS);
-}
-
-/* ---- flushing ---- */
-
-/* Half the time may go into writing, but what is written must not be older than half the valid time. */
-static void flush_schedule(struct mirror *mirror, uint64_t took_ns)
-{
-    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
-    uint64_t wait_ns = took_ns > FLUSH_INTERVAL_NS ? took_ns : FLUSH_INTERVAL_NS;
-    timer_start(mirror->config.loop, &mirror->flush_timer, now_ns(mirror) + (wait_ns < half_valid_ns ? wait_ns : half_valid_ns));
-}
-
-static void flush_end(struct mirror *mirror)
-{
-    mirror->flushing = false;
-    mirror->flush_ended_ns = now_ns(mirror);
-    mirror->flush_count++;
-    mirror->mirrored_fresh = mirror->flush_fresh;
-    counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
-    if (mirror->refused && !mirror->was_refused)
-        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
-    if (!mirror->refused && mirror->was_refused) {
-        LOG(MESSAGE_REDIS_ACCEPTS);
-        changes_mark_all_dirty(mirror->config.cluster);
-    }
-    mirror->was_refused = mirror->refused;
-    flush_schedule(mirror, now_ns(mirror) - mirror->flush_started_ns);
-}
-
-static void flush_continue(struct mirror *mirror)
-{
-    timer_start(mirror->config.loop, &mirror->pump_timer, 0);
-}
-
-static void on_written(void *ctx, const struct redisReply *reply)
-{
-    struct mirror *mirror = ctx;
-    mirror->calls--;
-    if (!reply)
-        return; /* on_down ends the flush */
-    if (redis_reply_is_error(reply)) {
-        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
-        mirror->refused = true;
-        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
-    }
-    if (mirror->expire_sent && mirror->calls == 0)
-        flush_end(mirror);
-    else if (mirror->flush_left > 0)
-        flush_continue(mirror);
-}
-
-/* Losing a command loses nothing for good: if memory ran out the node's next heartbeat brings it again; if the connection broke
- * everything is written anew. */
-static void flush_send(struct mirror *mirror)
-{
-    if (redis_connection_call(mirror->connection, &mirror->command, on_written, mirror) == 0)
-        mirror->calls++;
-    else
-        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
-}
-
-static void batch_send(struct mirror *mirror)
-{
-    struct mirror_batch batch;
-    mirror_batch_take(mirror->config.cluster, mirror->config.region, mirror->clock_offset_ms, now_ns(mirror), mirror->flush_left,
-                      &batch);
-    mirror->flush_left = batch.count > 0 ? mirror->flush_left - batch.count : 0;
-    counter_add(mirror->config.counters, COUNTER_MIRROR_NODES, batch.count);
-    for (enum mirror_command kind = 0; kind < MIRROR_COMMANDS; kind++)
-        if (mirror_batch_command(&batch, kind, &mirror->command))
-            flush_send(mirror);
-}
-
-/* One batch a turn, however many calls Redis would take: with 100,000 nodes to write, a turn that filled all slots would keep
- * heartbeats waiting for tens of milliseconds. */
-static void flush_pump(struct mirror *mirror)
-{
-    if (mirror->flush_left > 0 && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX) {
-        batch_send(mirror);
-        if (mirror->flush_left > 0)
-            flush_continue(mirror);
-    }
-    if (mirror->flush_left > 0 || mirror->expire_sent)
-        return;
-    mirror->expire_sent = true;
-    mirror_beats_expire(mirror->config.region, redis_now_ms(mirror), mirror->config.cluster->config.valid_ns / NS_PER_MS,
-                        &mirror->command);
-    flush_send(mirror);
-    if (mirror->calls == 0)
-        flush_end(mirror);
-}
-
-static void flush_begin(struct mirror *mirror)
-{
-    mirror->flushing = true;
-    mirror->expire_sent = false;
-    mirror->refused = false;
-    mirror->calls = 0;
-    mirror->flush_left = mirror->config.cluster->dirty.count;
-    mirror->flush_fresh = mirror->config.cluster->states[NODE_FRESH].count;
-    mirror->flush_started_ns = now_ns(mirror);
-    flush_pump(mirror);
-}
-
-static void on_pump(void *ctx, struct timer *timer)
-{
-    (void)timer;
-    flush_pump(ctx);
-}
-
-static void on_flush(void *ctx, struct timer *timer)
-{
-    struct mirror *mirror = ctx;
-    (void)timer;
-    if (mirror->ready && !mirror->flushing)
-        flush_begin(mirror);
-}
 
 /* ---- looking after the store ---- */
 
@@ -231,7 +71,7 @@ static void old_faults_request(struct mirror *mirror)
 {
     key_command(mirror, "ZRANGEBYSCORE", REDIS_KEY_FAULTS);
     redis_command_add(&mirror->command, "-inf");
-    redis_command_add_number(&mirror->command, redis_now_ms(mirror) - FAULTS_KEPT_MS);
+    redis_command_add_number(&mirror->command, mirror_redis_now_ms(mirror) - FAULTS_KEPT_MS);
     redis_command_add(&mirror->command, "LIMIT");
     redis_command_add_number(&mirror->command, 0);
     redis_command_add_number(&mirror->command, FAULTS_PORTION);
@@ -240,16 +80,16 @@ static void old_faults_request(struct mirror *mirror)
 
 static void words_schedule(struct mirror *mirror)
 {
-    uint64_t wait_ns = (now_ns(mirror) - mirror->words_began_ns) * WORDS_REST;
+    uint64_t wait_ns = (mirror_now_ns(mirror) - mirror->words_began_ns) * WORDS_REST;
     timer_start(mirror->config.loop, &mirror->words_timer,
-                now_ns(mirror) + (wait_ns > WORDS_INTERVAL_NS ? wait_ns : WORDS_INTERVAL_NS));
+                mirror_now_ns(mirror) + (wait_ns > WORDS_INTERVAL_NS ? wait_ns : WORDS_INTERVAL_NS));
 }
 
 static void ready_enter(struct mirror *mirror)
 {
     mirror->ready = true;
     changes_mark_all_dirty(mirror->config.cluster);
-    flush_schedule(mirror, 0);
+    mirror_flush_schedule(mirror, 0);
 }
 
 /* Before anything is written to a server that is new to us, and then now and then. */
@@ -269,7 +109,7 @@ static void on_words_read(void *ctx, int error)
 static void on_load_done(void *ctx, int error)
 {
     struct mirror *mirror = ctx;
-    struct cluster_time now = {.ns = now_ns(mirror), .wall_ms = loop_wall_ms(mirror->config.loop)};
+    struct cluster_time now = {.ns = mirror_now_ns(mirror), .wall_ms = loop_wall_ms(mirror->config.loop)};
     uint32_t before = mirror->config.cluster->restored_count;
     mirror->loading = false;
     if (error == -ECONNRESET)
@@ -296,7 +136,7 @@ static void load_begin(struct mirror *mirror)
         .ctx = mirror,
     };
     mirror->loading = true;
-    mirror->words_began_ns = now_ns(mirror);
+    mirror->words_began_ns = mirror_now_ns(mirror);
     if (mirror->loaded)
         mirror_load_words_begin(&mirror->load);
     else
@@ -320,7 +160,7 @@ static void on_time(void *ctx, const struct redisReply *reply)
     int64_t seconds = strtoll(redis_reply_text(redis_reply_item(reply, 0), NULL), NULL, 10);
     int64_t us = strtoll(redis_reply_text(redis_reply_item(reply, 1), NULL), NULL, 10);
     int64_t redis_ms = seconds * 1000 + us / 1000;
-    uint64_t middle_ns = mirror->time_asked_ns + (now_ns(mirror) - mirror->time_asked_ns) / 2;
+    uint64_t middle_ns = mirror->time_asked_ns + (mirror_now_ns(mirror) - mirror->time_asked_ns) / 2;
     mirror->clock_offset_ms = redis_ms - (int64_t)(middle_ns / NS_PER_MS);
     if (!mirror->ready && !mirror->loading)
         load_begin(mirror);
@@ -328,7 +168,7 @@ static void on_time(void *ctx, const struct redisReply *reply)
 
 static void time_request(struct mirror *mirror)
 {
-    mirror->time_asked_ns = now_ns(mirror);
+    mirror->time_asked_ns = mirror_now_ns(mirror);
     redis_command_begin(&mirror->command, "TIME");
     side_call(mirror, on_time);
 }
@@ -336,7 +176,7 @@ static void time_request(struct mirror *mirror)
 static void on_check(void *ctx, struct timer *timer)
 {
     struct mirror *mirror = ctx;
-    timer_start(mirror->config.loop, timer, now_ns(mirror) + CHECK_INTERVAL_NS);
+    timer_start(mirror->config.loop, timer, mirror_now_ns(mirror) + CHECK_INTERVAL_NS);
     if (!redis_connection_is_up(mirror->connection))
         return;
     time_request(mirror);
@@ -377,8 +217,8 @@ int mirror_new(const struct mirror_config *config, struct mirror **ret_mirror)
     if (!mirror)
         return -ENOMEM;
     mirror->config = *config;
-    timer_init(&mirror->flush_timer, on_flush, mirror);
-    timer_init(&mirror->pump_timer, on_pump, mirror);
+    timer_init(&mirror->flush_timer, mirror_on_flush, mirror);
+    timer_init(&mirror->pump_timer, mirror_on_pump, mirror);
     timer_init(&mirror->check_timer, on_check, mirror);
     timer_init(&mirror->words_timer, on_words, mirror);
     struct redis_connection_config connection = {
@@ -410,6 +250,7 @@ void mirror_free(struct mirror *mirror)
     timer_stop(&mirror->words_timer);
     redis_connection_free(mirror->connection);
     redis_command_done(&mirror->command);
+    mirror_order_done(&mirror->loads);
     free(mirror);
 }
 
@@ -423,9 +264,12 @@ void mirror_finish(struct mirror *mirror, uint64_t limit_ns)
     uint64_t until_ns = clock_monotonic_ns() + limit_ns;
     /* The flush in progress may have passed over what changed last: one more after it. */
     uint64_t wanted = mirror->flush_count + (mirror->flushing ? 2 : 1);
+    mirror->finishing = true;
+    if (mirror->flushing && timer_is_running(&mirror->pump_timer))
+        mirror_flush_continue(mirror);
     while (mirror->ready && mirror->flush_count < wanted && clock_monotonic_ns() < until_ns) {
         if (!mirror->flushing)
-            flush_begin(mirror);
+            mirror_flush_begin(mirror);
         if (loop_run_once(mirror->config.loop, 10 * NS_PER_MS) < 0)
             return;
     }
@@ -482,5 +326,5 @@ const char *mirror_reason(const struct mirror *mirror)
 
 uint64_t mirror_lag_ns(const struct mirror *mirror)
 {
-    return mirror->flush_ended_ns == 0 ? UINT64_MAX : now_ns(mirror) - mirror->flush_ended_ns;
+    return mirror->flush_ended_ns == 0 ? UINT64_MAX : mirror_now_ns(mirror) - mirror->flush_ended_ns;
 }

@@ -7,10 +7,13 @@
 #include "rm/mirror_text.h"
 
 /* What of the node is to be written. KNOWN: rm has heard its name, or an operator's word, but no heartbeat. */
-static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, uint64_t now_ns)
+static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, bool metadata_afford, uint64_t now_ns)
 {
     uint32_t commands = 0;
     bool metadata = node->metadata_dirty || now_ns - node->mirrored_ns >= metadata_interval_ns;
+    /* A fresh node comes again with its next heartbeat. */
+    if (node->state == NODE_FRESH && !metadata_afford)
+        metadata = false;
     if (node->state == NODE_FRESH) {
         commands |= 1u << MIRROR_BEATS_ADD | 1u << MIRROR_LOADS_ADD;
         /* Also now and then though we have not called it faulty: another rm may have, whom the node does not reach. */
@@ -34,7 +37,7 @@ static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, uint6
 }
 
 void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_offset_ms, uint64_t now_ns, uint32_t limit,
-                       struct mirror_batch *ret_batch)
+                       uint32_t metadata_max, struct mirror_batch *ret_batch)
 {
     struct mirror_batch *batch = ret_batch;
     uint64_t interval_ns = cluster->node_count * MIRROR_METADATA_NODE_NS;
@@ -45,12 +48,37 @@ void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_o
     batch->clock_offset_ms = clock_offset_ms;
     batch->now_ns = now_ns;
     batch->count = 0;
+    batch->metadata_count = 0;
     while (batch->count < MIRROR_BATCH_NODES && batch->count < limit && cluster->dirty.head != NODE_NONE) {
         uint32_t slot = cluster->dirty.head;
         node_list_remove(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
         batch->slot[batch->count] = slot;
-        batch->commands[batch->count++] = node_take(&cluster->nodes[slot], interval_ns, now_ns);
+        uint8_t commands = node_take(&cluster->nodes[slot], interval_ns, batch->metadata_count < metadata_max, now_ns);
+        batch->metadata_count += commands >> MIRROR_NODES_SET & 1;
+        batch->commands[batch->count++] = commands;
     }
+}
+
+void mirror_batch_put_loads_off(struct mirror_batch *batch, struct mirror_order *loads)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!(batch->commands[i] & 1u << MIRROR_LOADS_ADD))
+            continue;
+        uint32_t slot = batch->slot[i];
+        if (mirror_order_add(loads, slot, batch->cluster->nodes[slot].load_index) == 0)
+            batch->commands[i] &= (uint8_t) ~(1u << MIRROR_LOADS_ADD);
+    }
+}
+
+void mirror_batch_take_loads(const struct cluster *cluster, uint16_t region, struct mirror_order *loads,
+                             struct mirror_batch *ret_batch)
+{
+    struct mirror_batch *batch = ret_batch;
+    batch->cluster = cluster;
+    batch->region = region;
+    batch->count = mirror_order_next(loads, MIRROR_BATCH_NODES, batch->slot);
+    for (uint32_t i = 0; i < batch->count; i++)
+        batch->commands[i] = cluster->nodes[batch->slot[i]].state == NODE_FRESH ? 1u << MIRROR_LOADS_ADD : 0;
 }
 
 static int64_t redis_ms(const struct mirror_batch *batch, uint64_t at_ns)
@@ -77,7 +105,7 @@ static void member_add(const struct mirror_batch *batch, const struct node *node
     if (kind == MIRROR_BEATS_ADD)
         redis_command_add_number(command, redis_ms(batch, node->arrival_ns));
     else if (kind == MIRROR_LOADS_ADD)
-        redis_command_add_float(command, (double)node->load_index);
+        redis_command_add_millionths(command, load_units(node->load_index));
     else if (kind == MIRROR_FAULTS_ADD)
         redis_command_add_number(command, redis_ms(batch, node->expired_ns));
     redis_command_add(command, address);

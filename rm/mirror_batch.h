@@ -8,13 +8,14 @@
 #include "core/redis/redis_command.h"
 #include "core/redis/redis_keys.h"
 #include "rm/cluster.h"
+#include "rm/mirror_order.h"
 
 #define MIRROR_BATCH_NODES 200u /* ≤ 500 members a command, and ≤ 1 ms of work at a time */
 
 /* How often a node's metadata are written when nothing but numbers in them changes: at most twice a second, and in large clusters so
- * rarely that it takes a tenth of rm's time, at 10 µs each. */
+ * rarely that it takes a fiftieth of rm's time, at 10 µs each. */
 #define MIRROR_METADATA_INTERVAL_NS UINT64_C(500000000)
-#define MIRROR_METADATA_NODE_NS UINT64_C(100000)
+#define MIRROR_METADATA_NODE_NS UINT64_C(500000)
 
 enum mirror_command {
     MIRROR_BEATS_ADD, /* R1: [address, timestamp] */
@@ -35,11 +36,20 @@ struct mirror_batch {
     uint32_t slot[MIRROR_BATCH_NODES];
     uint8_t commands[MIRROR_BATCH_NODES]; /* mask of 1 << enum mirror_command: what the node is part of */
     uint32_t count;
+    uint32_t metadata_count; /* of these, nodes whose metadata are written */
 };
 
-/* Takes up to `limit` nodes off the list. They count as mirrored: if a command is lost, changes_mark_all_dirty. */
+/* Takes up to `limit` nodes off the list, with the metadata of `metadata_max` fresh ones at most. They count as mirrored: if a command is lost, changes_mark_all_dirty. */
 void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_offset_ms, uint64_t now_ns, uint32_t limit,
-                       struct mirror_batch *ret_batch);
+                       uint32_t metadata_max, struct mirror_batch *ret_batch);
+
+/* Loads are not written with the rest, but noted, to be written in order when the flush has taken all its nodes. Those for which there is
+ * no memory stay in the batch. */
+void mirror_batch_put_loads_off(struct mirror_batch *batch, struct mirror_order *loads);
+
+/* The next ones noted, of the nodes that are still fresh; their loads as they are then. */
+void mirror_batch_take_loads(const struct cluster *cluster, uint16_t region, struct mirror_order *loads,
+                             struct mirror_batch *ret_batch);
 
 /* False: the batch needs no command of this kind. */
 bool mirror_batch_command(const struct mirror_batch *batch, enum mirror_command kind, struct redis_command *command);

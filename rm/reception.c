@@ -8,8 +8,9 @@
 #include "core/io/udp.h"
 #include "core/wire/error.h"
 
-/* 100,000 nodes may beat in one second, and rm may be busy for a moment: about 4,000 heartbeats wait in the socket. */
-#define SOCKET_RECEIVE_BYTES (4u << 20)
+/* 100,000 nodes may beat in one second, and rm may be kept from its CPU for a moment, by its own Redis for example: about 25,000
+ * heartbeats wait in the socket; where net.core.rmem_max holds for us, fewer. */
+#define SOCKET_RECEIVE_BYTES (16u << 20)
 
 struct reception {
     struct reception_config config;

@@ -36,6 +36,8 @@ struct rm {
     struct timer sweep_timer;
     struct timer averages_timer;
     struct timer release_timer; /* lists go out, whether Redis has been read or not */
+    uint64_t gather_received; /* datagrams, when the rate was looked at last, and when that was */
+    uint64_t gather_ns;
     struct event_log events;
     struct counters counters;
 };

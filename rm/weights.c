@@ -214,6 +214,12 @@ bool weights_refresh(struct cluster *cluster, uint32_t slot, uint8_t ordinal)
     uint64_t units = units_of(weights_of(cluster, node, ordinal));
     if (units == item.units)
         return false;
+    if (class_of(units) == class_of(item.units)) {
+        index->items[node->services[ordinal].weight_position].units = units;
+        index->class_units[class_of(units)] += units - item.units;
+        index->units += units - item.units;
+        return true;
+    }
     item_remove(cluster, index, node->services[ordinal].weight_position);
     item.units = units;
     item_insert(cluster, index, item);

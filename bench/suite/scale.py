@@ -188,6 +188,7 @@ def measure_usher(options, binaries, cpus):
         "redis": watched,
         "heartbeats_per_s": grown['usher_heartbeats_total{result="accepted"}'],
         "delta_mb_per_s": grown["usher_directory_bytes_total"] / 1e6,
+        "redis_lost": now_counted["usher_redis_lost_total"],
         "mirrored_per_s": grown["usher_mirror_nodes_total"],
         "flush_interval_s": 1 / grown["usher_mirror_flushes_total"] if grown["usher_mirror_flushes_total"] else None,
         "age_s": {name: statistics.median(age[i] for age in ages) for i, name in enumerate(("p50", "p99", "max"))} if ages else None,
@@ -235,7 +236,7 @@ def report_text(options, rounds):
         return "\n".join(lines)
 
     def row(title, values, *more, **keywords):
-        lines.append(f"  {title:<34} {spread(values, *more, **keywords)}")
+        lines.append(f"  {title:<38} {spread(values, *more, **keywords)}")
 
     row("cores: rm", [each["cores"]["rm"] for each in usher])
     row("cores: Redis", [each["cores"]["redis"] for each in usher])
@@ -249,6 +250,7 @@ def report_text(options, rounds):
     row("not acknowledged", [each["fleet"]["lost"] for each in usher], digits=0)
     row("deltas", [each["delta_mb_per_s"] for each in usher], " MB/s", digits=1)
     row("nodes written to Redis a second", [each["mirrored_per_s"] for each in usher], digits=0)
+    row("Redis given up (100 ms silent), times", [each["redis_lost"] for each in usher], digits=0)
     row("Redis blocked above 5 ms, times", [len(each["redis"]["slowlog"]) for each in usher], digits=0)
     for each in usher:
         for entry in each["redis"]["slowlog"][:5]:

@@ -114,7 +114,7 @@ static uint32_t command_words(const struct mirror_batch *batch, enum mirror_comm
 Test(mirror_batch, nothing_changed_needs_no_command)
 {
     struct mirror_batch batch;
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(batch.count, 0);
     for (enum mirror_command kind = 0; kind < MIRROR_COMMANDS; kind++)
         cr_assert_eq(command_words(&batch, kind), 0);
@@ -125,7 +125,7 @@ Test(mirror_batch, node_goes_once_however_often_it_changed)
     struct mirror_batch batch;
     for (uint32_t i = 0; i < 10; i++)
         fixture_beat(fixture, 1, (float)i);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(batch.count, 1);
     cr_assert_eq(command_words(&batch, MIRROR_BEATS_ADD), 4);
     cr_assert_eq(command_words(&batch, MIRROR_LOADS_ADD), 4);
@@ -145,7 +145,7 @@ Test(mirror_batch, score_is_the_arrival_by_the_clock_of_redis)
     fixture_beat(fixture, 1, 1);
     int64_t offset_ms = INT64_C(1700000000123) - (int64_t)(fixture->now.ns / NS_PER_MS);
     fixture->now.ns += NS_PER_S;
-    mirror_batch_take(fixture->cluster, 1, offset_ms, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, offset_ms, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert(mirror_batch_command(&batch, MIRROR_BEATS_ADD, &command));
     cr_assert_eq(redis_command_finish(&command, &bytes, &length), 0);
     cr_assert_eq(length, sizeof(expected) - 1);
@@ -159,12 +159,12 @@ Test(mirror_batch, faulty_node_moves_to_the_fault_list_and_back)
     fixture_beat(fixture, 1, 1);
     fixture_beat(fixture, 2, 1);
     fixture_pass(fixture, FIXTURE_VALID_NS + NS_PER_S / 10);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_LOADS_REMOVE), 4);
     cr_assert_eq(command_words(&batch, MIRROR_FAULTS_ADD), 7);
     cr_assert_eq(command_words(&batch, MIRROR_BEATS_ADD), 0);
     fixture_beat(fixture, 1, 1);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 3);
     cr_assert_eq(command_words(&batch, MIRROR_BEATS_ADD), 4);
 }
@@ -174,14 +174,14 @@ Test(mirror_batch, living_node_leaves_the_fault_list_whoever_put_it_there)
 {
     struct mirror_batch batch;
     fixture_beat(fixture, 1, 1);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     fixture->now.ns += MIRROR_METADATA_INTERVAL_NS;
     fixture_beat(fixture, 1, 1);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 3);
     fixture->now.ns += MIRROR_METADATA_INTERVAL_NS / 2;
     fixture_beat(fixture, 1, 1);
-    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
     cr_assert_eq(command_words(&batch, MIRROR_FAULTS_REMOVE), 0, "with the metadata, not with every heartbeat");
 }
 
@@ -192,7 +192,7 @@ Test(mirror_batch, many_nodes_come_in_batches)
     for (uint32_t i = 0; i < 1000; i++)
         fixture_beat(fixture, i, 1);
     do {
-        mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, &batch);
+        mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, UINT32_MAX, UINT32_MAX, &batch);
         cr_assert_leq(command_words(&batch, MIRROR_BEATS_ADD), 2 + 2 * 500);
         total += batch.count;
     } while (batch.count > 0);

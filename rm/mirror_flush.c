@@ -1,0 +1,175 @@
+/* Writing what has changed: a flush takes the nodes that are dirty when it begins, batch by batch. */
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "rm/changes.h"
+#include "rm/mirror_internal.h"
+
+#define FLUSH_INTERVAL_NS (100 * NS_PER_MS)
+#define FLUSH_NODE_NS (20 * NS_PER_US) /* more between flushes for each node: 75,000 make it half the default valid time */
+#define FLUSH_REST_NS_MIN (20 * NS_PER_MS)
+#define FLUSH_GAP_NS_MAX NS_PER_MS
+
+/* No more often are metadata written, at 10 µs each: a tenth of rm's time, when all are new. */
+#define METADATA_NODE_NS (100 * NS_PER_US)
+
+/* From one flush to the next: longer the more nodes there are, but what is written must not get older than half the valid time. */
+static uint64_t flush_period_ns(const struct mirror *mirror)
+{
+    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
+    uint64_t period_ns = mirror->flush_nodes * FLUSH_NODE_NS;
+    if (period_ns < FLUSH_INTERVAL_NS)
+        period_ns = FLUSH_INTERVAL_NS;
+    return period_ns < half_valid_ns ? period_ns : half_valid_ns;
+}
+
+/* When Redis is so slow that a flush takes longer than its period, half the time may go into writing, but not more. */
+void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns)
+{
+    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
+    uint64_t period_ns = flush_period_ns(mirror);
+    uint64_t rest_ns = took_ns < period_ns ? period_ns - took_ns : took_ns < half_valid_ns ? took_ns : half_valid_ns;
+    timer_start(mirror->config.loop, &mirror->flush_timer,
+                mirror_now_ns(mirror) + (rest_ns > FLUSH_REST_NS_MIN ? rest_ns : FLUSH_REST_NS_MIN));
+}
+
+static void flush_end(struct mirror *mirror)
+{
+    mirror->flushing = false;
+    mirror->flush_ended_ns = mirror_now_ns(mirror);
+    mirror->flush_count++;
+    mirror->mirrored_fresh = mirror->flush_fresh;
+    counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
+    if (mirror->refused && !mirror->was_refused)
+        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
+    if (!mirror->refused && mirror->was_refused) {
+        LOG(MESSAGE_REDIS_ACCEPTS);
+        changes_mark_all_dirty(mirror->config.cluster);
+    }
+    mirror->was_refused = mirror->refused;
+    mirror_flush_schedule(mirror, mirror_now_ns(mirror) - mirror->flush_started_ns);
+}
+
+/* Batches are spread over two thirds of the time until the next flush, since Redis would else keep heartbeats from their CPU while it
+ * works off what comes all at once. */
+void mirror_flush_continue(struct mirror *mirror)
+{
+    uint64_t batches = 2 * (mirror->flush_nodes / MIRROR_BATCH_NODES + 1);
+    uint64_t gap_ns = flush_period_ns(mirror) / 3 * 2 / batches;
+    if (gap_ns > FLUSH_GAP_NS_MAX)
+        gap_ns = FLUSH_GAP_NS_MAX;
+    timer_start(mirror->config.loop, &mirror->pump_timer, mirror->finishing ? 0 : mirror_now_ns(mirror) + gap_ns);
+}
+
+/* But for its last command. */
+static bool flush_is_sent(const struct mirror *mirror)
+{
+    return mirror->flush_left == 0 && mirror_order_left(&mirror->loads) == 0;
+}
+
+static void on_written(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    mirror->calls--;
+    if (!reply)
+        return; /* on_down ends the flush */
+    if (redis_reply_is_error(reply)) {
+        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+        mirror->refused = true;
+        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
+    }
+    if (mirror->expire_sent && mirror->calls == 0)
+        flush_end(mirror);
+    else if (!flush_is_sent(mirror) && !timer_is_running(&mirror->pump_timer))
+        mirror_flush_continue(mirror);
+}
+
+/* Losing a command loses nothing for good: if memory ran out the node's next heartbeat brings it again; if the connection broke
+ * everything is written anew. */
+static void flush_send(struct mirror *mirror)
+{
+    if (redis_connection_call(mirror->connection, &mirror->command, on_written, mirror) == 0)
+        mirror->calls++;
+    else
+        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+}
+
+static void batch_send(struct mirror *mirror, const struct mirror_batch *batch)
+{
+    for (enum mirror_command kind = 0; kind < MIRROR_COMMANDS; kind++)
+        if (mirror_batch_command(batch, kind, &mirror->command))
+            flush_send(mirror);
+}
+
+/* The first half of a flush: all about the next nodes but their loads. */
+static void nodes_send(struct mirror *mirror)
+{
+    struct mirror_batch batch;
+    mirror_batch_take(mirror->config.cluster, mirror->config.region, mirror->clock_offset_ms, mirror_now_ns(mirror),
+                      mirror->flush_left, mirror->metadata_left, &batch);
+    mirror->metadata_left -= batch.metadata_count < mirror->metadata_left ? batch.metadata_count : mirror->metadata_left;
+    mirror->flush_left = batch.count > 0 ? mirror->flush_left - batch.count : 0;
+    counter_add(mirror->config.counters, COUNTER_MIRROR_NODES, batch.count);
+    mirror_batch_put_loads_off(&batch, &mirror->loads);
+    batch_send(mirror, &batch);
+    if (mirror->flush_left == 0)
+        mirror_order_sort(&mirror->loads);
+}
+
+/* The second half. */
+static void loads_send(struct mirror *mirror)
+{
+    struct mirror_batch batch;
+    mirror_batch_take_loads(mirror->config.cluster, mirror->config.region, &mirror->loads, &batch);
+    batch_send(mirror, &batch);
+}
+
+/* One batch a turn, however many calls Redis would take: with 100,000 nodes to write, a turn that filled all slots would keep
+ * heartbeats waiting for tens of milliseconds. */
+static void flush_pump(struct mirror *mirror)
+{
+    if (!flush_is_sent(mirror) && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX) {
+        if (mirror->flush_left > 0)
+            nodes_send(mirror);
+        else
+            loads_send(mirror);
+        if (!flush_is_sent(mirror))
+            mirror_flush_continue(mirror);
+    }
+    if (!flush_is_sent(mirror) || mirror->expire_sent)
+        return;
+    mirror->expire_sent = true;
+    mirror_beats_expire(mirror->config.region, mirror_redis_now_ms(mirror), mirror->config.cluster->config.valid_ns / NS_PER_MS,
+                        &mirror->command);
+    flush_send(mirror);
+    if (mirror->calls == 0)
+        flush_end(mirror);
+}
+
+void mirror_flush_begin(struct mirror *mirror)
+{
+    mirror->flushing = true;
+    mirror->expire_sent = false;
+    mirror->refused = false;
+    mirror->calls = 0;
+    mirror->flush_nodes = mirror->config.cluster->dirty.count;
+    mirror->flush_left = mirror->flush_nodes;
+    mirror->metadata_left = mirror->finishing ? UINT32_MAX : (uint32_t)(flush_period_ns(mirror) / METADATA_NODE_NS);
+    mirror_order_clear(&mirror->loads);
+    mirror->flush_fresh = mirror->config.cluster->states[NODE_FRESH].count;
+    mirror->flush_started_ns = mirror_now_ns(mirror);
+    flush_pump(mirror);
+}
+
+void mirror_on_pump(void *ctx, struct timer *timer)
+{
+    (void)timer;
+    flush_pump(ctx);
+}
+
+void mirror_on_flush(void *ctx, struct timer *timer)
+{
+    struct mirror *mirror = ctx;
+    (void)timer;
+    if (mirror->ready && !mirror->flushing)
+        mirror_flush_begin(mirror);
+}
