@@ -46,6 +46,8 @@ static int core_open_loop(struct core *core)
     config.kind = core->config.loop_kind;
     config.spin = core->config.spin;
     config.completion_entries = COMPLETION_ENTRIES;
+    if (core->config.tcp_buffers > 0)
+        config.stream_buffers = core->config.tcp_buffers;
     return loop_new(&config, &core->loop);
 }
 
@@ -79,6 +81,8 @@ static int core_open_udp(struct core *core)
     config.retry_bind = core->config.address.port != 0;
     config.segmentation = core->config.joined_datagrams;
     config.receive_buffers = config.segmentation ? JOINED_BUFFERS : RECEIVE_BUFFERS;
+    if (core->config.udp_buffers > 0)
+        config.receive_buffers = core->config.udp_buffers;
     config.receive_buffer_bytes = config.segmentation ? JOINED_BUFFER_BYTES : RECEIVE_BUFFER_BYTES;
     config.send_packets = SEND_PACKETS;
     config.send_bytes = SEND_BYTES;

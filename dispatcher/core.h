@@ -49,6 +49,8 @@ struct core_config {
     enum loop_kind loop_kind;
     bool spin;
     bool joined_datagrams; /* GRO in, GSO out */
+    uint32_t udp_buffers; /* a power of two, 8 … 256, or 0 for what suits joined_datagrams */
+    uint32_t tcp_buffers; /* a power of two, 8 … 8192, or 0 for the loop's default */
     struct address address; /* port 0: the kernel picks one */
     uint32_t queue_capacity; /* a power of two */
     uint32_t connections_max; /* 1 … CORE_CONNECTIONS_MAX */

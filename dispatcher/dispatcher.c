@@ -150,6 +150,13 @@ static int node_thread_start(struct dispatcher *dispatcher)
 /* Clients that a dispatcher should be able to keep connected; the log says when the machine does not allow it. */
 #define CONNECTIONS_EXPECTED 10000u
 
+#define BUFFERS_MIN 8u /* of a socket, in core/io */
+
+static uint32_t buffers_from(uint32_t wanted)
+{
+    return power_of_two_from(wanted < BUFFERS_MIN ? BUFFERS_MIN : wanted);
+}
+
 static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_error)
 {
     const struct dispatcher_own_options *own = &dispatcher->options->own;
@@ -159,6 +166,8 @@ static int cores_open(struct dispatcher *dispatcher, struct conf_error *ret_erro
         .loop_kind = daemon_loop_kind(dispatcher->daemon),
         .spin = own->spin,
         .joined_datagrams = own->gro != 0,
+        .udp_buffers = own->udp_buffers > 0 ? buffers_from(own->udp_buffers) : 0,
+        .tcp_buffers = buffers_from(own->tcp_buffers),
         .address = own->listen,
         .queue_capacity = power_of_two_from(own->request_queue),
         .connections_max = daemon_connections_max(threads, CORE_CONNECTIONS_MAX, CONNECTIONS_EXPECTED),
