@@ -31,29 +31,35 @@ class Load:
 
 LOADS = {
     "clients": Load("256 UDP clients, one request each", "udp", ["--connections", "256", "--depth", "1"]),
+    "busy": Load("4 UDP clients, 64 requests each", "udp", ["--connections", "4", "--depth", "64"]),
     "one": Load("one request outstanding over UDP, p50", "udp", ["--connections", "1", "--depth", "1"], "p50"),
     "joined": Load("UDP super-datagrams of 64", "udp", ["--connections", "8", "--gso", "--depth", "64"]),
     "tcp1": Load("TCP, 50 connections, depth 1", "tcp", ["--connections", "50", "--depth", "1"]),
     "tcp16": Load("TCP, 50 connections, depth 16", "tcp", ["--connections", "50", "--depth", "16"]),
-    "tcp256": Load("TCP, 50 connections, depth 256", "tcp", ["--connections", "50", "--depth", "256"]),
+    "tcp128": Load("TCP, 50 connections, depth 128", "tcp", ["--connections", "50", "--depth", "128"]),
 }
 
-# Options of usher-dispatcher, and under which loads they are tried. Values that the program does not know are left out.
+UDP, TCP = ("clients", "busy", "one", "joined"), ("tcp1", "tcp16", "tcp128")
+
+# Options of usher-dispatcher, and under which loads they are tried. Values that the program does not know, and its defaults, are left out.
 DISPATCHER = [
-    ("--io", ("uring", "epoll"), tuple(LOADS)),
-    ("--gro", ("on", "off"), ("clients", "one", "joined")),
+    ("--io", ("uring", "epoll"), UDP + TCP),
+    ("--gro", ("on", "off"), UDP),
+    ("--udp-buffers", ("16", "32", "64", "256"), ("clients", "busy", "joined")),  # what a batch takes
+    ("--tcp-buffers", ("32", "512", "2048"), TCP),
     ("--spin", (None,), ("clients", "one", "tcp1", "tcp16")),
-    ("--request-queue", ("1024", "65536"), ("clients", "tcp256")),
+    ("--request-queue", ("1024", "65536"), ("busy",)),
 ]
 
-# What the bare echoes say about the machine: levers inside the server, without an option of the dispatcher.
+# Loads under which the number of answering threads is tried; they must have as many connections as the generator has threads.
+THREAD_LOADS, THREAD_CPUS_LEAST = ("clients", "joined", "tcp16"), 4
+
+# Levers that no option of the dispatcher has, by the bare echoes: what they would be worth on this machine.
 LIMIT = {
-    "clients": ("udp-recvmmsg", [["udp-recvmmsg", "--batch", "8"], ["udp-recvmmsg", "--batch", "256"], ["udp-uring"],
-                                 ["udp-uring", "--buffers", "512"], ["udp-uring", "--connected"]]),
-    "one": ("udp-recvmmsg", [["udp-uring"], ["udp-uring", "--connected"], ["udp-recvmmsg", "--spin"], ["udp-uring", "--spin"]]),
-    "tcp1": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "50us"]]),
-    "tcp16": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "20us"], ["tcp-uring", "--min-wait", "50us"]]),
-    "tcp256": ("tcp-epoll", [["tcp-uring"], ["tcp-uring", "--min-wait", "50us"], ["tcp-uring", "--buffers", "64"]]),
+    "clients": ("udp-uring", [["udp-uring", "--connected"]]),
+    "one": ("udp-uring", [["udp-uring", "--connected"]]),
+    "tcp16": ("tcp-uring", [["tcp-uring", "--min-wait", "20us"], ["tcp-uring", "--min-wait", "50us"]]),
+    "tcp128": ("tcp-uring", [["tcp-uring", "--min-wait", "50us"]]),
 }
 
 
@@ -122,6 +128,27 @@ def sweep_dispatcher(bench, names):
                 yield Finding("dispatcher", load, setting, gain)
 
 
+def sweep_threads(bench, names):
+    """Half of the CPUs answer at most, the others load; here the rate counts, whatever it costs. Against one answering thread."""
+    allowed = bench.cpus.allowed
+    names = [name for name in names if name in THREAD_LOADS]
+    if len(allowed) < THREAD_CPUS_LEAST:
+        say(f"--threads is left out: it takes {THREAD_CPUS_LEAST} CPUs or more to compare, here are {len(allowed)}")
+        return
+    half = len(allowed) // 2
+    saved, bench.load_cpus = bench.load_cpus, set(allowed[half:])
+    for name in names:
+        load = dataclasses.replace(LOADS[name], metric="rate", options=[*LOADS[name].options, "--threads", str(half)])
+        say(f"answering threads: {load.name}")
+        with Stage(bench.cpus) as stage:
+            cluster = servers.Cluster(stage, bench.binaries)
+            base, *variants = [cluster.dispatcher(load.transport, name=f"--threads {number}", threads=number, cpus=set(allowed[:half]))
+                               for number in sorted({1, 2, half})]
+            for setting, gain in gains(bench, load, base, variants).items():
+                yield Finding("dispatcher", load, setting, gain)
+    bench.load_cpus = saved
+
+
 def sweep_limit(bench, names):
     for name in (name for name in names if name in LIMIT):
         load, (base, variants) = LOADS[name], LIMIT[name]
@@ -133,20 +160,37 @@ def sweep_limit(bench, names):
                 yield Finding("bare echoes", load, f"{setting} / {base}", gain)
 
 
+def paying(findings, setting, verdict):
+    return [finding for finding in findings if finding.setting == setting and finding.verdict() == verdict]
+
+
+def options_for_all(findings):
+    """What pays somewhere and costs nowhere; of several values of one option the one that pays most."""
+    chosen = {}
+    for finding in findings:
+        if finding.verdict() == "pays" and not paying(findings, finding.setting, "costs"):
+            option = finding.setting.split()[0]
+            chosen[option] = max(chosen.get(option, finding), finding, key=lambda one: one.gain.median())
+    return " ".join(finding.setting for finding in chosen.values())
+
+
 def advice(findings):
     """Lines that say what to set."""
     lines = []
     mine = [finding for finding in findings if finding.part == "dispatcher"]
     for setting in dict.fromkeys(finding.setting for finding in mine):
-        pays = [finding.load.name for finding in mine if finding.setting == setting and finding.verdict() == "pays"]
-        costs = [finding.load.name for finding in mine if finding.setting == setting and finding.verdict() == "costs"]
+        pays, costs = (", ".join(f"{finding.load.name} ({finding.gain.median():.2f})" for finding in paying(mine, setting, verdict))
+                       for verdict in ("pays", "costs"))
         if pays and costs:
-            lines.append(f"usher-dispatcher {setting}: pays with {'; '.join(pays)}; costs with {'; '.join(costs)}: set it for the load you have")
+            lines.append(f"{setting}: pays with {pays}; costs with {costs}: set it for the load you have")
         elif pays:
-            lines.append(f"usher-dispatcher {setting}: set it; it pays with {'; '.join(pays)}")
+            lines.append(f"{setting}: pays with {pays}")
+    together = options_for_all(mine)
+    lines.append(f"set: usher-dispatcher {together}" if together else "set: nothing; of no option is it certain that it pays somewhere and costs nowhere")
     if any("--spin" in line for line in lines):
         lines.append("(--spin takes a whole core for each answering thread, whether anybody asks or not)")
-    return lines or ["the defaults: of nothing else is it certain that it pays"]
+    return lines + [f"without an option, by the bare echoes: {finding.setting} would pay with {finding.load.name} ({finding.gain.median():.2f})"
+                    for finding in findings if finding.part != "dispatcher" and finding.verdict() == "pays"]
 
 
 def show(findings):
@@ -177,12 +221,15 @@ def arguments_read():
     return arguments
 
 
+PARTS = [sweep_dispatcher, sweep_threads, sweep_limit]
+
+
 def sweep(arguments):
     cpus = machine.Cpus()
     binaries = binaries_prepare(arguments)
     bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds, 1), say)
     names, findings, code = arguments.loads.split(","), [], 0
-    parts = {"dispatcher": [sweep_dispatcher], "limit": [sweep_limit], "both": [sweep_dispatcher, sweep_limit]}[arguments.part]
+    parts = {"dispatcher": PARTS[:2], "limit": PARTS[2:], "both": PARTS}[arguments.part]
     print(report.facts_text(machine.facts(binaries, cpus)))
     try:
         for part in parts:
