@@ -38,6 +38,12 @@ int dispatcher_check(const void *options, struct conf_error *ret_error)
     int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
     if (error == 0)
         error = node_config_from_options(&all->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+    if (error == 0 && all->own.share_max > 0 && all->own.share_max < 1) {
+        conf_error_set(ret_error,
+                       "--share-max: %g would leave every node less than its share: choose 1 or more, or 0 for no limit",
+                       all->own.share_max);
+        error = -EINVAL;
+    }
     if (error == 0 && node.queue_factor < 1) {
         conf_error_set(ret_error, "--queue-factor: %g would give this dispatcher more jobs than a worker: choose 1 or more",
                        (double)node.queue_factor);
@@ -274,6 +280,7 @@ static int shared_init(struct dispatcher *dispatcher, float queue_factor)
         .hand_over = on_job_connection,
         .ctx = dispatcher,
     };
+    placement_set_share_max(dispatcher->placement, options->own.share_max);
     policy_set(dispatcher);
     return 0;
 }

@@ -172,6 +172,24 @@ static void on_look(void *ctx, struct timer *timer)
     timer_start(placement->loop, timer, now_ns + LOOK_NS);
 }
 
+void placement_set_share_max(struct placement *placement, double share_max)
+{
+    placement->finish.share_max = share_max;
+}
+
+void placement_read_stats(const struct placement *placement, uint64_t now_ns, struct placement_stats *ret_stats)
+{
+    const struct finish_time *finish = &placement->finish;
+    uint64_t turned_ns = atomic_load_explicit(&finish->turned_ns, memory_order_relaxed);
+    *ret_stats = (struct placement_stats){0};
+    if (!placement->on)
+        return;
+    ret_stats->in_turn = turned_ns != 0 && now_ns < turned_ns + NS_PER_S;
+    ret_stats->age_s = finish_time_age_s(finish);
+    ret_stats->idle_tokens = idle_tokens_total(finish->tokens);
+    ret_stats->dispatchers = atomic_load_explicit(&finish->dispatchers, memory_order_relaxed);
+}
+
 void placement_set_on(struct placement *placement, bool on)
 {
     if (placement->on == on)
@@ -181,8 +199,10 @@ void placement_set_on(struct placement *placement, bool on)
     if (!on)
         return;
     uint64_t now_ns = loop_now_ns(placement->loop);
-    for (uint32_t slot = 0; slot < placement->members->slot_count; slot++)
+    for (uint32_t slot = 0; slot < placement->members->slot_count; slot++) {
+        placement->slots[slot] = (struct placement_slot){0};
         finish_time_forget(&placement->members->values[slot], now_ns);
+    }
     timer_start(placement->loop, &placement->timer, now_ns + LOOK_NS);
 }
 

@@ -40,7 +40,6 @@ struct placement {
     uint64_t reported_ns; /* when the last report of any node came */
     double allowance; /* tokens that may come at once */
     uint64_t allowance_ns; /* when that was right */
-    uint64_t turns; /* picks in turn when they were looked at last */
     uint32_t settled; /* slots before this one have been settled in this round */
     bool on;
     float queue_factor; /* of dispatchers (D10) */
@@ -52,6 +51,19 @@ struct placement {
 NODISCARD int placement_new(struct loop *loop, struct members *members, struct counters *counters, uint32_t core_count,
                             float queue_factor, struct placement **ret_placement);
 void placement_free(struct placement *placement); /* NULL is a no-op */
+
+/* How many times its share a node may draw; 0: any number of times. */
+void placement_set_share_max(struct placement *placement, double share_max);
+
+struct placement_stats {
+    bool in_turn; /* within the last second nodes were given turns, because what is known of them is too old */
+    float age_s; /* of what is known of a node, on average */
+    uint32_t idle_tokens; /* idle nodes at hand, for all their services */
+    uint32_t dispatchers;
+};
+
+/* All zeroes while the policy is another one. */
+void placement_read_stats(const struct placement *placement, uint64_t now_ns, struct placement_stats *ret_stats);
 
 /* Whether the policy is finish-time. Nothing is known of the nodes when it becomes so. */
 void placement_set_on(struct placement *placement, bool on);

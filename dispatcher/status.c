@@ -59,6 +59,22 @@ static void status_directory(const struct dispatcher *dispatcher, json_t *answer
     json_object_set_new(answer, "directory", status);
 }
 
+static void status_placement(const struct dispatcher *dispatcher, json_t *answer)
+{
+    struct placement_stats stats;
+    if (!dispatcher->placement->on)
+        return;
+    placement_read_stats(dispatcher->placement, loop_now_ns(daemon_loop(dispatcher->daemon)), &stats);
+    json_t *status = json_object();
+    json_object_set_new(status, "information_age_s", json_real((double)stats.age_s));
+    json_object_set_new(status, "in_turn", json_boolean(stats.in_turn));
+    json_object_set_new(status, "idle_tokens", json_integer(stats.idle_tokens));
+    json_object_set_new(status, "dispatchers", json_integer(stats.dispatchers));
+    json_object_set_new(status, "share_max", json_real(dispatcher->options->own.share_max));
+    json_object_set_new(status, "holds", json_integer((json_int_t)counter_read(&dispatcher->counters, COUNTER_NODES_HELD)));
+    json_object_set_new(answer, "placement", status);
+}
+
 void dispatcher_status(void *state, json_t *answer)
 {
     const struct dispatcher *dispatcher = state;
@@ -74,6 +90,7 @@ void dispatcher_status(void *state, json_t *answer)
     json_object_set_new(answer, "requests_queued", json_integer(queued));
     json_object_set_new(answer, "connections", json_integer(connections));
     status_directory(dispatcher, answer);
+    status_placement(dispatcher, answer);
     node_to_json(dispatcher->node, clock_monotonic_ns(), answer);
 }
 
@@ -97,6 +114,15 @@ static void measure_ages(const struct members *members, uint64_t now_ns, struct 
     }
 }
 
+static void measure_placement(const struct dispatcher *dispatcher, struct measures *measures)
+{
+    struct placement_stats stats;
+    placement_read_stats(dispatcher->placement, loop_now_ns(daemon_loop(dispatcher->daemon)), &stats);
+    gauge_set(&measures->gauges, GAUGE_PLACEMENT_AGE, (double)stats.age_s);
+    gauge_set(&measures->gauges, GAUGE_PLACEMENT_IN_TURN, stats.in_turn);
+    gauge_set(&measures->gauges, GAUGE_IDLE_TOKENS, stats.idle_tokens);
+}
+
 void dispatcher_measure(void *state, struct measures *measures)
 {
     const struct dispatcher *dispatcher = state;
@@ -117,6 +143,7 @@ void dispatcher_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_DIRECTORY_OLD, directory_is_old(dispatcher));
     if (dispatcher->directory->updated_ns)
         gauge_set(&measures->gauges, GAUGE_DIRECTORY_AGE, seconds(directory_age_ns(dispatcher)));
+    measure_placement(dispatcher, measures);
     measure_ages(&dispatcher->directory->members, loop_now_ns(daemon_loop(dispatcher->daemon)), measures);
 }
 

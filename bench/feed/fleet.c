@@ -9,6 +9,7 @@
 
 #define FLEET_PORT 7500
 #define FLEET_SLOTS 4
+#define FLEET_JOB_S 0.05f /* reports that are up to some seconds old still say something (docs/PLACEMENT.md) */
 
 /* 2²⁴ addresses: a serial comes again only long after its first bearer has left. */
 static struct address fleet_address(uint32_t serial)
@@ -84,6 +85,7 @@ void fleet_entry(const struct fleet *fleet, uint32_t index, uint64_t now_ns, str
 {
     const struct fleet_node *node = &fleet->nodes[index];
     uint32_t per_node = fleet->config.services_per_node;
+    uint32_t jobs = (uint32_t)(node->load * FLEET_SLOTS);
     bool below = node->load < fleet->config.below;
     ret_entry->address = fleet_address(node->serial);
     ret_entry->kind = WIRE_NODE_WORKER;
@@ -94,15 +96,15 @@ void fleet_entry(const struct fleet *fleet, uint32_t index, uint64_t now_ns, str
     ret_entry->load_index = node->load;
     ret_entry->load_per_job = 1.0f / FLEET_SLOTS;
     ret_entry->jobs_queued = 0;
-    ret_entry->jobs_running = (uint32_t)(node->load * FLEET_SLOTS);
+    ret_entry->jobs_running = jobs;
     ret_entry->echo_jobs = 0;
     ret_entry->service_count = (uint8_t)per_node;
     for (uint32_t i = 0; i < per_node; i++)
         ret_entry->services[i] = (struct wire_node_service){
             .service_id = fleet->service_ids[((uint64_t)node->serial * per_node + i) % fleet->config.service_count],
             .flags = below ? WIRE_SERVICE_BELOW_AVERAGE : 0,
-            .work_s = node->load,
-            .rate = 1,
+            .work_s = (float)jobs * FLEET_JOB_S / (float)per_node,
+            .rate = FLEET_SLOTS / FLEET_JOB_S,
             .weight = 1 - node->load / 2,
         };
 }

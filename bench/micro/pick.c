@@ -48,7 +48,7 @@ static int pick_batches(void *ctx, uint64_t operations, uint64_t *ret_ns)
     return failed < 0 ? -EBADMSG : 0;
 }
 
-static int policy_measure(struct micro *micro, const struct micro_nodes *nodes, enum policy policy)
+static int policy_measure(struct micro *micro, struct micro_nodes *nodes, enum policy policy)
 {
     struct pick_bench bench = {.nodes = nodes, .policy = policy};
     struct micro_subject subjects[] = {

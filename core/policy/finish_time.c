@@ -16,9 +16,10 @@
  * know of the same idle nodes at once, and meet there. */
 #define IDLE_AGE_JOBS 1
 
-/* No node gets more than so many times what its slots are usually given; looked at so often. */
-#define SHARE_MAX 2.5
+/* How often it is looked at whether a node has had more than its share. What it had in a time so long that there can't have been reports
+ * (no resource manager, another policy) was not given to it because of these. */
 #define SHARE_NS UINT64_C(1000000000)
+#define SHARE_SPAN_MAX_NS (30 * SHARE_NS)
 #define SHARE_PICKS_MIN 20u
 
 #define AGE_WEIGHT 0.02f
@@ -28,7 +29,7 @@
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {
-    *finish = (struct finish_time){.tokens = tokens};
+    *finish = (struct finish_time){.tokens = tokens, .share_max = FINISH_SHARE_MAX};
     atomic_store_explicit(&finish->dispatchers, 1, memory_order_relaxed);
 }
 
@@ -134,8 +135,8 @@ static void share_check(struct finish_time *finish, uint32_t picks, struct finis
         return;
     uint32_t count = picks - track->share_mark;
     double usual = (kind->picks - track->kind_mark.picks) / (kind->slot_s - track->kind_mark.slot_s);
-    double excess = (double)count / ((double)span_ns * 1e-9 * report->slots) / (SHARE_MAX * usual) - 1;
-    bool over = !first && count >= SHARE_PICKS_MIN && excess > 0;
+    double excess = (double)count / ((double)span_ns * 1e-9 * report->slots) / (finish->share_max * usual) - 1;
+    bool over = !first && finish->share_max > 0 && span_ns <= SHARE_SPAN_MAX_NS && count >= SHARE_PICKS_MIN && excess > 0;
     if (over && span_ns < 2 * SHARE_NS)
         return;
     if (over)

@@ -20,6 +20,7 @@
 #include "core/policy/values.h"
 
 #define FINISH_KINDS 256u
+#define FINISH_SHARE_MAX 2.5
 
 /* What nodes of one kind have been given, as far as reports have come to say so. */
 struct finish_kind {
@@ -33,6 +34,8 @@ struct finish_time {
     _Atomic uint32_t dispatchers; /* that decide in parallel, this one included: ≥ 1 */
     _Atomic float age_s; /* how old what is known of a node is, on average, while reports come */
     _Atomic float silent_s; /* for how long none has come; 0: they come */
+    _Atomic uint64_t turned_ns; /* when a node was last given its turn, or up to 100 ms before; 0: never */
+    double share_max; /* no node gets more than so many times what its slots are usually given; 0: any; control thread */
     struct finish_kind kinds[FINISH_KINDS]; /* by a node's first service; control thread */
 };
 
@@ -66,6 +69,7 @@ struct finish_report {
     float job_s[VALUES_SERVICES_MAX]; /* 0: not known */
 };
 
+/* With FINISH_SHARE_MAX. */
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens);
 
 /* How old what is known of a node is. */

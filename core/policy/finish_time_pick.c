@@ -8,6 +8,7 @@
 #define TURN_WAIT_JOBS 10.0f
 #define TURN_TRIES 64u
 #define TURN_PEAK_FADING 0.9999f
+#define TURN_NOTE_NS UINT64_C(100000000) /* cores would fight for its cache line */
 
 __attribute__((noinline, cold)) void finish_candidates_complete(struct candidate candidates[], uint32_t count)
 {
@@ -97,6 +98,12 @@ static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct 
     return (int)slot;
 }
 
+static void turn_note(struct finish_time *finish, uint64_t now_ns)
+{
+    if (now_ns - atomic_load_explicit(&finish->turned_ns, memory_order_relaxed) >= TURN_NOTE_NS)
+        atomic_store_explicit(&finish->turned_ns, now_ns, memory_order_relaxed);
+}
+
 /* Weighted round robin: each in turn, a slower one in fewer of the laps. PICK_UNSURE: none within reach. */
 static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state, struct node_values *values,
                                                         const struct pick_item *item)
@@ -117,6 +124,7 @@ static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state
         double lap = turn / item->member_count + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
         if ((uint64_t)((lap + 1) * share) > (uint64_t)(lap * share)) {
             state->turns++;
+            turn_note(state->finish, state->now_ns);
             return (int)member.slot;
         }
     }

@@ -41,7 +41,7 @@ extern const struct policy_row policy_rows[POLICIES];
 struct pick_state {
     struct random_state random;
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
-    const struct finish_time *finish; /* shared by the cores; finish-time needs it */
+    struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */
     uint64_t turns; /* nodes that finish-time has picked in turn, since what it knew was too old */
     uint64_t idle_picks; /* nodes that it has picked because they had said that they were idle, or looked so */
