@@ -107,21 +107,36 @@ static void on_metric(void *ctx, const struct attach_result *result)
     load_note(server, &problem);
 }
 
+static void connections_take(struct attachments *attachments, int result)
+{
+    struct attach_problem problem = {.kind = result < 0 ? ATTACH_UNABLE : ATTACH_NO_PROBLEM, .value = result};
+    attachments->connections_known = true;
+    for (uint32_t i = 0; i < attachments->server_count; i++) {
+        if (result == 0)
+            in_use_set(&attachments->servers[i], attachments->connections.servers[i].established);
+        load_note(&attachments->servers[i], &problem);
+    }
+}
+
+/* A step, and as much rest behind it as keeps all of them within their share of the time; but for the first round, which heartbeats
+ * wait to tell of. */
 static void on_connections_time(void *ctx, struct timer *timer)
 {
     struct attachments *attachments = ctx;
     struct loop *loop = attachments->node->loop;
     uint64_t began_ns = loop_now_refresh(loop);
-    int r = attach_connections_read(&attachments->connections);
-    uint64_t wait_ns = (loop_now_refresh(loop) - began_ns) * CONNECTIONS_COST_DIVISOR;
-    struct attach_problem problem = {.kind = r < 0 ? ATTACH_UNABLE : ATTACH_NO_PROBLEM, .value = r};
-    for (uint32_t i = 0; i < attachments->server_count; i++) {
-        if (r == 0)
-            in_use_set(&attachments->servers[i], attachments->connections.servers[i].established);
-        load_note(&attachments->servers[i], &problem);
+    if (attachments->connections_round_ns == 0)
+        attachments->connections_round_ns = began_ns;
+    int r = attach_connections_step(&attachments->connections);
+    uint64_t now_ns = loop_now_refresh(loop);
+    uint64_t next_ns = attachments->connections_known ? now_ns + (now_ns - began_ns) * CONNECTIONS_COST_DIVISOR : now_ns;
+    if (r <= 0) {
+        uint64_t round_ns = attachments->connections_round_ns + attachments->node->config.heartbeat_ns;
+        next_ns = next_ns > round_ns ? next_ns : round_ns;
+        attachments->connections_round_ns = 0;
+        connections_take(attachments, r);
     }
-    uint64_t interval_ns = attachments->node->config.heartbeat_ns;
-    timer_start(loop, timer, began_ns + (wait_ns > interval_ns ? wait_ns : interval_ns));
+    timer_start(loop, timer, next_ns);
 }
 
 /* ---- begin and end ---- */
@@ -229,6 +244,7 @@ void attachments_free(struct attachments *attachments)
         attach_probe_stop(&server->metric_probe);
     }
     attach_announcer_stop(attachments);
+    attach_connections_done(&attachments->connections);
     free(attachments);
 }
 

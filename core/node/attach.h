@@ -7,7 +7,7 @@
  * longer. Nothing is said before the first checks have ended.
  * What is in use on a server (connections, or the metric) enters its load as jobs do a node's.
  * Thread: the loop's, but for attachments_read. Memory: attachments_new allocates all. Nothing blocks but the reading of
- * /proc/net/tcp, which takes at most 1 % of the time. */
+ * /proc/net/tcp, which is done in small steps and takes at most 1 % of the time. */
 #pragma once
 
 #include <stdbool.h>

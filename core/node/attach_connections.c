@@ -9,11 +9,19 @@
 #include "core/base/check.h"
 
 #define STATE_ESTABLISHED 1u
-#define READ_BYTES (32u << 10)
+#define STEP_READS 8 /* of a page each, which is what the kernel gives at a time */
 
 void attach_connections_init(struct attach_connections *connections)
 {
-    connections->count = 0;
+    memset(connections, 0, sizeof(*connections));
+    connections->fd = -1;
+}
+
+void attach_connections_done(struct attach_connections *connections)
+{
+    if (connections->fd >= 0)
+        close(connections->fd);
+    connections->fd = -1;
 }
 
 void attach_connections_add(struct attach_connections *connections, const struct address *address)
@@ -25,7 +33,6 @@ void attach_connections_add(struct attach_connections *connections, const struct
             connections->servers[i].shares_port = shares_port = true;
     connections->servers[connections->count].address = *address;
     connections->servers[connections->count].shares_port = shares_port;
-    connections->servers[connections->count].established = 0;
     connections->count++;
 }
 
@@ -59,7 +66,7 @@ static void line_count(struct attach_connections *connections, const char *line)
         if (connections->servers[i].shares_port &&
             (!address_read(ip, strlen(ip), port, &address) || !address_equal(&address, &connections->servers[i].address)))
             continue;
-        connections->servers[i].established++;
+        connections->servers[i].counting++;
     }
 }
 
@@ -80,36 +87,56 @@ size_t attach_connections_count(struct attach_connections *connections, const ch
     }
 }
 
-static int table_read(struct attach_connections *connections, const char *path)
+/* The end of a round: what was counted counts. */
+static int round_end(struct attach_connections *connections, int error)
 {
-    char bytes[READ_BYTES];
-    size_t kept = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    for (;;) {
-        ssize_t length = read(fd, bytes + kept, sizeof(bytes) - kept);
-        if (length <= 0) {
-            int error = length < 0 ? -errno : 0;
-            close(fd);
-            return error;
-        }
-        size_t all = kept + (size_t)length;
-        size_t done = attach_connections_count(connections, bytes, all);
-        kept = done == 0 && all == sizeof(bytes) ? 0 : all - done; /* no line is so long */
-        memmove(bytes, bytes + (all - kept), kept);
+    bool any = connections->tables_read > 0;
+    for (uint32_t i = 0; i < connections->count; i++) {
+        if (any)
+            connections->servers[i].established = connections->servers[i].counting;
+        connections->servers[i].counting = 0;
     }
+    connections->table = 0;
+    connections->tables_read = 0;
+    return any ? 0 : error;
 }
 
-int attach_connections_read(struct attach_connections *connections)
+static int table_end(struct attach_connections *connections, int error)
 {
-    struct attach_connections counted = *connections;
-    for (uint32_t i = 0; i < counted.count; i++)
-        counted.servers[i].established = 0;
-    int ipv4 = table_read(&counted, "/proc/net/tcp");
-    int ipv6 = table_read(&counted, "/proc/net/tcp6"); /* not there without IPv6 */
-    if (ipv4 < 0 && ipv6 < 0)
-        return ipv4;
-    *connections = counted;
-    return 0;
+    static const uint32_t tables = 2;
+    attach_connections_done(connections);
+    connections->tables_read += error == 0;
+    connections->kept = 0;
+    return ++connections->table < tables ? ATTACH_CONNECTIONS_MORE : round_end(connections, error);
+}
+
+/* One page; 0: the table's end. */
+static int page_read(struct attach_connections *connections)
+{
+    size_t kept = connections->kept;
+    ssize_t length = read(connections->fd, connections->bytes + kept, sizeof(connections->bytes) - kept);
+    if (length <= 0)
+        return length < 0 ? -errno : 0;
+    size_t all = kept + (size_t)length;
+    size_t done = attach_connections_count(connections, connections->bytes, all);
+    kept = done == 0 && all == sizeof(connections->bytes) ? 0 : all - done; /* no line is so long */
+    memmove(connections->bytes, connections->bytes + (all - kept), kept);
+    connections->kept = kept;
+    return 1;
+}
+
+int attach_connections_step(struct attach_connections *connections)
+{
+    static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"}; /* the latter is not there without IPv6 */
+    if (connections->fd < 0) {
+        connections->fd = open(paths[connections->table], O_RDONLY | O_CLOEXEC);
+        if (connections->fd < 0)
+            return table_end(connections, -errno);
+    }
+    for (int i = 0; i < STEP_READS; i++) {
+        int r = page_read(connections);
+        if (r <= 0)
+            return table_end(connections, r);
+    }
+    return ATTACH_CONNECTIONS_MORE;
 }

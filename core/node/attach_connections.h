@@ -2,8 +2,9 @@
  *
  * Connections count by the port alone, whatever address of this machine the client took; where two attached servers share a port, by
  * address too. Both ends of a connection within this machine are in the tables: the server's is the one whose local port it is.
- * Thread: one owner. attach_connections_read reads files of /proc, whose cost grows with all connections of this machine (about
- * 1 ms for each 1,000): how often is the caller's care. Memory: none. */
+ * The kernel's tables hold every connection of the machine, TIME_WAIT included, at about 3 µs each: they are read step by step, a few
+ * milliseconds at a time at most.
+ * Thread: one owner. Memory: in place, and a descriptor while a round is under way. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,20 +14,31 @@
 #include "core/base/address.h"
 #include "core/node/attach_config.h"
 
+#define ATTACH_CONNECTIONS_MORE 1
+
 struct attach_connections {
     uint32_t count;
     struct {
         struct address address;
         bool shares_port;
-        uint32_t established;
+        uint32_t counting; /* in the round under way */
+        uint32_t established; /* as of the last whole round */
     } servers[ATTACHED_MAX];
+
+    int fd; /* −1: none open */
+    uint32_t table; /* being read, or to be opened next */
+    uint32_t tables_read;
+    size_t kept; /* bytes of a line whose end has not come */
+    char bytes[8192];
 };
 
 void attach_connections_init(struct attach_connections *connections);
+void attach_connections_done(struct attach_connections *connections);
 void attach_connections_add(struct attach_connections *connections, const struct address *address);
 
 /* Counts what the text of a table says, up to its last whole line. Returns how much that is. */
 size_t attach_connections_count(struct attach_connections *connections, const char *text, size_t length);
 
-/* Counts anew. Negative errno: no table could be read; the counts are as they were. */
-NODISCARD int attach_connections_read(struct attach_connections *connections);
+/* ATTACH_CONNECTIONS_MORE: the round goes on with the next step. 0: it is complete. Negative errno: no table could be read, and what the last round
+ * found stands; the next step begins a new one. */
+NODISCARD int attach_connections_step(struct attach_connections *connections);

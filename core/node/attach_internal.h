@@ -62,6 +62,8 @@ struct attachments {
     struct attached servers[ATTACHED_MAX];
     struct attach_connections connections; /* of the servers, in their order */
     struct timer connections_timer;
+    bool connections_known; /* a round of theirs has ended */
+    uint64_t connections_round_ns; /* when the round under way began; 0: none is */
     bool leaving;
     struct udp *udp_ipv4; /* NULL: no rm of this family. Not the node's own: who an answer is for shows in its request ID alone */
     struct udp *udp_ipv6;

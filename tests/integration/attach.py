@@ -4,6 +4,7 @@ ask `usher ask` are sent to the other within the time that the worker's log name
 import collections
 import contextlib
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -37,6 +38,15 @@ http {{
 """
 
 
+def server_address():
+    """A free port below those that the kernel gives to clients: it must still be free when the server comes back."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as tcp, contextlib.suppress(OSError):
+            tcp.bind(("127.0.0.1", port))
+            return f"127.0.0.1:{port}"
+
+
 def nginx_program():
     unpacked = ROOT / "build/fleet/root/usr/sbin/nginx"
     found = unpacked if unpacked.exists() else shutil.which("nginx", path="/usr/sbin:/usr/bin")
@@ -50,7 +60,7 @@ class Fleet(Cluster):
     def __init__(self):
         super().__init__()
         self.rm_at, self.rm_http, self.dispatcher_at, self.worker_at, self.worker_http = (address_new() for _ in range(5))
-        self.servers = [address_new(), address_new()]
+        self.servers = [server_address(), server_address()]
 
     def begin(self):
         self.rm(self.rm_at, "--http", self.rm_http)

@@ -65,6 +65,7 @@ Test(response, early_end_is_an_error)
 {
     cr_expect_eq(feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", 100, false), HTTP_RESPONSE_MORE);
     cr_expect_eq(http_response_end(&reader), -ECONNRESET);
+    http_response_done(&reader);
     cr_expect_eq(feed("HTTP/1.1 200 OK\r\nConte", 100, false), HTTP_RESPONSE_MORE);
     cr_expect_eq(http_response_end(&reader), -ECONNRESET);
 }

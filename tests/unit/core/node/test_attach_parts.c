@@ -80,7 +80,7 @@ Test(connections, lines_that_are_none_count_nothing)
     listen_at("127.0.0.1:8080");
     static const char text[] = "\n\nrubbish\n 1: 7F:1F90 x\n 1: ZZ:1F90 00:0000 01\n";
     cr_expect_eq(attach_connections_count(&connections, text, strlen(text)), strlen(text));
-    cr_expect_eq(connections.servers[0].established, 0);
+    cr_expect_eq(connections.servers[0].counting, 0);
 }
 
 Test(connections, established_ones_to_the_port_count)
@@ -88,7 +88,7 @@ Test(connections, established_ones_to_the_port_count)
     attach_connections_init(&connections);
     listen_at("127.0.0.1:8080");
     cr_expect_eq(attach_connections_count(&connections, TABLE, strlen(TABLE)), strlen(TABLE));
-    cr_expect_eq(connections.servers[0].established, 2,
+    cr_expect_eq(connections.servers[0].counting, 2,
                  "by whatever address; neither the listener nor TIME_WAIT nor the client's end");
 }
 
@@ -100,9 +100,9 @@ Test(connections, servers_that_share_a_port_are_told_apart_by_address)
     listen_at("[::1]:8080");
     (void)attach_connections_count(&connections, TABLE, strlen(TABLE));
     (void)attach_connections_count(&connections, TABLE6, strlen(TABLE6));
-    cr_expect_eq(connections.servers[0].established, 2, "one of them in the table of IPv6");
-    cr_expect_eq(connections.servers[1].established, 1);
-    cr_expect_eq(connections.servers[2].established, 1);
+    cr_expect_eq(connections.servers[0].counting, 2, "one of them in the table of IPv6");
+    cr_expect_eq(connections.servers[1].counting, 1);
+    cr_expect_eq(connections.servers[2].counting, 1);
 }
 
 Test(connections, unfinished_line_waits_for_its_end)
@@ -113,15 +113,19 @@ Test(connections, unfinished_line_waits_for_its_end)
     size_t done = attach_connections_count(&connections, TABLE, length);
     cr_expect_lt(done, length);
     (void)attach_connections_count(&connections, TABLE + done, strlen(TABLE) - done);
-    cr_expect_eq(connections.servers[0].established, 2);
+    cr_expect_eq(connections.servers[0].counting, 2);
 }
 
 Test(connections, kernel_is_asked)
 {
     attach_connections_init(&connections);
     listen_at("127.0.0.1:1");
-    cr_expect_eq(attach_connections_read(&connections), 0);
+    int r = ATTACH_CONNECTIONS_MORE;
+    while (r == ATTACH_CONNECTIONS_MORE)
+        r = attach_connections_step(&connections);
+    cr_expect_eq(r, 0);
     cr_expect_eq(connections.servers[0].established, 0);
+    cr_expect_eq(connections.fd, -1);
 }
 
 Test(health, first_check_decides)

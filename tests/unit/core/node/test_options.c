@@ -67,6 +67,24 @@ Test(options, rm_must_be_an_address_to_send_to)
     expect_refused(PARSE("--rm", "127.0.0.1:1,127.0.0.1:1"), "given twice");
 }
 
+Test(options, rm_over_http_given_wrongly_is_refused)
+{
+    expect_refused(PARSE("--rm", "https://127.0.0.1:7301"), "or http:// and that");
+    expect_refused(PARSE("--rm", "http://rm:7301"), "numbers, not names");
+    expect_refused(PARSE("--rm", "http://127.0.0.1:7301/v1"), "is not an address");
+    expect_refused(PARSE("--rm", "http://127.0.0.1:0"), "no address to send to");
+    expect_refused(PARSE("--rm", "127.0.0.1:7301,http://127.0.0.1:7301"), "given twice");
+}
+
+Test(options, rms_are_taken_over_both_ways)
+{
+    cr_assert_eq(PARSE("--rm", "127.0.0.1:7300,http://127.0.0.1:7301", "--rm", "http://[::1]:7301"), 0, "%s", why.text);
+    cr_expect_eq(config.rm_count, 3);
+    cr_expect_eq(config.rm_http, 6);
+    cr_expect_eq(config.rms[2].port, 7301);
+    conf_done(&program, &options);
+}
+
 static void expect_attach_refused(const char *item, const char *words)
 {
     expect_refused(PARSE("--rm", "127.0.0.1:7300", "--attach", item), words);
