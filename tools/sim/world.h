@@ -37,7 +37,7 @@ enum event_kind {
 struct job {
     uint64_t arrived_ns;
     double work_ns; /* at speed 1 */
-    uint32_t next; /* in the node's queue, or the free list */
+    uint32_t next; /* in the node's queue */
     uint16_t dispatcher;
     bool measured;
 };
@@ -80,8 +80,14 @@ struct report {
     float rate;
     uint32_t jobs;
     uint32_t received[SCENARIO_DISPATCHERS_MAX];
-    uint32_t next; /* free list */
     bool up;
+};
+
+/* Which items of an array are free. */
+struct free_list {
+    uint32_t *next; /* of each free one; JOB_NONE */
+    uint32_t capacity; /* of the array too */
+    uint32_t first; /* JOB_NONE: none */
 };
 
 struct world {
@@ -98,11 +104,9 @@ struct world {
     struct sim_node *nodes;
     struct running *slots; /* all nodes' */
     struct job *jobs;
-    uint32_t job_capacity;
-    uint32_t job_free;
+    struct free_list free_jobs;
     struct report *reports; /* in flight */
-    uint32_t report_capacity;
-    uint32_t report_free;
+    struct free_list free_reports;
     struct report *newest; /* of each node, as rm has it */
     uint64_t arrivals;
     uint64_t warm_arrivals; /* not measured */

@@ -70,7 +70,7 @@ struct world *world_new(const struct scenario *scenario, const struct sim_policy
     struct world *world = sim_allocate(1, sizeof(*world));
     world->scenario = scenario;
     world->policy = policy;
-    world->job_free = world->report_free = JOB_NONE;
+    world->free_jobs.first = world->free_reports.first = JOB_NONE;
     events_init(&world->events);
     /* Streams of their own: what one of them is used for does not shift the others. */
     struct random_state *const streams[] = {&world->arrival_random, &world->service_random, &world->trouble_random,
@@ -97,53 +97,60 @@ void world_free(struct world *world)
     free(world->nodes);
     free(world->slots);
     free(world->jobs);
+    free(world->free_jobs.next);
     free(world->reports);
+    free(world->free_reports.next);
     free(world);
 }
 
-/* Twice as many; those that are new go to the free list, the lowest first. */
-static uint32_t grown(uint32_t capacity)
+/* Twice as many when all are taken; those that are new are free, the lowest first. True: there are more than before. */
+static bool free_list_grow(struct free_list *list)
 {
-    CHECK(capacity < JOB_NONE / 2);
-    return capacity ? capacity * 2 : 1024;
+    if (list->first != JOB_NONE)
+        return false;
+    CHECK(list->capacity < JOB_NONE / 2);
+    uint32_t before = list->capacity;
+    list->capacity = before ? before * 2 : 1024;
+    list->next = sim_resize(list->next, list->capacity, sizeof(*list->next));
+    for (uint32_t i = before; i < list->capacity; i++)
+        list->next[i] = i + 1 < list->capacity ? i + 1 : JOB_NONE;
+    list->first = before;
+    return true;
+}
+
+static uint32_t free_list_take(struct free_list *list)
+{
+    uint32_t index = list->first;
+    list->first = list->next[index];
+    return index;
+}
+
+static void free_list_give(struct free_list *list, uint32_t index)
+{
+    list->next[index] = list->first;
+    list->first = index;
 }
 
 uint32_t world_job_new(struct world *world)
 {
-    if (world->job_free == JOB_NONE) {
-        uint32_t capacity = grown(world->job_capacity);
-        world->jobs = sim_resize(world->jobs, capacity, sizeof(*world->jobs));
-        for (uint32_t i = capacity; i-- > world->job_capacity;)
-            world_job_free(world, i);
-        world->job_capacity = capacity;
-    }
-    uint32_t job = world->job_free;
-    world->job_free = world->jobs[job].next;
-    return job;
+    if (free_list_grow(&world->free_jobs))
+        world->jobs = sim_resize(world->jobs, world->free_jobs.capacity, sizeof(*world->jobs));
+    return free_list_take(&world->free_jobs);
 }
 
 void world_job_free(struct world *world, uint32_t job)
 {
-    world->jobs[job].next = world->job_free;
-    world->job_free = job;
+    free_list_give(&world->free_jobs, job);
 }
 
 uint32_t world_report_new(struct world *world)
 {
-    if (world->report_free == JOB_NONE) {
-        uint32_t capacity = grown(world->report_capacity);
-        world->reports = sim_resize(world->reports, capacity, sizeof(*world->reports));
-        for (uint32_t i = capacity; i-- > world->report_capacity;)
-            world_report_free(world, i);
-        world->report_capacity = capacity;
-    }
-    uint32_t report = world->report_free;
-    world->report_free = world->reports[report].next;
-    return report;
+    if (free_list_grow(&world->free_reports))
+        world->reports = sim_resize(world->reports, world->free_reports.capacity, sizeof(*world->reports));
+    return free_list_take(&world->free_reports);
 }
 
 void world_report_free(struct world *world, uint32_t report)
 {
-    world->reports[report].next = world->report_free;
-    world->report_free = report;
+    free_list_give(&world->free_reports, report);
 }

@@ -9,69 +9,8 @@
 #include <unistd.h>
 
 #include "core/base/errors.h"
+#include "tests/unit/core/io/accepting.h"
 #include "tests/unit/core/io/fixture.h"
-
-#define CONNECTIONS_MAX 64
-
-static struct {
-    struct stream *stream[CONNECTIONS_MAX];
-    uint32_t accepted;
-    uint32_t shown;
-    uint32_t closed;
-    int error;
-    bool without_handlers;
-} server;
-
-static size_t server_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
-{
-    (void)ctx;
-    (void)stream;
-    (void)bytes;
-    server.shown++;
-    return length;
-}
-
-static void server_on_closed(void *ctx, struct stream *stream, int error)
-{
-    (void)ctx;
-    (void)stream;
-    server.closed++;
-    server.error = error;
-}
-
-static const struct stream_handlers server_handlers = {.on_bytes = server_on_bytes, .on_closed = server_on_closed};
-
-static void server_on_accept(void *ctx, struct listener *listener, struct stream *stream)
-{
-    (void)ctx;
-    (void)listener;
-    cr_assert_lt(server.accepted, CONNECTIONS_MAX);
-    server.stream[server.accepted++] = stream;
-    if (!server.without_handlers)
-        stream_set_handlers(stream, &server_handlers, NULL);
-}
-
-static struct listener *server_listen(struct loop *loop, struct listener_config *config)
-{
-    struct listener *listener;
-    config->address = fixture_loopback(0);
-    config->on_accept = server_on_accept;
-    cr_assert_eq(listener_open(loop, config, &listener), 0);
-    return listener;
-}
-
-static void expect_end(int fd)
-{
-    char byte;
-    cr_expect_eq(recv(fd, &byte, 1, 0), 0);
-}
-
-static void expect_open(int fd)
-{
-    char byte;
-    cr_expect_eq(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
-    cr_expect_eq(errno, EAGAIN);
-}
 
 TEST_BOTH(listener, port_in_use_is_an_error)
 {
@@ -79,7 +18,7 @@ TEST_BOTH(listener, port_in_use_is_an_error)
     struct listener_config config;
     struct listener *second;
     listener_config_init(&config);
-    config.address = *listener_local_address(server_listen(loop, &config));
+    config.address = *listener_local_address(accepting_listen(loop, &config));
     cr_expect_eq(listener_open(loop, &config, &second), -EADDRINUSE);
     loop_free(loop);
 }
@@ -96,7 +35,7 @@ TEST_BOTH(listener, dead_unix_socket_is_replaced_and_a_live_one_is_not)
     int dead = socket(AF_UNIX, SOCK_STREAM, 0);
     cr_assert_eq(bind(dead, (const struct sockaddr *)&name, sizeof(name)), 0);
     close(dead);
-    server_listen(loop, &config);
+    accepting_listen(loop, &config);
     cr_expect_eq(listener_open(loop, &config, &second), -EADDRINUSE);
     loop_free(loop);
     cr_expect_neq(access(name.sun_path, F_OK), 0, "unlinked");
@@ -108,9 +47,8 @@ TEST_BOTH(listener, stream_that_gets_no_handlers_is_closed)
     struct listener_config config;
     listener_config_init(&config);
     server.without_handlers = true;
-    struct listener *listener = server_listen(loop, &config);
-    int fd = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    struct listener *listener = accepting_listen(loop, &config);
+    int fd = accepting_client(loop, listener);
     fixture_run_for(loop, 5);
     expect_end(fd);
     cr_expect_eq(loop_stats(loop)->streams_closed, 1);
@@ -124,15 +62,12 @@ TEST_BOTH(listener, longest_idle_makes_room_at_the_limit)
     int fd[3];
     listener_config_init(&config);
     config.connections_max = 2;
-    struct listener *listener = server_listen(loop, &config);
-    for (uint32_t i = 0; i < 2; i++) {
-        fd[i] = fixture_stream_client(listener_local_address(listener));
-        fixture_run_until(loop, &server.accepted, i + 1);
-    }
+    struct listener *listener = accepting_listen(loop, &config);
+    for (uint32_t i = 0; i < 2; i++)
+        fd[i] = accepting_client(loop, listener);
     cr_assert_eq(send(fd[0], "x", 1, 0), 1);
     fixture_run_until(loop, &server.shown, 1);
-    fd[2] = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 3);
+    fd[2] = accepting_client(loop, listener);
     fixture_run_until(loop, &server.closed, 1);
     cr_expect_eq(server.error, USHER_ECANCELLED);
     expect_open(fd[0]);
@@ -150,14 +85,11 @@ TEST_BOTH(listener, busy_ones_are_not_closed_however_quiet)
     int fd[3];
     listener_config_init(&config);
     config.connections_max = 2;
-    struct listener *listener = server_listen(loop, &config);
-    for (uint32_t i = 0; i < 2; i++) {
-        fd[i] = fixture_stream_client(listener_local_address(listener));
-        fixture_run_until(loop, &server.accepted, i + 1);
-    }
+    struct listener *listener = accepting_listen(loop, &config);
+    for (uint32_t i = 0; i < 2; i++)
+        fd[i] = accepting_client(loop, listener);
     stream_set_busy(server.stream[0], true);
-    fd[2] = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 3);
+    fd[2] = accepting_client(loop, listener);
     fixture_run_until(loop, &server.closed, 1);
     expect_open(fd[0]);
     expect_end(fd[1]);
@@ -171,9 +103,8 @@ TEST_BOTH(listener, limit_with_busy_ones_only_refuses)
     struct listener_config config;
     listener_config_init(&config);
     config.connections_max = 1;
-    struct listener *listener = server_listen(loop, &config);
-    int first = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    struct listener *listener = accepting_listen(loop, &config);
+    int first = accepting_client(loop, listener);
     stream_set_busy(server.stream[0], true);
     int second = fixture_stream_client(listener_local_address(listener));
     fixture_run_for(loop, 20);
@@ -181,8 +112,7 @@ TEST_BOTH(listener, limit_with_busy_ones_only_refuses)
     expect_open(first);
     cr_expect_eq(loop_stats(loop)->accepts_refused, 1);
     stream_set_busy(server.stream[0], false);
-    int third = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 2);
+    int third = accepting_client(loop, listener);
     expect_end(first);
     expect_open(third);
     loop_free(loop);
@@ -194,9 +124,8 @@ TEST_BOTH(listener, limit_without_an_idle_one_refuses)
     struct listener_config config;
     listener_config_init(&config);
     config.connections_max = 1;
-    struct listener *listener = server_listen(loop, &config);
-    int first = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    struct listener *listener = accepting_listen(loop, &config);
+    int first = accepting_client(loop, listener);
     static uint8_t bytes[200000];
     while (stream_send(server.stream[0], bytes, sizeof(bytes)) == 0)
         fixture_run_for(loop, 1);
@@ -227,7 +156,7 @@ TEST_BOTH(listener, running_out_of_descriptors_evicts_idle_ones_and_recovers)
     struct listener_config config;
     int fd[6];
     listener_config_init(&config);
-    struct listener *listener = server_listen(loop, &config);
+    struct listener *listener = accepting_listen(loop, &config);
     for (uint32_t i = 0; i < 6; i++)
         fd[i] = fixture_stream_client(listener_local_address(listener));
     descriptors_limit(3);
@@ -244,10 +173,9 @@ TEST_BOTH(listener, running_out_of_descriptors_without_idle_ones_sheds)
     struct loop *loop = fixture_loop(kind);
     struct listener_config config;
     listener_config_init(&config);
-    struct listener *listener = server_listen(loop, &config);
+    struct listener *listener = accepting_listen(loop, &config);
     descriptors_limit(8); /* before the first accept: a multishot one remembers the limit of its start */
-    int first = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    int first = accepting_client(loop, listener);
     static uint8_t bytes[200000];
     while (stream_send(server.stream[0], bytes, sizeof(bytes)) == 0)
         fixture_run_for(loop, 1);
@@ -268,7 +196,7 @@ TEST_BOTH(listener, reserve_lets_one_at_a_time_in_though_descriptors_have_run_ou
     struct listener_config config;
     listener_config_init(&config);
     config.keeps_reserve = true;
-    struct listener *listener = server_listen(loop, &config);
+    struct listener *listener = accepting_listen(loop, &config);
     int first = fixture_stream_client(listener_local_address(listener));
     int second = fixture_stream_client(listener_local_address(listener));
     descriptors_limit(0);
@@ -289,9 +217,8 @@ TEST_BOTH(listener, closing_leaves_its_streams_open)
     struct loop *loop = fixture_loop(kind);
     struct listener_config config;
     listener_config_init(&config);
-    struct listener *listener = server_listen(loop, &config);
-    int fd = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    struct listener *listener = accepting_listen(loop, &config);
+    int fd = accepting_client(loop, listener);
     listener_close(listener);
     fixture_run_for(loop, 5);
     cr_assert_eq(send(fd, "x", 1, 0), 1);
@@ -303,7 +230,7 @@ static void close_on_accept(void *ctx, struct listener *listener, struct stream 
 {
     (void)ctx;
     server.accepted++;
-    stream_set_handlers(stream, &server_handlers, NULL);
+    stream_set_handlers(stream, &accepting_handlers, NULL);
     listener_close(listener);
     stream_close(stream);
 }
@@ -317,8 +244,7 @@ TEST_BOTH(listener, closing_everything_from_on_accept)
     config.address = fixture_loopback(0);
     config.on_accept = close_on_accept;
     cr_assert_eq(listener_open(loop, &config, &listener), 0);
-    int fd = fixture_stream_client(listener_local_address(listener));
-    fixture_run_until(loop, &server.accepted, 1);
+    int fd = accepting_client(loop, listener);
     fixture_run_for(loop, 5);
     expect_end(fd);
     close(fd);

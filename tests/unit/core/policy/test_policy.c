@@ -72,6 +72,36 @@ static void expect_uniform(const uint32_t seen[static NODES], uint32_t first, ui
     cr_expect_lt(chi_squared, 27.9, "chi squared %g", chi_squared);
 }
 
+/* What holds for picks one by one and in batches alike; `count` makes PICKS of them. */
+
+static void expect_no_drained_node(void (*count)(enum policy, uint32_t[static NODES]))
+{
+    uint32_t seen[NODES];
+    for (uint32_t i = 1; i < NODES; i++)
+        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
+    for (enum policy policy = 0; policy < POLICIES; policy++) {
+        count(policy, seen);
+        cr_expect_eq(seen[0], PICKS, "%s", policy_rows[policy].name);
+    }
+}
+
+static void expect_uniform_among_the_marked(void (*count)(enum policy, uint32_t[static NODES]))
+{
+    uint32_t seen[NODES];
+    for (uint32_t i = 0; i < 6; i++)
+        atomic_store(&values[i].below_mask, (uint16_t) ~(1u << 3));
+    count(POLICY_BELOW_AVERAGE, seen);
+    expect_uniform(seen, 6, NODES - 1);
+}
+
+static void expect_turns(void (*count)(enum policy, uint32_t[static NODES]))
+{
+    uint32_t seen[NODES];
+    count(POLICY_ROUND_ROBIN, seen);
+    for (uint32_t i = 0; i < NODES; i++)
+        cr_expect(seen[i] >= PICKS / NODES - 1 && seen[i] <= PICKS / NODES + 1, "%u: %u", i, seen[i]);
+}
+
 Test(policy, tells_an_unknown_service_from_one_without_nodes, .init = workers_only, .fini = directory_free_all)
 {
     struct pick_query query = {.service_id = SERVICE + 2, .count = 1};
@@ -83,15 +113,7 @@ Test(policy, tells_an_unknown_service_from_one_without_nodes, .init = workers_on
 
 Test(policy, never_hands_out_a_drained_node, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    for (uint32_t i = 1; i < NODES; i++)
-        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
-    for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
-        picks_count(policy, seen);
-        cr_expect_eq(seen[0], PICKS, "%s", policy_rows[policy].name);
-    }
+    expect_no_drained_node(picks_count);
     atomic_store(&values[0].flags, NODE_VALUE_DRAIN);
     uint32_t slots[PICKS_MAX];
     cr_expect_eq(pick(POLICY_TWO_CHOICES, 1, slots), USHER_ENONODE);
@@ -114,8 +136,6 @@ Test(policy, gives_distinct_nodes_up_to_what_there_is, .init = workers_only, .fi
 {
     uint32_t slots[PICKS_MAX];
     for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
         for (int repeat = 0; repeat < 200; repeat++) {
             cr_assert_eq(pick(policy, PICKS_MAX, slots), NODES, "%s", policy_rows[policy].name);
             uint32_t mask = 0;
@@ -139,11 +159,7 @@ Test(policy, leaves_out_what_the_client_excludes, .init = workers_only, .fini = 
 
 Test(policy, below_average_is_uniform_among_the_marked, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    for (uint32_t i = 0; i < 6; i++)
-        atomic_store(&values[i].below_mask, (uint16_t) ~(1u << 3));
-    picks_count(POLICY_BELOW_AVERAGE, seen);
-    expect_uniform(seen, 6, NODES - 1);
+    expect_uniform_among_the_marked(picks_count);
 }
 
 Test(policy, below_average_fills_up_with_others_when_more_are_asked_for, .init = workers_only, .fini = directory_free_all)
@@ -182,10 +198,7 @@ Test(policy, dispatchers_get_less_without_looking_at_load, .init = two_dispatche
 
 Test(policy, round_robin_gives_each_worker_its_turn, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    picks_count(POLICY_ROUND_ROBIN, seen);
-    for (uint32_t i = 0; i < NODES; i++)
-        cr_expect(seen[i] >= PICKS / NODES - 1 && seen[i] <= PICKS / NODES + 1);
+    expect_turns(picks_count);
 }
 
 Test(policy, two_choices_prefers_the_less_loaded_and_counts_its_own_picks, .init = workers_only, .fini = directory_free_all)
@@ -239,8 +252,6 @@ Test(policy_batch, tells_apart_services_without_nodes_wherever_they_stand, .init
     uint64_t service_ids[] = {SERVICE + 1, SERVICE, SERVICE + 2, SERVICE + 2, SERVICE, SERVICE, SERVICE + 1};
     int results[7];
     for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
         batch_pick(policy, service_ids, results, 7);
         for (int i = 0; i < 7; i++) {
             if (service_ids[i] == SERVICE)
@@ -253,15 +264,7 @@ Test(policy_batch, tells_apart_services_without_nodes_wherever_they_stand, .init
 
 Test(policy_batch, never_hands_out_a_drained_node, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    for (uint32_t i = 1; i < NODES; i++)
-        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
-    for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
-        batches_count(policy, seen);
-        cr_expect_eq(seen[0], PICKS, "%s", policy_rows[policy].name);
-    }
+    expect_no_drained_node(batches_count);
 }
 
 Test(policy_batch, hands_out_an_expired_node_only_when_nothing_else_is_left, .init = workers_only, .fini = directory_free_all)
@@ -279,8 +282,6 @@ Test(policy_batch, counts_each_pick_once, .init = two_dispatchers, .fini = direc
 {
     uint32_t seen[NODES];
     for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
         for (uint32_t i = 0; i < NODES; i++)
             atomic_store(&values[i].picks, 0);
         batches_count(policy, seen);
@@ -296,8 +297,6 @@ Test(policy_batch, of_one_node_gives_that_one, .init = workers_only, .fini = dir
     snapshot_free(snapshot);
     cr_assert_eq(snapshot_new(NODES, &offer, 1, &snapshot), 0);
     for (enum policy policy = 0; policy < POLICIES; policy++) {
-        if (!policy_rows[policy].built)
-            continue;
         batches_count(policy, seen);
         cr_expect_eq(seen[6], PICKS, "%s", policy_rows[policy].name);
     }
@@ -314,11 +313,7 @@ Test(policy_batch, random_is_uniform_among_the_fresh, .init = workers_only, .fin
 
 Test(policy_batch, below_average_is_uniform_among_the_marked, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    for (uint32_t i = 0; i < 6; i++)
-        atomic_store(&values[i].below_mask, (uint16_t) ~(1u << 3));
-    batches_count(POLICY_BELOW_AVERAGE, seen);
-    expect_uniform(seen, 6, NODES - 1);
+    expect_uniform_among_the_marked(batches_count);
 }
 
 Test(policy_batch, two_choices_draws_each_pair_as_often, .init = workers_only, .fini = directory_free_all)
@@ -338,10 +333,7 @@ Test(policy_batch, two_choices_draws_each_pair_as_often, .init = workers_only, .
 
 Test(policy_batch, round_robin_gives_each_worker_its_turn, .init = workers_only, .fini = directory_free_all)
 {
-    uint32_t seen[NODES];
-    batches_count(POLICY_ROUND_ROBIN, seen);
-    for (uint32_t i = 0; i < NODES; i++)
-        cr_expect(seen[i] >= PICKS / NODES - 1 && seen[i] <= PICKS / NODES + 1, "%u: %u", i, seen[i]);
+    expect_turns(batches_count);
 }
 
 Test(policy_batch, dispatchers_get_less_without_looking_at_load, .init = two_dispatchers, .fini = directory_free_all)
