@@ -7,7 +7,7 @@
 
 /* After so long without a small batch the ages are looked at, and as often again while they turn out well. */
 #define BACKLOG_STANDS_NS (20 * NS_PER_MS)
-#define BACKLOG_LOOK_NS (1 * NS_PER_S)
+#define BACKLOG_LOOK_NS (250 * NS_PER_MS)
 
 /* The kernel begins to stamp a moment after it was told; what has none counts as just arrived. */
 #define BACKLOG_SETTLE_NS (20 * NS_PER_MS)

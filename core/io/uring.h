@@ -36,7 +36,6 @@ struct uring_state {
     struct io_uring ring;
     bool enabled;
     bool closed;
-    bool defers; /* DEFER_TASKRUN: completions appear only when we enter */
     bool wake_armed;
     int wake_fd;
     int reserve_fd;

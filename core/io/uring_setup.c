@@ -93,7 +93,6 @@ static int uring_make(struct uring_state *state, struct loop *loop)
     }
     if (entries < config->submission_entries)
         uring_tell_shortage(loop, config->submission_entries, entries);
-    state->defers = (flags & IORING_SETUP_DEFER_TASKRUN) != 0;
     return 0;
 }
 

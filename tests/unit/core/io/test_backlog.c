@@ -51,7 +51,7 @@ Test(backlog, one_small_batch_says_that_nothing_stands)
     }
 }
 
-Test(backlog, large_batches_of_young_ones_are_looked_at_once_a_second_only)
+Test(backlog, large_batches_of_young_ones_are_looked_at_a_quarter_of_the_time_only)
 {
     uint32_t stamping = 0;
     for (int i = 0; i < 10000; i++) {
@@ -60,7 +60,7 @@ Test(backlog, large_batches_of_young_ones_are_looked_at_once_a_second_only)
         cr_assert_eq(backlog.bytes, BYTES_MAX);
     }
     cr_assert_gt(stamping, 500);
-    cr_assert_lt(stamping, 1000, "%u", stamping);
+    cr_assert_lt(stamping, 2500, "%u", stamping);
 }
 
 Test(backlog, what_stands_for_too_long_gets_less_room)
