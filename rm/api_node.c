@@ -286,9 +286,10 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
 static int node_take(struct rm *rm, const struct address *address, struct body *body)
 {
     uint32_t slot = cluster_find(rm->cluster, address);
-    const struct node *node = slot != NODE_NONE ? &rm->cluster->nodes[slot] : NULL;
-    bool same = node && node->boot.boot_id == boot_of(body);
-    if (node && node->boot.boot_id != 0 && !(node->flags & WIRE_NODE_NO_ECHO) && node->state == NODE_FRESH)
+    bool known = slot != NODE_NONE;
+    const struct node *node = &rm->cluster->nodes[known ? slot : 0]; /* to be looked at only when known */
+    bool same = known && node->boot.boot_id == boot_of(body);
+    if (known && node->boot.boot_id != 0 && !(node->flags & WIRE_NODE_NO_ECHO) && node->state == NODE_FRESH)
         return api_refuse(body->answer, 409, "a node of this address heartbeats in datagrams; it does not take HTTP beside that");
     if (same && (uint64_t)body->timestamp_ms < node->timestamp_ms)
         return api_refuse(body->answer, 409, "timestamp: this instance has sent a later one, %" PRIu64, node->timestamp_ms);

@@ -94,7 +94,7 @@ static void report_json(const struct swarm *swarm, const struct player_line *lin
     json_object_set_new(object, "acks", json_integer((json_int_t)stats->acks));
     json_object_set_new(object, "acks_late", json_integer((json_int_t)stats->acks_late));
     json_object_set_new(object, "lost", json_integer((json_int_t)stats->lost));
-    json_object_set_new(object, "errors", json_integer((json_int_t)(stats->errors + line->errors)));
+    json_object_set_new(object, "errors", json_integer((json_int_t)stats->errors + (json_int_t)line->errors));
     json_object_set_new(object, "unanswered", json_integer((json_int_t)line->unanswered));
     json_object_set_new(object, "changes", json_integer((json_int_t)stats->changes));
     json_object_set_new(object, "dropped_here", json_integer((json_int_t)result->dropped));

@@ -57,8 +57,8 @@ static json_t *freshness_to_json(const struct node *node, const struct node_stat
     const struct counters *counters = node_counters(node);
     return json_pack("{s:f, s:I, s:I, s:I}", "budget_per_s", (double)stats->freshness_per_s, "tokens_sent",
                      (json_int_t)counter_read(counters, COUNTER_IDLE_TOKENS_SENT), "heartbeats_extra",
-                     (json_int_t)(counter_read(counters, COUNTER_HEARTBEATS_EXTRA_CHANGE) +
-                                  counter_read(counters, COUNTER_HEARTBEATS_EXTRA_QUEUE)),
+                     (json_int_t)counter_read(counters, COUNTER_HEARTBEATS_EXTRA_CHANGE) +
+                         (json_int_t)counter_read(counters, COUNTER_HEARTBEATS_EXTRA_QUEUE),
                      "held", (json_int_t)counter_read(counters, COUNTER_FRESHNESS_HELD));
 }
 

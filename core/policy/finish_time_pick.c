@@ -121,7 +121,8 @@ static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state
         float peak = state->turn_peak[at] * TURN_PEAK_FADING;
         state->turn_peak[at] = peak = speed > peak ? speed : peak;
         /* The whole part of lap × share grows in just that share of the laps; not in the same ones for all. */
-        double lap = turn / item->member_count + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
+        uint32_t laps = turn / item->member_count;
+        double lap = laps + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
         if ((uint64_t)((lap + 1) * share) > (uint64_t)(lap * share)) {
             state->turns++;
             turn_note(state->finish, state->now_ns);

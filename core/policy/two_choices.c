@@ -25,7 +25,7 @@ static void two_choices_draw(struct pick_batch *batch)
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
         uint32_t count = item->member_count, first, second;
-        random_below_two(random, count, count - (count > 1), &first, &second);
+        random_below_two(random, count, count > 1 ? count - 1 : 1, &first, &second);
         second += second >= first;
         item_candidate(batch, item, 0, first);
         item_candidate(batch, item, 1, second < count ? second : 0); /* 0: of one member alone */

@@ -112,7 +112,7 @@ Test(connections, unfinished_line_waits_for_its_end)
     size_t length = strlen(TABLE) - 10;
     size_t done = attach_connections_count(&connections, TABLE, length);
     cr_expect_lt(done, length);
-    (void)attach_connections_count(&connections, TABLE + done, strlen(TABLE) - done);
+    (void)attach_connections_count(&connections, &TABLE[done], strlen(TABLE) - done);
     cr_expect_eq(connections.servers[0].counting, 2);
 }
 
