@@ -151,10 +151,20 @@ static void on_words(void *ctx, struct timer *timer)
         load_begin(mirror);
 }
 
+static void refusal_tell(struct mirror *mirror, const struct redisReply *reply)
+{
+    snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
+    if (!mirror->was_refused)
+        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
+    mirror->was_refused = true;
+}
+
 /* TIME → [seconds, microseconds]. Scores are by Redis' clock, since several rm with clocks of their own may share a store. */
 static void on_time(void *ctx, const struct redisReply *reply)
 {
     struct mirror *mirror = ctx;
+    if (redis_reply_is_error(reply))
+        refusal_tell(mirror, reply); /* of a sentinel, for instance: asked again with the next check */
     if (redis_reply_count(reply) != 2)
         return;
     int64_t seconds = strtoll(redis_reply_text(redis_reply_item(reply, 0), NULL), NULL, 10);
@@ -320,7 +330,7 @@ const char *mirror_reason(const struct mirror *mirror)
     if (mirror->ready)
         return mirror->was_refused ? mirror->refusal : "";
     if (redis_connection_is_up(mirror->connection))
-        return "reading what Redis holds";
+        return mirror->was_refused ? mirror->refusal : "reading what Redis holds";
     return redis_connection_reason(mirror->connection);
 }
 

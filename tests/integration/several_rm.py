@@ -290,7 +290,9 @@ def redis_fails_over(cluster):
 
 def redis_fails_over_while_one_stands_still(cluster):
     """Back to the first one, which has come back as a replica. An operator speaks to the rm that is there."""
-    cluster.processes["first"].start()
+    first = cluster.processes["first"]
+    first.arguments += ["--replicaof", *cluster.redis_at["second"].split(":")]
+    first.start()
     wait_until("the first is a replica", lambda: redis_ask(cluster.redis_at["first"], "ROLE").split()[::3] == ["slave", "connected"])
     cluster.processes["rm0"].signal(signal.SIGSTOP)
     cluster.processes["second"].kill()

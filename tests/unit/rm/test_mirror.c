@@ -262,6 +262,21 @@ Test(mirror, beats_of_another_rm_are_kept)
     cr_assert_eq(ask("ZCARD usher:1:beats"), 4);
 }
 
+static bool refusal_is_told(void)
+{
+    return strstr(mirror_reason(mirror), "NOPERM") != NULL;
+}
+
+/* As of a sentinel that was given for a server. */
+Test(mirror, server_that_does_not_tell_its_time_is_told)
+{
+    wait_until(is_up);
+    cr_assert_eq(ask("ACL SETUSER default -time"), 0);
+    cr_assert_eq(ask("CLIENT KILL TYPE normal"), 1);
+    wait_until(refusal_is_told);
+    cr_assert_not(mirror_is_up(mirror));
+}
+
 /* ---- another rm shares the store ---- */
 
 static bool second_is_drained(void)
