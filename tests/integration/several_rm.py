@@ -96,11 +96,13 @@ def everybody_knows(cluster, names=("d0", "d1", "rm0", "rm1"), limit_s=RIGHT_S):
     return wait_until(f"{names} know just {sorted(cluster.at)}", lambda: all(map(true_at, names)), limit_s)
 
 
+def follows(cluster, dispatcher, rm):
+    directory = cluster.ctl(dispatcher, "status")["directory"]
+    return directory["following"] and directory["rm"] == rm and directory["state"] == "current"
+
+
 def everybody_follows(cluster, rm, limit_s=30):
-    def follows(name):
-        directory = cluster.ctl(name, "status")["directory"]
-        return directory["following"] and directory["rm"] == rm and directory["state"] == "current"
-    return wait_until(f"d0 and d1 follow {rm}", lambda: follows("d0") and follows("d1"), limit_s)
+    return wait_until(f"d0 and d1 follow {rm}", lambda: follows(cluster, "d0", rm) and follows(cluster, "d1", rm), limit_s)
 
 
 def words_are(cluster, words, names=("d0", "d1", "rm0", "rm1"), limit_s=RIGHT_S):
@@ -154,7 +156,11 @@ def one_comes_back_with_an_old_store_and_the_other_dies(cluster):
     wait_until("rm0 answers", lambda: run("usherctl", "-s", cluster.socket("rm0"), "status")[0] == 0)
     cluster.processes["rm1"].kill()
     killed = time.monotonic()
-    wait_until("all follow it", lambda: all(cluster.ctl(d, "status")["directory"]["following"] for d in ("d0", "d1")))
+    def all_follow():
+        for d in "d0", "d1":
+            check(cluster.at["w4"] in cluster.nodes(d), "an rm with an old store has talked a dispatcher out of a node")
+        return all(follows(cluster, d, cluster.rms_at[0]) for d in ("d0", "d1"))
+    wait_until("all follow it", all_follow)
     everybody_knows(cluster, ("d0", "d1"))
     bounded(time.monotonic() - killed, RIGHT_S, "an rm with an old store is followed, and tells the truth, after")
     everybody_knows(cluster, ("rm0",), 2 * RIGHT_S)  # who left while it was away is forgotten after the grace
@@ -179,8 +185,7 @@ def one_stands_still(cluster):
     wait_until("rm0 notices", lambda: " rm-resumed " in cluster.processes["rm0"].log())
     cluster.processes["rm1"].signal(signal.SIGSTOP)
     stopped = time.monotonic()
-    wait_until("all follow it again", lambda: all(cluster.ctl(d, "status")["directory"]["rm"] == cluster.rms_at[0] and
-                                                  cluster.ctl(d, "status")["directory"]["following"] for d in ("d0", "d1")))
+    everybody_follows(cluster, cluster.rms_at[0])
     everybody_knows(cluster, ("d0", "d1", "rm0"))
     bounded(time.monotonic() - stopped, RIGHT_S, "an rm that was stopped is followed again, and tells the truth, after")
     words_are(cluster, {"w0": "ready", "w1": 7}, ("d0", "d1", "rm0"))
@@ -194,7 +199,7 @@ def both_start_from_nothing(cluster):
     for name in "rm0", "rm1":
         cluster.processes[name].kill()
     for name in "rm0", "rm1":
-        wait_until("its Redis has ended", lambda: not cluster.processes_left(cluster.folder / name / "redis.sock"))
+        wait_until("its Redis has ended", lambda: not cluster.processes_left(f"{cluster.folder / name}/"))
         shutil.rmtree(cluster.folder / name)
         cluster.processes[name].start()
     bounded(everybody_knows(cluster, limit_s=30), RIGHT_S, "both have started from nothing; lists are right after")
