@@ -9,8 +9,6 @@
 #include "core/node/metadata.h"
 #include "core/node/node_internal.h"
 
-#define TEXT_BYTES 320
-
 static uint8_t node_flags(const struct node *node)
 {
     uint8_t flags = 0;
@@ -186,7 +184,7 @@ static void take_ack(struct node *node, uint32_t rm_index, const struct wire_hea
     counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS, 1);
     if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REACHED)
         teller_on_ack(node, ack);
-    char text[TEXT_BYTES] = "";
+    char text[ANNOUNCER_TEXT_BYTES] = "";
     if (node->heartbeats.rms[rm_index].state == HEARTBEAT_REFUSED)
         snprintf(text, sizeof(text), "it serves region %u, but this node was started with --region %u", ack->region,
                  node->heartbeats.region);
@@ -216,18 +214,25 @@ static void on_ack(struct node *node, uint32_t rm_index, const struct frame *fra
         take_ack(node, rm_index, &ack);
 }
 
-static void on_error(struct node *node, uint32_t rm_index, const struct frame *frame)
+bool announcer_read_error(struct node *node, const struct frame *frame, char text[static ANNOUNCER_TEXT_BYTES])
 {
     struct wire_error error;
     enum refusal refusal;
-    char text[TEXT_BYTES];
     if (wire_error_decode(frame, &error, &refusal) < 0) {
         counter_add(&node->counters, refusal_counter(refusal), 1);
-        return;
+        return false;
     }
     int code = wire_error_to_error(error.code);
-    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
-    take_error(node, rm_index, frame->request_id, text);
+    snprintf(text, ANNOUNCER_TEXT_BYTES, "it answered %s: %s", error_name(code),
+             error.text_length > 0 ? error.text : error_text(code));
+    return true;
+}
+
+static void on_error(struct node *node, uint32_t rm_index, const struct frame *frame)
+{
+    char text[ANNOUNCER_TEXT_BYTES];
+    if (announcer_read_error(node, frame, text))
+        take_error(node, rm_index, frame->request_id, text);
 }
 
 /* Something was heard: what is due now may have changed. */

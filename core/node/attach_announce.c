@@ -1,18 +1,13 @@
 /* The heartbeats of attached servers: as announcer.c's, but that one pair of sockets serves all of them. When to send what to whom is
  * heartbeat.c's. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/check.h"
-#include "core/base/errors.h"
 #include "core/base/random.h"
 #include "core/node/attach_internal.h"
 #include "core/node/metadata.h"
 #include "core/node/node_internal.h"
 #include "core/wire/service.h"
-
-#define TEXT_BYTES 320
 
 /* What one connection is taken to need: as of a node whose jobs have not ended yet. */
 #define JOB_S 0.1f
@@ -241,16 +236,9 @@ static void on_ack(struct attached *server, uint32_t rm_index, const struct fram
 
 static void on_error(struct attached *server, uint32_t rm_index, const struct frame *frame)
 {
-    struct wire_error error;
-    enum refusal refusal;
-    char text[TEXT_BYTES];
-    if (wire_error_decode(frame, &error, &refusal) < 0) {
-        counter_add(&server->all->node->counters, refusal_counter(refusal), 1);
-        return;
-    }
-    int code = wire_error_to_error(error.code);
-    snprintf(text, sizeof(text), "it answered %s: %s", error_name(code), error.text_length > 0 ? error.text : error_text(code));
-    take_error(server, rm_index, frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1), text);
+    char text[ANNOUNCER_TEXT_BYTES];
+    if (announcer_read_error(server->all->node, frame, text))
+        take_error(server, rm_index, frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1), text);
 }
 
 static void on_frame(struct attachments *attachments, const struct address *peer, const struct frame *frame)

@@ -193,6 +193,11 @@ NODISCARD int announcer_start(struct node *node);
 void announcer_stop(struct node *node);
 void announcer_hasten(struct node *node);
 
+#define ANNOUNCER_TEXT_BYTES 320
+
+/* What an ERROR of an rm says, for people. False: it is malformed, and counted. */
+bool announcer_read_error(struct node *node, const struct frame *frame, char text[static ANNOUNCER_TEXT_BYTES]);
+
 /* A socket for heartbeats and their answers. As udp_open. */
 NODISCARD int announcer_open_socket(const struct node *node, enum address_family family, udp_datagram_function *on_answer,
                                     void *ctx, struct udp **ret_udp);
