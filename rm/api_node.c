@@ -19,6 +19,11 @@
 #define LOAD_DISK_WEIGHT 0.1f
 #define LOAD_QUEUE_WEIGHT 0.5f
 
+struct own_metric {
+    const char *name;
+    double value;
+};
+
 /* One request being understood. */
 struct body {
     struct http_answer *answer;
@@ -31,6 +36,8 @@ struct body {
     float load;
     uint8_t metadata_count;
     struct wire_metadata metadata[METADATA_MAX];
+    uint8_t own_count; /* metrics that are the node's own */
+    struct own_metric own[NODE_METRICS_OWN_MAX];
 };
 
 #define REFUSE(body, ...) ((body)->result = api_refuse((body)->answer, 400, __VA_ARGS__), -EINVAL)
@@ -100,12 +107,30 @@ static bool metadata_is_share(uint8_t key)
     return key == WIRE_METADATA_CPU_USE || key == WIRE_METADATA_MEMORY_USE || key == WIRE_METADATA_DISK_USE;
 }
 
+/* Any name will do: it is shown to those who watch, and counts for nothing else. */
+static int take_own_metric(struct body *body, const char *name, const json_t *value)
+{
+    if (!node_metric_name_valid(name))
+        return REFUSE(body, "metrics: \"%.64s\" cannot be a name: 1 to %u of [A-Za-z0-9_], no digit first", name,
+                      NODE_METRIC_NAME_BYTES_MAX);
+    if (!json_is_number(value))
+        return REFUSE(body, "metrics: %s must be a number", name);
+    if (body->own_count == NODE_METRICS_OWN_MAX) {
+        body->result =
+            api_refuse(body->answer, 422, "metrics: a node may have %u of its own beside those of docs/HTTP.md, no more",
+                       NODE_METRICS_OWN_MAX);
+        return -EINVAL;
+    }
+    body->own[body->own_count++] = (struct own_metric){.name = name, .value = json_number_value(value)};
+    return 0;
+}
+
 static int take_metric(struct body *body, const char *name, const json_t *value)
 {
     uint8_t key = metadata_key(name);
     double number = json_number_value(value);
     if (key == 0)
-        return REFUSE(body, "metrics: \"%.64s\" is none that rm knows; docs/HTTP.md lists them", name);
+        return take_own_metric(body, name, value);
     if (!json_is_number(value) || !(number >= 0) || isinf((float)number))
         return REFUSE(body, "metrics: %s must be a number of at least 0", name);
     if (metadata_is_share(key) && number > 1)
@@ -206,6 +231,8 @@ int api_refuse_verdict(struct http_answer *answer, enum cluster_verdict verdict)
         return api_refuse(answer, 409, "another instance has taken this node over since; give each start an instance of its own");
     case CLUSTER_COLLISION:
         return api_refuse(answer, 409, "the name of a service collides with another one's ID: rename the service");
+    case CLUSTER_TOO_MANY:
+        return api_refuse(answer, 429, "too many messages of this node a second: a few heartbeats are enough (--node-messages)");
     case CLUSTER_FULL: return api_refuse(answer, 503, "rm has no room for more nodes or services");
     case CLUSTER_REPLAYED:
     case CLUSTER_ACCEPTED: break;
@@ -283,6 +310,16 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
     return cluster_heartbeat(rm->cluster, rm_now(rm), &heartbeat, &slot);
 }
 
+/* Names of earlier messages count too. Without memory they are missing for those who watch; nothing else changes. */
+static int own_metrics_tell(const struct rm *rm, const struct address *address, const struct body *body)
+{
+    struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, address)];
+    int error = 0;
+    for (uint8_t i = 0; i < body->own_count && error != -ENOSPC && cluster_keeps_metrics(rm->cluster); i++)
+        error = node_metrics_set(node, body->own[i].name, body->own[i].value, rm_now(rm).ns);
+    return error;
+}
+
 static int node_take(struct rm *rm, const struct address *address, struct body *body)
 {
     uint32_t slot = cluster_find(rm->cluster, address);
@@ -301,6 +338,9 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     if (verdict != CLUSTER_ACCEPTED)
         return api_refuse_verdict(body->answer, verdict);
     subscribers_notify(rm->subscribers);
+    if (own_metrics_tell(rm, address, body) == -ENOSPC)
+        return api_refuse(body->answer, 422, "metrics: this instance has told %u names already, and can have no more",
+                          NODE_METRICS_MAX);
     node = &rm->cluster->nodes[cluster_find(rm->cluster, address)];
     return api_answer(body->answer, json_pack("{s:s, s:f, s:f, s:b}", "state", node_word(node), "weight",
                                               (double)weights_of(rm->cluster, node, 0), "heartbeat_valid_s",

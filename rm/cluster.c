@@ -203,6 +203,23 @@ static int node_arrive(struct cluster *cluster, uint32_t slot, uint64_t now_ns)
     return error;
 }
 
+/* A flood in a node's name costs little, and does not silence the node: what is within the rate is taken, whoever sent it. A second's worth
+ * may come at once. */
+static bool allowance_take(const struct cluster *cluster, struct node *node, uint64_t now_ns)
+{
+    float per_s = (float)cluster->config.messages_per_s;
+    if (cluster->config.messages_per_s == 0)
+        return true;
+    float passed_s = (float)(now_ns - node->allowance_ns) / (float)NS_PER_S;
+    float allowance = node->allowance_ns == 0 || passed_s > 1 ? per_s : node->allowance + passed_s * per_s;
+    node->allowance_ns = now_ns;
+    node->allowance = allowance < per_s ? allowance : per_s;
+    if (node->allowance < 1)
+        return false;
+    node->allowance--;
+    return true;
+}
+
 enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now, const struct wire_heartbeat *heartbeat,
                                        uint32_t *ret_slot)
 {
@@ -211,6 +228,8 @@ enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_t
         return CLUSTER_FULL;
     struct node *node = &cluster->nodes[slot];
     enum cluster_verdict verdict = boot_check(node, &heartbeat->trailer);
+    if (verdict == CLUSTER_ACCEPTED && !allowance_take(cluster, node, now.ns))
+        verdict = CLUSTER_TOO_MANY;
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
     boot_change(cluster, slot, &heartbeat->trailer);
@@ -221,6 +240,8 @@ enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_t
     node->clock_offset_ms = (int64_t)(heartbeat->timestamp_ms - now.wall_ms);
     if (node_arrive(cluster, slot, now.ns) < 0)
         return CLUSTER_FULL;
+    if (cluster_keeps_metrics(cluster))
+        node_metrics_take(node, now.ns);
     (void)cluster_admin_adopt(cluster, slot, &heartbeat->admin, NULL);
     *ret_slot = slot;
     return CLUSTER_ACCEPTED;
@@ -254,6 +275,8 @@ enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_ti
         return CLUSTER_FULL;
     struct node *node = &cluster->nodes[slot];
     enum cluster_verdict verdict = boot_check(node, &registration->trailer);
+    if (verdict == CLUSTER_ACCEPTED && !allowance_take(cluster, node, now.ns))
+        verdict = CLUSTER_TOO_MANY;
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
     bool same_boot = node->boot.boot_id == registration->trailer.boot_id && node->state != NODE_REGISTERED;

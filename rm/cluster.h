@@ -48,6 +48,8 @@ struct cluster_config {
     uint64_t valid_ns; /* how long a heartbeat counts */
     bool no_protection; /* expired nodes go, however many they are */
     float weight_factors[WEIGHT_TERMS]; /* α of weights.h */
+    uint32_t messages_per_s; /* of each node that are taken, REGISTERs and HEARTBEATs together; 0: all */
+    uint32_t node_metrics_max; /* with more nodes than this their metrics are not kept by name */
     uint64_t rm_id; /* who writes the operator's word */
     cluster_on_event *on_event;
     void *ctx;
@@ -108,6 +110,7 @@ enum cluster_verdict {
     CLUSTER_REPLAYED, /* its sequence is not above the last one */
     CLUSTER_OLDER_BOOT, /* from a process that another one has replaced at this address */
     CLUSTER_COLLISION, /* REGISTER: a name collides; the other names were taken */
+    CLUSTER_TOO_MANY, /* more than config.messages_per_s of this node */
     CLUSTER_FULL, /* CLUSTER_NODES_MAX, SERVICES_MAX or the end of memory */
 };
 
@@ -117,6 +120,12 @@ NODISCARD enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct
                                                  const struct wire_heartbeat *heartbeat, uint32_t *ret_slot);
 NODISCARD enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_time now,
                                                 const struct wire_register *registration, uint32_t *ret_slot);
+
+/* Few enough nodes to watch each of them. */
+static inline bool cluster_keeps_metrics(const struct cluster *cluster)
+{
+    return cluster->node_count <= cluster->config.node_metrics_max;
+}
 
 /* The REGISTER of this boot has not come yet, or the node offers something it did not name. */
 bool cluster_wants_register(const struct cluster *cluster, uint32_t slot);

@@ -35,6 +35,7 @@ void node_release(struct node *node)
     free(node->reason);
     free(node->services);
     free(node->echoes);
+    node_metrics_clear(node);
     *node = (struct node){.address = {.family = ADDRESS_NONE}};
 }
 

@@ -10,6 +10,7 @@
 
 #include "core/base/address.h"
 #include "core/wire/heartbeat.h"
+#include "rm/node_metrics.h"
 #include "rm/weights.h"
 
 #define NODE_NONE UINT32_MAX
@@ -80,6 +81,8 @@ struct node {
     struct node_boot boot;
     uint64_t registered_boot; /* the boot whose REGISTER rm has taken; 0: none */
     uint64_t collided_boot; /* the boot whose REGISTER had a colliding name; 0: none */
+    uint64_t allowance_ns; /* when it was so much; 0: never */
+    float allowance; /* messages that may come at once */
     uint64_t arrival_ns; /* of the last heartbeat, on rm's monotonic clock; 0: none yet */
     uint64_t trusted_ns; /* restored ones count as alive as if they had heartbeaten then */
     uint64_t expired_ns; /* while NODE_LAST or NODE_FAULTY; while NODE_REGISTERED: since when */
@@ -99,6 +102,7 @@ struct node {
     char *reason; /* of the operator; NULL: none given */
     struct node_service *services;
     struct wire_echo *echoes;
+    struct node_metrics *metrics; /* NULL: nobody asks for them */
     struct wire_metadata metadata[METADATA_MAX];
 };
 

@@ -40,6 +40,15 @@ static json_t *metadata_json(const struct node *node)
     return values;
 }
 
+static json_t *metrics_json(const struct node_metrics *metrics)
+{
+    json_t *values = json_object();
+    for (uint32_t i = 0; i < metrics->count; i++)
+        json_object_set_new(values, metrics->item[i].name,
+                            json_pack("{s:f, s:f}", "value", metrics->item[i].value, "rate", metrics->item[i].rate));
+    return values;
+}
+
 static json_t *node_weights_json(const struct cluster *cluster, const struct node *node)
 {
     json_t *weights = json_array();
@@ -69,6 +78,8 @@ json_t *node_json(const struct cluster *cluster, const struct node *node, uint64
     json_object_set_new(row, "services", node_services_json(cluster, node));
     json_object_set_new(row, "weights", node_weights_json(cluster, node));
     json_object_set_new(row, "metadata", metadata_json(node));
+    if (node->metrics)
+        json_object_set_new(row, "metrics", metrics_json(node->metrics));
     json_object_set_new(row, "boot_id", json_string(boot));
     json_object_set_new(row, "restored", json_boolean(node->restored));
     if (node->reason)

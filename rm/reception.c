@@ -92,11 +92,9 @@ static void answer_ack(struct beat *beat, uint32_t slot, uint64_t acked_sequence
 void reception_count(struct reception *reception, enum cluster_verdict verdict)
 {
     static const enum counter counters[] = {
-        [CLUSTER_ACCEPTED] = COUNTER_HEARTBEATS_ACCEPTED,
-        [CLUSTER_REPLAYED] = COUNTER_HEARTBEATS_REPLAYED,
-        [CLUSTER_OLDER_BOOT] = COUNTER_HEARTBEATS_OLDER_BOOT,
-        [CLUSTER_COLLISION] = COUNTER_HEARTBEATS_COLLISION,
-        [CLUSTER_FULL] = COUNTER_HEARTBEATS_FULL,
+        [CLUSTER_ACCEPTED] = COUNTER_HEARTBEATS_ACCEPTED,     [CLUSTER_REPLAYED] = COUNTER_HEARTBEATS_REPLAYED,
+        [CLUSTER_OLDER_BOOT] = COUNTER_HEARTBEATS_OLDER_BOOT, [CLUSTER_COLLISION] = COUNTER_HEARTBEATS_COLLISION,
+        [CLUSTER_TOO_MANY] = COUNTER_HEARTBEATS_TOO_MANY,     [CLUSTER_FULL] = COUNTER_HEARTBEATS_FULL,
     };
     counter_add(reception->config.counters, counters[verdict], 1);
 }

@@ -128,6 +128,8 @@ static int open_cluster(struct rm *rm, struct conf_error *ret_error)
     struct cluster_config config = {
         .valid_ns = rm->options->own.heartbeat_valid_ns,
         .no_protection = rm->options->own.no_protection,
+        .messages_per_s = rm->options->own.node_messages,
+        .node_metrics_max = rm->options->own.node_metrics,
         .rm_id = rm->identity.rm_id,
         .on_event = on_cluster_event,
         .ctx = rm,

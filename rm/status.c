@@ -82,6 +82,29 @@ void rm_status(void *state, json_t *answer)
     status_redis(rm, answer);
 }
 
+static void measure_node(const struct node *node, struct gauges *gauges)
+{
+    char address[ADDRESS_TEXT_BYTES];
+    address_format(&node->address, address);
+    for (uint32_t i = 0; node->metrics && i < node->metrics->count; i++) {
+        const struct node_metric *metric = &node->metrics->item[i];
+        const char *labels[] = {address, metric->name};
+        gauge_set_labelled(gauges, GAUGE_NODE_METRIC, metric->value, labels);
+        gauge_set_labelled(gauges, GAUGE_NODE_METRIC_RATE, metric->rate, labels);
+    }
+}
+
+static void measure_nodes(const struct cluster *cluster, struct gauges *gauges)
+{
+    bool shown = cluster_keeps_metrics(cluster);
+    gauge_set(gauges, GAUGE_NODE_METRICS_SHOWN, shown);
+    for (uint32_t slot = 0; shown && slot < cluster->slot_count; slot++) {
+        const struct node *node = &cluster->nodes[slot];
+        if (node->address.family != ADDRESS_NONE && node_is_listed(node))
+            measure_node(node, gauges);
+    }
+}
+
 void rm_measure(void *state, struct measures *measures)
 {
     const struct rm *rm = state;
@@ -91,6 +114,7 @@ void rm_measure(void *state, struct measures *measures)
         const char *labels[] = {node_state_name((enum node_state)i)};
         gauge_set_labelled(&measures->gauges, GAUGE_NODES, rm->cluster->states[i].count, labels);
     }
+    measure_nodes(rm->cluster, &measures->gauges);
     gauge_set(&measures->gauges, GAUGE_NODES_DRAINED, drained_count(rm->cluster));
     gauge_set(&measures->gauges, GAUGE_SUBSCRIBERS, subscribers_count(rm->subscribers));
     gauge_set(&measures->gauges, GAUGE_PROTECTION_ACTIVE, rm->cluster->protection.active);

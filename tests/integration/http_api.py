@@ -3,11 +3,14 @@
 
 import http.client
 import json
+import re
+import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import Cluster, address_new, check, main, run, usher, wait_until
+from support.cluster import SANITIZED, Cluster, address_new, check, main, run, usher, wait_until
 
 
 class Api:
@@ -63,6 +66,10 @@ def mistakes_are_told():
             ("PUT", node, message("a", services=["web"], load=-1), 400, "load: a number"),
             ("PUT", node, message("a", services=["web"], metrics={"cpu_use": 37}), 400, "in percent?"),
             ("PUT", node, message("a", services=["web"], metrics={"cpu_use": "0.3"}), 400, "must be a number"),
+            ("PUT", node, message("a", services=["web"], metrics={"9lives": 1}), 400, "cannot be a name"),
+            ("PUT", node, message("a", services=["web"], metrics={"x" * 48: 1}), 400, "cannot be a name"),
+            ("PUT", node, message("a", services=["web"], metrics={"colour": "blue"}), 400, "colour must be a number"),
+            ("PUT", node, message("a", services=["web"], metrics={f"m{i}": i for i in range(33)}), 422, "32 of its own"),
             ("PUT", node, message(7, services=["web"]), 400, "instance: a text"),
             ("PUT", node, message("a", services=["web"], timestamp="now"), 400, "milliseconds since 1970"),
             ("PUT", "/v1/nodes/somewhere:80", message("a", services=["web"]), 400, "s address: give"),
@@ -83,55 +90,131 @@ def mistakes_are_told():
         check(got == 413 and "16384" in answer["error"], f"a body of 20 kB: {got} {answer}")
 
 
-def curl_alone_runs_a_fleet():
-    """Ten servers with different metrics: handed out by dispatchers, picked in proportion to their weights, gone when silent."""
+def picks_are_fair():
+    """R7: rm itself hands out ten servers in proportion to their weights."""
     with Cluster() as cluster:
-        rm, api = rm_start(cluster, "--heartbeat-valid", "1s")
-        dispatcher = address_new()
-        cluster.dispatcher(dispatcher, rm, "--no-jobs")
+        _, api = rm_start(cluster, "--heartbeat-valid", "1m")
         addresses = [f"10.0.0.{i + 1}:80" for i in range(10)]
-
-        def beat(index, verb="POST", **more):
-            path = f"/v1/nodes/{addresses[index]}" + ("/heartbeat" if verb == "POST" else "")
-            metrics = {"cpu_cores": 2 * (index + 1), "cpu_use": 0.5}
-            got, answer = api(verb, path, message(f"boot-{index}", metrics=metrics, **more))
-            check(got == 200, f"{verb} {path}: {got} {answer}")
-            return answer
-
-        for index in range(10):
-            answer = beat(index, "PUT", services=["web"], slots=4)
-            check(abs(answer["weight"] - (index + 1) / 8) < 1e-5, f"the weight of {index}: {answer}")
-
-        def beat_all():
-            for index in range(10):
-                beat(index)
-
-        def offered():
-            beat_all()
-            answer = usher("ask", "--dispatchers", dispatcher, "--service", "web", "--count", "10", expect=None)
-            return len(answer.get("addresses", [])) == 10
-
-        wait_until("the dispatcher offers all ten", offered)
+        for index, address in enumerate(addresses):
+            got, answer = api("PUT", f"/v1/nodes/{address}", message(f"boot-{index}", services=["web"], slots=4,
+                                                                     metrics={"cpu_cores": 2 * (index + 1), "cpu_use": 0.5}))
+            check(got == 200 and abs(answer["weight"] - (index + 1) / 8) < 1e-5, f"the weight of {index}: {got} {answer}")
         counts = dict.fromkeys(addresses, 0)
-        for number in range(5500):
-            if number % 500 == 0:
-                beat_all()
+        for _ in range(5500):
             counts[api("GET", "/v1/pick?service=web")[1]["address"]] += 1
         for index, address in enumerate(addresses):
-            share = counts[address] / (100 * (index + 1))
-            check(0.6 < share < 1.5, f"picks are not in proportion: {counts}")
-        silent = time.monotonic()
-        while time.monotonic() - silent < 2:
-            for index in range(1, 10):
-                beat(index)
-            time.sleep(0.1)
-        nodes = {node["address"]: node for node in api("GET", "/v1/nodes?service=web")[1]["nodes"]}
-        check(nodes[addresses[0]]["state"] == "faulty", f"a silent node: {nodes[addresses[0]]}")
+            check(0.6 < counts[address] / (100 * (index + 1)) < 1.5, f"picks are not in proportion: {counts}")
         check(api("DELETE", f"/v1/nodes/{addresses[1]}")[0] == 200, "deregistering")
         targets = [group["targets"][0] for group in api("GET", "/sd?service=web")[1]]
-        check(sorted(targets) == sorted(addresses[2:]), f"who is discovered: {targets}")
-        beat(1, "PUT", services=["web"])
+        check(sorted(targets) == sorted(addresses[:1] + addresses[2:]), f"who is discovered: {targets}")
+        api("PUT", f"/v1/nodes/{addresses[1]}", message("boot-1", services=["web"]))
         check(api("GET", f"/v1/nodes/{addresses[1]}")[1]["state"] == "ready", "who registers again is back")
+
+
+class CurlFleet:
+    """Servers that nothing but curl speaks for: what docs/HTTP.md tells people to type."""
+
+    def __init__(self, rm_http, servers):
+        self.url = f"http://{rm_http}/v1/nodes"
+        self.servers = servers  # {address: metrics}
+        self.beating = set(servers)
+        self.stopped = threading.Event()
+        self.refusals = []
+        self.thread = threading.Thread(target=self.beat)
+
+    def __enter__(self):
+        self.speak("PUT", self.servers, services=["web"], slots=4)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+
+    def speak(self, verb, addresses, **more):
+        command = ["curl", "--silent", "--show-error"]
+        for address in addresses:
+            body = message(f"boot of {address}", metrics=self.servers[address], **more)
+            path = f"{self.url}/{address}" + ("/heartbeat" if verb == "POST" else "")
+            command += ["--next"] if len(command) > 3 else []
+            command += ["--write-out", "%{http_code}\n", "-X", verb, "-d", json.dumps(body), path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        lines = done.stdout.split("\n")[:-1]
+        wrong = [line for i, line in enumerate(lines) if i % 2 and line != "200"]
+        if done.returncode or wrong or len(lines) != 2 * len(addresses):
+            self.refusals.append(f"curl {verb}: exit {done.returncode}: {done.stdout}{done.stderr}")
+        return [json.loads(line) for line in lines[::2]]
+
+    def beat(self):
+        while not self.stopped.wait(0.3):
+            self.speak("POST", sorted(self.beating))
+
+
+def curl_alone_runs_a_fleet():
+    """Ten servers with different metrics, registered and kept alive by curl alone: dispatchers place requests on them in proportion to
+    their weights, and one that falls silent is gone within the time that rm promises at its start."""
+    with Cluster() as cluster:
+        rm, http_address = address_new(), address_new()
+        process = cluster.rm(rm, "--http", http_address)
+        health = ["curl", "--silent", f"http://{http_address}/healthz"]
+        wait_until("rm serves HTTP", lambda: subprocess.run(health, capture_output=True, check=False).stdout.startswith(b"ok"))
+        bound_s = int(re.search(r"worst_ms=(\d+)", process.log())[1]) / 1000
+        dispatcher = address_new()
+        cluster.dispatcher(dispatcher, rm, "--no-jobs", "--policy", "weighted")
+        servers = {f"10.0.0.{i + 1}:80": {"cpu_cores": 4 + 2 * i, "cpu_use": 0.05 * i, "memory_gb": 64, "memory_use": 0.9 - 0.08 * i}
+                   for i in range(10)}
+        with CurlFleet(http_address, servers) as fleet:
+            # W = αcpu · cores · (1 − cpu use) + αmemory · GB · (1 − memory use), with α = 1/8 and 1/32
+            weights = [(4 + 2 * i) * (1 - 0.05 * i) / 8 + 64 * (0.1 + 0.08 * i) / 32 for i in range(10)]
+            told = [answer["weight"] for answer in fleet.speak("POST", servers)]
+            check(all(abs(got - weight) < 1e-4 for got, weight in zip(told, weights)), f"weights {told} instead of {weights}")
+            wait_until("the dispatcher knows all ten", lambda: set(servers) <= set(cluster.nodes("dispatcher")))
+            Placing(cluster, dispatcher, list(servers)).check(weights)
+            [silent, *others] = servers
+            fleet.beating.discard(silent)
+            begin = time.monotonic()
+            wait_until("the silent one is gone", lambda: silent not in cluster.nodes("dispatcher"))
+            took_s = time.monotonic() - begin
+            check(SANITIZED or took_s <= bound_s + 0.5, f"gone after {took_s:.2f} s, rm promised {bound_s} s")
+            check(set(others) <= set(cluster.nodes("dispatcher")), "others went too")
+            check(not fleet.refusals, "\n".join(fleet.refusals[:3]))
+
+
+class Placing:
+    """Where a dispatcher places requests."""
+
+    def __init__(self, cluster, dispatcher, addresses):
+        self.cluster = cluster
+        self.dispatcher = dispatcher
+        self.addresses = addresses
+
+    def picks(self):
+        nodes = self.cluster.nodes("dispatcher")
+        return [nodes[address]["picks"] for address in self.addresses]
+
+    def picks_of(self, requests):
+        """How often each was picked for so many requests."""
+        before = self.picks()
+        code, out, err = run("usher-load", "ask", "--dispatcher", self.dispatcher, "--service", "web", "--requests", requests,
+                             "--duration", "1m", "--warmup", "0", "--json")
+        check(code == 0, f"usher-load: exit {code}: {out[-2000:]} {err[-2000:]}")
+        return [now - then for then, now in zip(before, self.picks())]
+
+    def check(self, weights, limit=33.7):  # of 9 degrees of freedom: exceeded once in 10,000 runs
+        """100,000 requests go to the nodes in proportion to their weights."""
+
+        def is_taken_in():
+            counts = self.picks_of(2000)
+            return all(abs(count / sum(counts) - weight / sum(weights)) < 0.06 for count, weight in zip(counts, weights))
+
+        wait_until(f"the dispatcher knows the weights {weights}", is_taken_in)
+        time.sleep(0.5)  # nothing old is on its way any more
+        counts = self.picks_of(100000)
+        check(sum(counts) >= 100000, f"picks: {counts}")
+        expected = [sum(counts) * weight / sum(weights) for weight in weights]
+        check(all(count == 0 for count, weight in zip(counts, weights) if weight == 0), f"picks of weight 0: {counts}")
+        chi_squared = sum((count - wanted) ** 2 / wanted for count, wanted in zip(counts, expected) if wanted)
+        check(chi_squared < limit, f"χ² {chi_squared:.1f} of {counts}, expected {expected}")
 
 
 def dispatchers_place_by_weight():
@@ -147,32 +230,7 @@ def dispatchers_place_by_weight():
             check(got == 200, f"registering {address}: {got} {answer}")
         wait_until("the dispatcher knows all ten", lambda: set(addresses) <= set(cluster.nodes("dispatcher")))
 
-        def picks():
-            nodes = cluster.nodes("dispatcher")
-            return [nodes[address]["picks"] for address in addresses]
-
-        def picks_of(requests):
-            """How often each was picked for so many requests."""
-            before = picks()
-            code, out, err = run("usher-load", "ask", "--dispatcher", dispatcher, "--service", "web", "--requests", requests,
-                                 "--duration", "1m", "--warmup", "0", "--json")
-            check(code == 0, f"usher-load: exit {code}: {out[-2000:]} {err[-2000:]}")
-            return [now - then for then, now in zip(before, picks())]
-
-        def place(weights, limit=33.7):  # of 9 degrees of freedom: exceeded once in 10,000 runs
-            def is_taken_in():
-                counts = picks_of(2000)
-                return all(abs(count / sum(counts) - weight / sum(weights)) < 0.06 for count, weight in zip(counts, weights))
-
-            wait_until(f"the dispatcher knows the weights {weights}", is_taken_in)
-            time.sleep(0.5)  # nothing old is on its way any more
-            counts = picks_of(100000)
-            check(sum(counts) >= 100000, f"picks: {counts}")
-            expected = [sum(counts) * weight / sum(weights) for weight in weights]
-            check(all(count == 0 for count, weight in zip(counts, weights) if weight == 0), f"picks of weight 0: {counts}")
-            chi_squared = sum((count - wanted) ** 2 / wanted for count, wanted in zip(counts, expected) if wanted)
-            check(chi_squared < limit, f"χ² {chi_squared:.1f} of {counts}, expected {expected}")
-
+        place = Placing(cluster, dispatcher, addresses).check
         weights = [(index + 1) / 8 for index in range(10)]
         place(weights)
         cluster.ctl("rm", "weight", addresses[0], "7")
@@ -261,4 +319,4 @@ def our_own_nodes_heartbeat_over_http():
         check(code == 2 and "without it too" in err, f"a dispatcher without a list: {code} {err}")
 
 
-main(mistakes_are_told, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)
+main(mistakes_are_told, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)

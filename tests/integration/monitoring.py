@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 from support.cluster import Cluster, address_new, check, main, run, wait_until
@@ -29,9 +31,54 @@ def dashboards_and_alerts_ask_for_what_exists():
     for expression in expressions:
         for name in re.findall(r"\busher_\w+", expression):
             check(name in known, f"{name} in {expression!r} is no metric of ours")
-    if shutil.which("promtool"):
-        done = subprocess.run(["promtool", "check", "rules", ROOT / "deploy/prometheus/usher.rules.yml"], capture_output=True, text=True)
-        check(done.returncode == 0, done.stdout + done.stderr)
+
+
+def promtool(*arguments, text=None):
+    """What Prometheus' own checker says; it must find nothing wrong."""
+    path = ROOT / "build/promtool/promtool"
+    path = path if path.exists() else shutil.which("promtool")
+    check(path, "no promtool: tools/deps test fetches one into build/promtool")
+    done = subprocess.run([path, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
+    check(done.returncode == 0 and not done.stderr, f"promtool {' '.join(map(str, arguments))}: exit {done.returncode}: {done.stdout}{done.stderr}")
+
+
+def rules_please_promtool():
+    for path in sorted((ROOT / "deploy/prometheus").glob("*.yml")):
+        promtool("check", "rules", path)
+
+
+def get(address, path):
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer.read().decode(), answer.headers["Content-Type"]
+
+
+def metrics_of_all_daemons_please_promtool():
+    with Cluster() as cluster:
+        rm, https = address_new(), [address_new() for _ in range(3)]
+        cluster.rm(rm, "--http", https[0])
+        cluster.dispatcher(address_new(), rm, "--http", https[1])
+        cluster.worker(address_new(), rm, "--http", https[2])
+        wait_until("both nodes are there", lambda: len(cluster.nodes("dispatcher")) == 2)
+        for value in (10, -2.5):
+            body = {"instance": "a", "timestamp": int(time.time() * 1000), "services": ["web"], "metrics": {"sessions_open": value}}
+            request = urllib.request.Request(f"http://{https[0]}/v1/nodes/10.0.0.1:80", json.dumps(body).encode(), method="PUT")
+            urllib.request.urlopen(request, timeout=10).close()
+            time.sleep(0.1)
+        for address in https:
+            text, kind = get(address, "/metrics")
+            check(kind.startswith("text/plain; version=0.0.4"), f"Content-Type {kind}")
+            promtool("check", "metrics", text=text)
+        text = get(https[0], "/metrics")[0]
+        check('usher_node_metric{node="10.0.0.1:80",name="sessions_open"} -2.5' in text, f"a metric of any name: {text[-3000:]}")
+        rate = re.search(r'usher_node_metric_rate{node="10.0.0.1:80",name="sessions_open"} (\S+)', text)
+        check(rate and 0 < float(rate[1]) < 125.1, f"its rate of change: {rate}")
+        check(len(re.findall(r'usher_node_metric_rate{node="[^"]+",name="cpu_use"}', text)) >= 2, "rates of what nodes tell in datagrams")
+        groups = json.loads(get(https[0], "/sd")[0])
+        check(groups, "nobody is discovered")
+        for group in groups:
+            check(set(group) == {"targets", "labels"} and all(isinstance(value, str) for value in group["labels"].values()),
+                  f"http_sd takes targets and labels that are texts: {group}")
+            check(all(re.fullmatch(r"[a-zA-Z_]\w*", name) for name in group["labels"]), f"names of labels: {group}")
 
 
 def check_has_the_exit_codes_of_plugins():
@@ -55,9 +102,18 @@ def check_has_the_exit_codes_of_plugins():
         ):
             got, out, err = run("usherctl", "-s", cluster.socket(name), "check", *conditions)
             check(got == code and text in out and out.count("\n") == 1 and not err, f"check {conditions} of {name}: {got} {out} {err}")
+        several = cluster.folder / "several"
+        several.mkdir()
+        for name in ("rm", "dispatcher"):
+            (several / f"usher-{name}.sock").symlink_to(cluster.socket(name))
+        got, out, err = run("usherctl", "--state-dir", several, "check")
+        check(got == 3 and out.startswith("USHER UNKNOWN - 2 daemons run here, choose one with -s: ") and not err,
+              f"check where several daemons run: {got} {out} {err}")
+        got, out, err = run("usherctl", "--state-dir", cluster.folder / "nowhere", "check")
+        check(got == 2 and "is one running?" in out and not err, f"check where no daemon runs: {got} {out} {err}")
         process.kill()
         got, out, _ = run("usherctl", "-s", cluster.socket("rm"), "check", "--timeout", "1s")
         check(got == 2, f"a killed daemon: {got} {out}")
 
 
-main(dashboards_and_alerts_ask_for_what_exists, check_has_the_exit_codes_of_plugins)
+main(dashboards_and_alerts_ask_for_what_exists, rules_please_promtool, metrics_of_all_daemons_please_promtool, check_has_the_exit_codes_of_plugins)

@@ -85,15 +85,17 @@ static bool report_not_a_dispatcher(const char *path, uint64_t timeout_ns)
     return other;
 }
 
-/* Monitoring has exit codes of its own. path: NULL where no socket was found. */
-static int run_check(const struct ctl_options *options, const char *path, const struct conf_words *words, struct conf_error *why)
+/* Monitoring has exit codes of its own. found_code: of looking for the socket; not a daemon that is missing, but one of several, or a folder
+ * that can't be told, says nothing about anybody's health. */
+static int run_check(const struct ctl_options *options, int found_code, const char *path, const struct conf_words *words,
+                     struct conf_error *why)
 {
     struct conf_error found = *why;
     why->text[0] = '\0'; /* the line says it */
     if (options->json || options->reason)
         return (int)check_fail(CHECK_UNKNOWN, "check prints a line for monitoring: without --json and --reason");
-    if (!options->socket && !path)
-        return (int)check_fail(CHECK_CRITICAL, found.text);
+    if (found_code != EXIT_CODE_OK)
+        return (int)check_fail(found_code == EXIT_CODE_UNREACHABLE ? CHECK_CRITICAL : CHECK_UNKNOWN, found.text);
     return (int)check_run(options->socket ? options->socket : path, words->item + 1, words->count - 1, options->timeout_ns);
 }
 
@@ -117,7 +119,7 @@ static int run(const struct ctl_options *options, const struct conf_words *words
     bool checks = strcmp(words->item[0], "check") == 0;
     int code = options->socket ? EXIT_CODE_OK : find_socket(options->state_dir, path, why);
     if (checks)
-        return run_check(options, code == EXIT_CODE_OK ? path : NULL, words, why);
+        return run_check(options, code, path, words, why);
     if (code != EXIT_CODE_OK)
         return code;
     code = connection_call(options->socket ? options->socket : path, request, count, options->timeout_ns, &answer, why);

@@ -1,0 +1,43 @@
+/* node_metrics - what a node tells of itself, by name, and how fast each value changes (requirements N8, N10): for those who watch.
+ *
+ *     rate = |Z − Z′| / T, Z and Z′ the metric's values in two messages in a row, T the time between them
+ *
+ * All that a heartbeat's metadata say, and what else a node names over HTTP. Values only come and go with the boot that told them.
+ * Invariant: a name stands once; at most NODE_METRICS_MAX of a node.
+ * Thread: the control loop's. Memory: 72 bytes a metric, belongs to the node; node_metrics_clear frees. Nothing blocks. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/macros.h"
+
+struct node;
+
+#define NODE_METRIC_NAME_BYTES_MAX 47u
+#define NODE_METRICS_OWN_MAX 32u /* that are none of metadata.def */
+#define NODE_METRICS_MAX (16u + NODE_METRICS_OWN_MAX)
+
+struct node_metric {
+    char name[NODE_METRIC_NAME_BYTES_MAX + 1];
+    double value;
+    double rate; /* by the second; 0 after its first value */
+    uint64_t at_ns; /* when it was told */
+};
+
+struct node_metrics {
+    uint64_t boot_id; /* who told them */
+    uint32_t count;
+    struct node_metric item[];
+};
+
+/* 1 to NODE_METRIC_NAME_BYTES_MAX of [a-zA-Z0-9_], not a digit first: what Prometheus takes. */
+bool node_metric_name_valid(const char *name);
+
+/* -ENOSPC: the node has NODE_METRICS_MAX others. -ENOMEM. */
+NODISCARD int node_metrics_set(struct node *node, const char *name, double value, uint64_t now_ns);
+
+/* All that its metadata say now. Without memory for it, the rest is left out: these are only for those who watch. */
+void node_metrics_take(struct node *node, uint64_t now_ns);
+
+void node_metrics_clear(struct node *node);
