@@ -74,8 +74,7 @@ int micro_pick(struct micro *micro)
         if (error < 0)
             return micro_fail(micro, error, "no memory for %u nodes", micro_node_counts[i]);
         for (enum policy policy = 0; policy < POLICIES && error == 0; policy++)
-            if (policy_rows[policy].built)
-                error = policy_measure(micro, &nodes, policy);
+            error = policy_measure(micro, &nodes, policy);
         micro_nodes_done(&nodes);
     }
     return error;

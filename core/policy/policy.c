@@ -5,12 +5,11 @@
 #include "core/policy/policy_methods.h"
 
 const struct policy_row policy_rows[POLICIES] = {
-#define POLICY(symbol, name, built, help) {name, built, help},
+#define POLICY(symbol, name, help) {name, help},
 #include "core/policy/policies.def"
 #undef POLICY
 };
 
-/* NULL: not built; configuration refuses these. */
 static const struct policy_methods *const methods_of[POLICIES] = {
     [POLICY_TWO_CHOICES] = &two_choices_methods, [POLICY_BELOW_AVERAGE] = &below_average_methods,
     [POLICY_RANDOM] = &random_methods,           [POLICY_ROUND_ROBIN] = &round_robin_methods,
@@ -58,7 +57,6 @@ int policy_pick(enum policy policy, struct pick_state *state, const struct snaps
         .member_count = service->member_count,
         .slots = ret_slots,
     };
-    CHECK(pick.methods);
     while (pick.slot_count < query->count && pick.demand < DEMANDS)
         pick_next(&pick);
     return pick.slot_count ? (int)pick.slot_count : USHER_ENONODE;

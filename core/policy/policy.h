@@ -20,7 +20,7 @@
 #include "core/policy/values.h"
 
 enum policy {
-#define POLICY(symbol, name, built, help) POLICY_##symbol,
+#define POLICY(symbol, name, help) POLICY_##symbol,
 #include "core/policy/policies.def"
 #undef POLICY
     POLICIES,
@@ -28,7 +28,6 @@ enum policy {
 
 struct policy_row {
     const char *name;
-    bool built; /* false: known by name, refused until it exists */
     const char *help;
 };
 
