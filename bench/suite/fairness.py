@@ -11,7 +11,7 @@ from suite.machine import alone
 from suite.measure import ratio, sample_text
 from suite.process import Stage
 
-ROUNDS = 5
+ROUNDS = 4
 HELD = "%s, half a core"
 
 

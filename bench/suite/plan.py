@@ -206,6 +206,9 @@ class Plan:
             peak = Series([paced.run(targets[0], UDP_LOAD).rate for _ in range(3)]).median()
             for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.3, 0.5, 0.7, 0.9):
                 self.point(result, peak * share, targets, open_loop(peak * share), paced)
+                if not any(run.valid for runs in result.points[-1]["runs"].values() for run in runs):
+                    result.notes.append(f"the curve ends at {count_text(peak * share)}/s, where the generator falls behind whoever answers")
+                    break
             knee, reason, steps = self.knee(paced, targets[0], peak)
         result.notes.append(f"search for the knee: {'; '.join(steps)}")
         result.figures.append(Figure("knee", f"highest rate with p99 below {KNEE_P99_US} us ({reason})", [knee] if knee else [], "/s"))

@@ -12,7 +12,7 @@ from suite.machine import Trouble
 from suite.measure import Bench, Pace
 
 PACES = {
-    "full": Pace(duration_s=0.6, warmup_s=0.1, rounds=15, repeats=1),
+    "full": Pace(duration_s=0.6, warmup_s=0.1, rounds=13, repeats=1),
     "quick": Pace(duration_s=0.3, warmup_s=0.05, rounds=3, repeats=1),
     "tiny": Pace(duration_s=0.05, warmup_s=0.02, rounds=1, repeats=2),
 }
