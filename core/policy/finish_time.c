@@ -21,6 +21,7 @@
 #define SHARE_NS UINT64_C(1000000000)
 #define SHARE_SPAN_MAX_NS (30 * SHARE_NS)
 #define SHARE_PICKS_MIN 20u
+#define SHARE_EXCESS_SURE 1.0 /* no rise of the load makes it look so: no second look is needed */
 
 #define AGE_WEIGHT 0.02f
 
@@ -130,18 +131,19 @@ static void share_check(struct finish_time *finish, uint32_t picks, struct finis
     }
     track->seen = picks;
     track->seen_ns = now_ns;
-    uint64_t span_ns = now_ns - track->share_ns;
-    if (!first && span_ns < SHARE_NS)
+    if (!first && now_ns < track->share_ns + SHARE_NS)
         return;
+    uint64_t span_ns = now_ns - track->share_ns;
     uint32_t count = picks - track->share_mark;
     double usual = (kind->picks - track->kind_mark.picks) / (kind->slot_s - track->kind_mark.slot_s);
     double excess = (double)count / ((double)span_ns * 1e-9 * report->slots) / (finish->share_max * usual) - 1;
     bool over = !first && finish->share_max > 0 && span_ns <= SHARE_SPAN_MAX_NS && count >= SHARE_PICKS_MIN && excess > 0;
-    if (over && span_ns < 2 * SHARE_NS)
+    if (over && span_ns < 2 * SHARE_NS && excess < SHARE_EXCESS_SURE)
         return;
     if (over)
         track->held_ns = now_ns + (uint64_t)(excess * (double)span_ns);
-    track->share_ns = now_ns;
+    /* The time for which it is held makes up for this span, and not for the next one too. */
+    track->share_ns = over ? track->held_ns : now_ns;
     track->share_mark = picks;
     track->kind_mark = *kind;
 }

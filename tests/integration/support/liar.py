@@ -1,5 +1,5 @@
 """A node that knows docs/PROTOCOL.md alone, does its jobs honestly, and lies in everything it says of itself: nothing to do, jobs that take no
-time, a huge machine, no jobs received, always idle."""
+time, a huge machine, any number of jobs received, always idle."""
 
 import contextlib
 import random
@@ -28,7 +28,7 @@ class Liar:
         self.free = threading.Semaphore(slots)
         self.done = threading.Event()
         self.jobs = 0
-        self.dispatchers = []
+        self.dispatchers = {}  # boot ID → address
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.settimeout(0.1)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -62,7 +62,8 @@ class Liar:
     def heartbeat(self):
         metadata = {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0, 5: 1024.0, 6: 65536.0}
         body = struct.pack("!BBHQffII", WORKER, 0, self.slots, int(time.time() * 1000), 0, 0, 0, 0) + struct.pack("!QQBf", 0, 0, 0, 0)
-        body += struct.pack("!BBB", 1, 0, len(metadata)) + struct.pack("!Qff", independent.service_id(self.service), 0, NO_TIME)
+        body += struct.pack("!BBB", 1, len(self.dispatchers), len(metadata)) + struct.pack("!Qff", independent.service_id(self.service), 0, NO_TIME)
+        body += b"".join(struct.pack("!QI", boot_id, random.getrandbits(32)) for boot_id in self.dispatchers)
         body += b"".join(struct.pack("!Bf", key, value) for key, value in metadata.items())
         return self.control(independent.HEARTBEAT, independent.fixed(self.address) + body, 512)
 
@@ -76,13 +77,13 @@ class Liar:
                 self.udp.sendto(self.heartbeat(), self.rm)
             if now >= token:
                 token = now + TOKEN_EVERY_S
-                for dispatcher in self.dispatchers:
+                for dispatcher in self.dispatchers.values():
                     self.udp.sendto(self.control(independent.IDLE_TOKEN, independent.fixed(self.address)), independent.endpoint(dispatcher))
             if select.select([self.udp], [], [], 0.004)[0]:
                 with contextlib.suppress(OSError):
                     answer = independent.decode(self.udp.recv(2048))
                     if answer and answer.kind == independent.HEARTBEAT_ACK:
-                        self.dispatchers = list(answer.dispatchers.values())
+                        self.dispatchers = answer.dispatchers
                         if answer.ack_flags & 1:
                             self.udp.sendto(self.register(), self.rm)
 
