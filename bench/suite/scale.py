@@ -96,10 +96,15 @@ def stats_of(binaries, socket_path):
     return answer["stats"]
 
 
+def pin(pid, cpus):
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), cpus)
+
+
 class Region:
     """usher-rm with its Redis, and dispatchers that follow it."""
 
-    def __init__(self, stage, binaries, dispatchers):
+    def __init__(self, stage, binaries, dispatchers, redis_apart):
         self.binaries = binaries
         self.address = address_free()
         self.control = stage.folder / "rm.sock"
@@ -108,6 +113,8 @@ class Region:
         self.rm.wait_until("connected to its Redis", self.redis_is_up)
         status = control(binaries, self.control, "status")["redis"]
         self.redis_pid = status["pid"]
+        if redis_apart:
+            pin(self.redis_pid, {stage.cpus.load})
         self.redis = Redis(status["where"].split("unix:", 1)[1])
         self.dispatchers = []
         for number in range(dispatchers):
@@ -165,7 +172,7 @@ class Fleet:
 
 def measure_usher(options, binaries, cpus):
     with Stage(cpus) as stage, alone():
-        region = Region(stage, binaries, options.dispatchers)
+        region = Region(stage, binaries, options.dispatchers, options.redis_apart)
         before = region.memory()
         fleet = Fleet(stage, binaries, options, options.warmup, options.duration, "--rm", region.address)
         region.redis.watch_begin()
@@ -227,7 +234,7 @@ def report_text(options, rounds):
     usher = [pair["usher"] for pair in rounds if not pair["usher"]["void"]]
     pairs = [pair for pair in rounds if not pair["usher"]["void"] and pair["zadds"] and not pair["zadds"]["void"]]
     lines = [f"{options.nodes:,} nodes, a heartbeat a second each, {options.dispatchers} dispatchers, {len(rounds)} round(s) of "
-             f"{options.duration:g} s"]
+             f"{options.duration:g} s; Redis on {'the CPU of the load' if options.redis_apart else 'the CPU of rm'}"]
     for pair in rounds:
         for name in ("usher", "zadds"):
             if pair[name] and pair[name]["void"]:
@@ -269,7 +276,7 @@ def report_text(options, rounds):
 def arguments_read():
     parser = argparse.ArgumentParser(
         prog="bench/scale", description="Measures the CPU that usher-rm and its Redis need for a fleet of nodes that heartbeat once a second "
-        "with dispatchers following, Redis' slowlog, the age of what dispatchers know, and memory. docs/BENCH.md says more.",
+        "with dispatchers following, Redis' slowlog, the age of what dispatchers know, and memory. docs/SCALE.md says what came of it.",
         epilog="Exit codes: 0 measured (goals missed are no error), 1 it could not be measured or every round was VOID, 2 wrong arguments.")
     parser.add_argument("--nodes", type=int, default=100_000, metavar="N", help="how many nodes (100000)")
     parser.add_argument("--dispatchers", type=int, default=3, metavar="N", help="how many dispatchers follow (3)")
@@ -279,6 +286,8 @@ def arguments_read():
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="how often everything is measured (2)")
     parser.add_argument("--duration", type=float, default=10, metavar="SECONDS", help="how long each run is counted (10)")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+    parser.add_argument("--redis-apart", action="store_true", help="Redis works on the CPU of the nodes and dispatchers instead of rm's: where "
+                        "both share one, each waits for the other whatever they need")
     parser.add_argument("--no-base", action="store_true", help="without the Redis that gets two ZADDs for each heartbeat")
     parser.add_argument("--bin", metavar="DIR", help="measure the programs of this folder; build nothing")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured there too")
