@@ -1,4 +1,6 @@
 /* The rings of Concurrency Kit, to compare with, where its header is there. */
+#include <stddef.h>
+
 #include "bench/micro/queue_loops.h"
 
 #if __has_include(<ck_ring.h>)
