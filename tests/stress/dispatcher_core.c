@@ -1,5 +1,6 @@
-/* Two cores answer over UDP and TCP while the control thread changes membership, values and policy as fast as it can: every answer names
- * a node that was a member, and none that had left before the question was asked. Once on each backend that the machine allows.
+/* Two cores answer over UDP and TCP while the control thread changes membership, values and policy as fast as it can, and nodes send idle
+ * tokens, of which some are of nodes that have left or of another boot: every answer names a node that was a member, and none that had
+ * left before the question was asked. Once on each backend that the machine allows.
  * Usage: stress_dispatcher_core [REQUESTS] */
 #include <errno.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include "core/wire/service.h"
 #include "dispatcher/core.h"
 #include "dispatcher/directory.h"
+#include "dispatcher/placement.h"
 #include "tests/support/stress.h"
 
 enum {
@@ -23,6 +25,8 @@ enum {
     MEMBERS_LEAST = 4,
     MEMBERS_MOST = 40,
     NODES_EVER = 1 << 20, /* a node that has left does not come back */
+    BOOTS = 4, /* of each node, in no order: tokens are of the first */
+    TOKENS_BACK = 32, /* of the newest nodes, one of so many has a token */
 };
 
 #define SERVICE service_id("echo", 4)
@@ -33,6 +37,7 @@ static _Atomic uint64_t event;
 static _Atomic uint64_t joined[NODES_EVER];
 static _Atomic uint64_t left[NODES_EVER];
 static _Atomic uint32_t clients_running;
+static _Atomic uint32_t node_newest;
 
 static struct directory *directory;
 static struct address address; /* of the cores */
@@ -100,6 +105,29 @@ static size_t frames_take(const uint8_t *bytes, size_t length, uint64_t asked_ev
     return used;
 }
 
+static struct address node_address(uint32_t number)
+{
+    struct address node = {.family = ADDRESS_IPV4, .port = 1};
+    bytes_store_u32(node.ip, number);
+    return node;
+}
+
+static uint64_t boot_id(uint32_t number, uint32_t boot)
+{
+    return (uint64_t)number * BOOTS + boot + 1;
+}
+
+/* Nobody answers it. */
+static void token_send(int fd, uint64_t sequence)
+{
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+    uint32_t newest = atomic_load(&node_newest), back = (uint32_t)(sequence % TOKENS_BACK);
+    uint32_t number = newest > back ? newest - back : newest;
+    struct wire_idle_token token = {.node = node_address(number), .trailer = {boot_id(number, 0), sequence}};
+    int length = wire_idle_token_encode(&token, sequence, bytes, sizeof(bytes));
+    CHECK(length > 0 && send(fd, bytes, (size_t)length, 0) == length);
+}
+
 static void *client_udp_run(void *argument)
 {
     int fds[SOCKETS];
@@ -110,6 +138,7 @@ static void *client_udp_run(void *argument)
     for (uint64_t id = 0; id < requests; id += (uint64_t)SOCKETS * PACKED) {
         uint64_t asked_event = atomic_load(&event);
         for (uint32_t i = 0; i < SOCKETS; i++) {
+            token_send(fds[i], id + i + 1);
             size_t length = requests_write(bytes, id + (uint64_t)i * PACKED);
             CHECK(send(fds[i], bytes, length, 0) == (ssize_t)length);
         }
@@ -168,22 +197,24 @@ struct control {
 
 static struct wire_node node_of(struct control *control, uint32_t number)
 {
-    struct wire_node node = {
-        .address = {.family = ADDRESS_IPV4, .port = 1},
+    return (struct wire_node){
+        .address = node_address(number),
         .kind = random_below(&control->random, 4) ? WIRE_NODE_WORKER : WIRE_NODE_DISPATCHER,
         .flags = random_below(&control->random, 8) ? 0 : WIRE_NODE_LAST,
-        .boot_id = 1 + random_next(&control->random) / 2,
+        .slots = 2,
+        .boot_id = boot_id(number, random_below(&control->random, BOOTS)),
+        .jobs_running = random_below(&control->random, 4),
         .load_index = (float)random_unit(&control->random),
         .load_per_job = 0.1f,
         .service_count = 1,
         .services = {{
             .service_id = SERVICE,
             .flags = (uint8_t)random_below(&control->random, 2),
+            .work_s = (float)random_unit(&control->random) / 100,
+            .rate = (float)random_below(&control->random, 3) * 1000, /* 0: not known yet */
             .weight = (float)random_below(&control->random, 4),
         }},
     };
-    bytes_store_u32(node.address.ip, number);
-    return node;
 }
 
 static void directory_change(struct control *control, int length)
@@ -200,6 +231,7 @@ static void node_join(struct control *control, struct wire_nodes_builder *builde
     struct wire_node node = node_of(control, number);
     CHECK(number < NODES_EVER);
     atomic_store(&joined[number], atomic_fetch_add(&event, 1) + 1);
+    atomic_store(&node_newest, number);
     control->members[control->member_count++] = number;
     CHECK(wire_nodes_add(builder, &node) == 0);
 }
@@ -247,17 +279,23 @@ static void list_apply(struct control *control)
         atomic_store(&left[gone[i]], atomic_fetch_add(&event, 1) + 1);
 }
 
-static uint64_t control_run(struct control *control, struct core_shared *shared)
+static uint64_t control_run(struct control *control, struct core_shared *shared, struct loop *loop)
 {
-    static const enum policy policies[] = {POLICY_TWO_CHOICES, POLICY_BELOW_AVERAGE, POLICY_RANDOM, POLICY_ROUND_ROBIN,
-                                           POLICY_WEIGHTED};
+    static const enum policy policies[] = {POLICY_FINISH_TIME, POLICY_TWO_CHOICES, POLICY_BELOW_AVERAGE,
+                                           POLICY_RANDOM,      POLICY_ROUND_ROBIN, POLICY_WEIGHTED};
+    enum policy policy = POLICY_FINISH_TIME;
     uint64_t changes = 0;
     while (atomic_load(&clients_running) > 0 && control->node_next < NODES_EVER - 20) {
         if (changes % 64 == 0)
             list_apply(control);
         else
             delta_apply(control);
-        enum policy policy = policies[random_below(&control->random, ARRAY_COUNT(policies))];
+        if (changes % 8 == 0) /* finish-time half of the time: it has most to get wrong */
+            policy = policies[random_below(&control->random, 2) * random_below(&control->random, ARRAY_COUNT(policies))];
+        placement_set_on(shared->placement, policy == POLICY_FINISH_TIME);
+        for (uint32_t slot = 0; slot < directory->members.slot_count; slot++)
+            finish_time_settle(&directory->members.values[slot], loop_now_ns(loop));
+        CHECK(loop_run_once(loop, 0) == 0);
         atomic_store_explicit(&shared->policy, policy, memory_order_relaxed);
         directory_set_weighted(directory, policy != POLICY_RANDOM);
         stress_pause(&control->random);
@@ -289,8 +327,16 @@ static void round_run(enum loop_kind kind, const char *name)
     struct core_shared shared = {.boot_id = 1, .region = 1, .queue_factor = 1.5f};
     struct core *cores[CORES];
     pthread_t clients[2];
+    struct loop *loop;
+    struct loop_config loop_config;
+    struct counters counters = {0};
     struct control *control = stress_allocate(1, sizeof(*control));
+    loop_config_init(&loop_config);
+    loop_config.kind = LOOP_EPOLL;
+    CHECK(loop_new(&loop_config, &loop) == 0);
     CHECK(directory_new(1, CORES, &directory) == 0);
+    CHECK(placement_new(loop, &directory->members, &counters, CORES, 1.5f, &shared.placement) == 0);
+    directory->members.placement = shared.placement;
     shared.publication = &directory->publication;
     shared.values = directory->members.values;
     memset(joined, 0, sizeof(joined));
@@ -304,18 +350,23 @@ static void round_run(enum loop_kind kind, const char *name)
         atomic_store(&clients_running, 2);
         stress_thread_start(&clients[0], client_udp_run, NULL);
         stress_thread_start(&clients[1], client_tcp_run, NULL);
-        uint64_t changes = control_run(control, &shared);
+        uint64_t changes = control_run(control, &shared, loop);
         stress_threads_join(clients, 2);
         for (uint32_t i = 0; i < CORES; i++)
             core_stop(cores[i]);
         for (uint32_t i = 0; i < CORES; i++)
             core_free(cores[i]);
-        printf("stress_dispatcher_core: %s: %lu changes, %u nodes in %u slots\n", name, (unsigned long)changes,
-               control->node_next, directory->members.slot_count);
+        printf("stress_dispatcher_core: %s: %lu changes, %u nodes in %u slots, %lu of %lu tokens taken\n", name,
+               (unsigned long)changes, control->node_next, directory->members.slot_count,
+               (unsigned long)counter_read(&counters, COUNTER_TOKENS_TAKEN),
+               (unsigned long)(counter_read(&counters, COUNTER_TOKENS_TAKEN) + counter_read(&counters, COUNTER_TOKENS_STALE) +
+                               counter_read(&counters, COUNTER_TOKENS_UNKNOWN)));
     } else {
         printf("stress_dispatcher_core: %s: not allowed on this machine\n", name);
     }
     directory_free(directory);
+    placement_free(shared.placement);
+    loop_free(loop);
     free(control);
 }
 

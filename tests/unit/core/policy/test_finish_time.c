@@ -288,3 +288,112 @@ Test(finish_time, excluded_and_drained_nodes_are_not_handed_out)
     struct pick_query query = {.service_id = SERVICE, .count = 5};
     cr_expect_eq(policy_pick(POLICY_FINISH_TIME, &state, snapshot, values, &query, slots), 2);
 }
+
+Test(finish_time, after_a_long_silence_a_settled_node_is_still_idle)
+{
+    all_report(1);
+    for (uint32_t minute = 0; minute < 40; minute++) {
+        now_ns += FINISH_SETTLE_NS;
+        finish_time_settle(&values[0], now_ns);
+        cr_assert_lt(finish_time_left_s(&values[0], now_ns), 0.0f, "after %u minutes", minute);
+    }
+}
+
+Test(finish_time, what_is_forgotten_is_as_of_a_node_that_has_just_come)
+{
+    all_report(3);
+    token_comes(0);
+    finish_time_forget(&values[0], now_ns);
+    cr_expect_eq(atomic_load(&values[0].slots), 0);
+    cr_expect_eq(atomic_load(&values[0].job_codes[0]), 0);
+    cr_expect_eq(atomic_load(&values[0].token), 0);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), 0, 0.001);
+}
+
+Test(finish_time, forgetting_keeps_the_tenure)
+{
+    node_values_leave(&values[0]);
+    finish_time_forget(&values[0], now_ns);
+    cr_expect_eq(node_values_tenure(&values[0]), 1);
+}
+
+Test(finish_time, an_old_token_is_not_believed_of_the_slot_s_next_node)
+{
+    all_report(2);
+    token_comes(5);
+    node_values_leave(&values[5]);
+    atomic_fetch_or(&values[5].token, NODE_TOKEN_IDLE | NODE_TOKEN_HELD); /* the next one says so too, and its token is lost */
+    struct finish_report full = report_of(1000, 0.1f);
+    full.boot_id = 2;
+    now_ns += MS;
+    tracks[5] = (struct finish_track){0};
+    report(5, &full);
+    for (uint32_t i = 0; i < 10; i++)
+        cr_expect_neq(pick(), 5u);
+    cr_expect_not(idle_tokens_exist(finish.tokens, SERVICE), "it has been put away");
+}
+
+Test(finish_time, silence_makes_what_is_known_old)
+{
+    all_report(0);
+    atomic_store(&finish.age_s, 0.5f);
+    cr_expect_float_eq((double)finish_time_age_s(&finish), 0.5, 1e-6);
+    atomic_store(&finish.silent_s, 30.0f);
+    cr_expect_float_eq((double)finish_time_age_s(&finish), 30, 1e-6);
+    uint32_t counts[NODES];
+    picks_count(100, counts);
+    cr_expect_gt(state.turns, 90u);
+    cr_expect_eq(atomic_load(&finish.turned_ns), now_ns);
+}
+
+/* Of so many steps of a millisecond, in each of which `picks` are picked; all report every 100 ms and tell the truth. */
+static void load_runs(uint32_t steps, uint32_t picks)
+{
+    for (uint32_t step = 0; step < steps; step++) {
+        if (step % 100 == 0)
+            for (uint32_t i = 0; i < NODES; i++) {
+                struct finish_report what = report_of(1, 0.01f);
+                what.received = atomic_load(&values[i].picks);
+                report(i, &what);
+            }
+        for (uint32_t i = 0; i < picks; i++)
+            (void)pick();
+        now_ns += MS;
+    }
+}
+
+Test(finish_time, a_load_that_begins_at_once_holds_nobody)
+{
+    load_runs(3000, 0);
+    load_runs(5000, 2);
+    for (uint32_t i = 0; i < NODES; i++)
+        cr_expect_eq(tracks[i].held_ns, 0u, "%u", i);
+}
+
+Test(finish_time, what_a_node_got_in_a_long_silence_is_not_held_against_it)
+{
+    load_runs(3000, 1);
+    atomic_fetch_add(&values[0].picks, 1000000);
+    now_ns += 60 * S;
+    load_runs(1000, 1);
+    cr_expect_eq(tracks[0].held_ns, 0u);
+}
+
+Test(finish_time, without_a_share_cap_nobody_is_held)
+{
+    finish.share_max = 0;
+    load_runs(1000, 1);
+    atomic_fetch_add(&values[0].picks, 100000);
+    load_runs(4000, 1);
+    cr_expect_eq(tracks[0].held_ns, 0u);
+}
+
+Test(finish_time, who_has_drawn_far_more_than_its_share_is_held)
+{
+    load_runs(3000, 1);
+    for (uint32_t i = 0; i < 30; i++) {
+        atomic_fetch_add(&values[0].picks, 1000);
+        load_runs(100, 1);
+    }
+    cr_expect_gt(tracks[0].held_ns, 0u);
+}
