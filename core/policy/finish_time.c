@@ -28,6 +28,33 @@
 /* For how long a node has been idle at most. */
 #define SETTLED_S 60.0f
 
+#define OCTAVE(factor)                                                                                                           \
+    1e-6f * (factor), 1.0905077e-6f * (factor), 1.1892071e-6f * (factor), 1.2968396e-6f * (factor), 1.4142136e-6f * (factor),    \
+        1.5422108e-6f * (factor), 1.6817928e-6f * (factor), 1.8340081e-6f * (factor)
+#define OCTAVES_4(factor) OCTAVE(factor), OCTAVE(2 * (factor)), OCTAVE(4 * (factor)), OCTAVE(8 * (factor))
+#define LAST 2147483648.0f
+
+const float finish_code_s[UINT8_MAX + 1] = {
+    0,
+    OCTAVES_4(1.0f),
+    OCTAVES_4(16.0f),
+    OCTAVES_4(256.0f),
+    OCTAVES_4(4096.0f),
+    OCTAVES_4(65536.0f),
+    OCTAVES_4(1048576.0f),
+    OCTAVES_4(16777216.0f),
+    OCTAVE(LAST / 8),
+    OCTAVE(LAST / 4),
+    OCTAVE(LAST / 2),
+    1e-6f * LAST,
+    1.0905077e-6f * LAST,
+    1.1892071e-6f * LAST,
+    1.2968396e-6f * LAST,
+    1.4142136e-6f * LAST,
+    1.5422108e-6f * LAST,
+    1.6817928e-6f * LAST,
+};
+
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {
     *finish = (struct finish_time){.tokens = tokens, .share_max = FINISH_SHARE_MAX};

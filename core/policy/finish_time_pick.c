@@ -32,20 +32,83 @@ static inline uint32_t candidates_best(struct candidate candidates[], uint32_t c
     if (UNLIKELY(!known))
         finish_candidates_complete(candidates, count);
     uint32_t best = 0;
-    float best_key = candidate_key(&candidates[0]);
-    for (uint32_t i = 1; i < count; i++) {
-        float key = candidate_key(&candidates[i]);
-        best = key < best_key ? i : best;
-        best_key = key < best_key ? key : best_key;
+    for (uint32_t i = 1; i < count; i++)
+        if (candidate_key(&candidates[i]) < candidate_key(&candidates[best]))
+            best = i;
+    return best;
+}
+
+static inline uint8_t job_code_of(const struct node_values *values, struct snapshot_member member)
+{
+    return atomic_load_explicit(&values->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed);
+}
+
+/* ---- four at once ----
+ *
+ * What candidates_best does, for the usual case, in vectors of four: without a branch that depends on chance, which costs more than all else
+ * here. */
+
+typedef float float_4 __attribute__((vector_size(16)));
+typedef int32_t int_4 __attribute__((vector_size(16)));
+_Static_assert(PICK_CANDIDATES_MAX == 4, "in one vector");
+
+/* Integers in the order of the keys, the last two bits of which give way to the candidate's index. */
+static inline int_4 ranks_of(int_4 left, float_4 slots, float_4 mean_s, float_4 job_s)
+{
+    float_4 wait_s = __builtin_convertvector(left, float_4) * FINISH_UNIT_S - (mean_s - mean_s / slots);
+    int_4 idle = (int_4)wait_s >> 31;
+    float_4 key = (float_4)(((int_4)wait_s & ~idle) | ((int_4)(wait_s * IDLE_SHARE) & idle)) + job_s;
+    int_4 bits = (int_4)key;
+    bits ^= (bits >> 31) & INT32_MAX;
+    return (bits & ~3) | (int_4){0, 1, 2, 3};
+}
+
+/* Some have not told how long their jobs take, or are not fresh. */
+static __attribute__((noinline, cold)) int best_of_any(const struct node_values *values, const struct snapshot_member members[],
+                                                       uint64_t now_ns, float *ret_job_s)
+{
+    struct candidate candidates[PICK_CANDIDATES_MAX];
+    for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
+        if (!node_is_fresh(&values[members[i].slot]))
+            return PICK_UNSURE;
+        candidates[i] = candidate_of(values, members[i].slot, members[i].service_ordinal, now_ns);
     }
+    uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
+    *ret_job_s = candidates[best].job_s;
+    return (int)best;
+}
+
+/* The best one's index; PICK_UNSURE: not all of them are fresh. */
+static inline int best_of_four(const struct node_values *values, const struct snapshot_member members[], uint64_t now_ns,
+                               float *ret_job_s)
+{
+    const struct node_values *a = &values[members[0].slot], *b = &values[members[1].slot];
+    const struct node_values *c = &values[members[2].slot], *d = &values[members[3].slot];
+    uint8_t codes[4] = {job_code_of(a, members[0]), job_code_of(b, members[1]), job_code_of(c, members[2]),
+                        job_code_of(d, members[3])};
+    if (UNLIKELY(!node_is_fresh(a) | !node_is_fresh(b) | !node_is_fresh(c) | !node_is_fresh(d) | !codes[0] | !codes[1] |
+                 !codes[2] | !codes[3]))
+        return best_of_any(values, members, now_ns, ret_job_s);
+    int_4 ranks = ranks_of((int_4){left_units(a, now_ns), left_units(b, now_ns), left_units(c, now_ns), left_units(d, now_ns)},
+                           (float_4){slots_of(a), slots_of(b), slots_of(c), slots_of(d)},
+                           (float_4){mean_s(a), mean_s(b), mean_s(c), mean_s(d)},
+                           (float_4){code_to_s(codes[0]), code_to_s(codes[1]), code_to_s(codes[2]), code_to_s(codes[3])});
+    int32_t first = ranks[0] < ranks[1] ? ranks[0] : ranks[1], second = ranks[2] < ranks[3] ? ranks[2] : ranks[3];
+    int best = (first < second ? first : second) & 3;
+    *ret_job_s = code_to_s(codes[best]);
     return best;
 }
 
 /* The node gets so many jobs more. */
-static inline void node_gets(struct node_values *values, const struct candidate *candidate, float jobs, uint64_t now_ns)
+static inline void node_gets(struct node_values *values, float job_s, float jobs, uint64_t now_ns)
 {
-    float before_s = left_s(values, now_ns);
-    store_left_s(values, (before_s > 0 ? before_s : 0) + jobs * candidate->job_s / slots_of(values), now_ns);
+    int32_t before = left_units(values, now_ns);
+    float more = jobs * job_s / slots_of(values) * (1 / FINISH_UNIT_S);
+    float left = (float)(before > 0 ? before : 0) + more;
+    if (UNLIKELY(!(left < FINISH_LEFT_S_MAX / FINISH_UNIT_S)))
+        left = FINISH_LEFT_S_MAX / FINISH_UNIT_S;
+    atomic_store_explicit(&values->finish, (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)left,
+                          memory_order_relaxed);
 }
 
 /* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone. */
@@ -77,9 +140,12 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
 }
 
 /* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. */
-static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id,
-                                               const struct candidate *drawn, float dispatchers)
+static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, const struct pick_item *item,
+                                               struct snapshot_member member, float job_s, float dispatchers)
 {
+    uint64_t service_id = item->service_id;
+    struct candidate drawn = candidate_of(values, member.slot, member.service_ordinal, state->now_ns);
+    drawn.job_s = job_s;
     struct idle_token found[TOKEN_SAMPLES];
     struct candidate candidates[TOKEN_SAMPLES];
     uint32_t count = idle_tokens_sample(state->finish->tokens, service_id, &state->random, found);
@@ -87,13 +153,13 @@ static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct 
     if (count == 0)
         return PICK_UNSURE;
     uint32_t best = candidates_best(candidates, count);
-    if (candidate_key(drawn) < idle_share(told) * candidate_key(&candidates[best]))
+    if (candidate_key(&drawn) < idle_share(told) * candidate_key(&candidates[best]))
         return PICK_UNSURE;
     uint32_t slot = found[best].slot;
     if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
         return PICK_UNSURE;
     token_clear(&values[slot]);
-    node_gets(&values[slot], &candidates[best], told ? 1 : dispatchers, state->now_ns);
+    node_gets(&values[slot], candidates[best].job_s, told ? 1 : dispatchers, state->now_ns);
     state->idle_picks++;
     return (int)slot;
 }
@@ -155,24 +221,18 @@ static void finish_time_choose_batch(struct pick_batch *batch)
     float turn_s = finish_time_age_s(state->finish) / TURN_AGE_JOBS;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        struct candidate candidates[PICK_CANDIDATES_MAX];
-        bool fresh = true;
-        for (uint32_t k = 0; k < PICK_CANDIDATES_MAX; k++) {
-            struct snapshot_member member = item->candidate[k];
-            fresh &= node_is_fresh(&values[member.slot]);
-            candidates[k] = candidate_of(values, member.slot, member.service_ordinal, state->now_ns);
-        }
+        float job_s;
+        int best = best_of_four(values, item->candidate, state->now_ns, &job_s);
         item->result = PICK_UNSURE;
-        if (UNLIKELY(!fresh))
+        if (UNLIKELY(best < 0))
             continue;
-        const struct candidate *best = &candidates[candidates_best(candidates, PICK_CANDIDATES_MAX)];
         if (idle_tokens_exist(state->finish->tokens, item->service_id))
-            item->result = pick_idle(state, values, item->service_id, best, dispatchers);
-        if (item->result == PICK_UNSURE && UNLIKELY(best->job_s < turn_s))
+            item->result = pick_idle(state, values, item, item->candidate[best], job_s, dispatchers);
+        if (item->result == PICK_UNSURE && UNLIKELY(job_s < turn_s))
             item->result = pick_in_turn(state, values, item);
         if (item->result == PICK_UNSURE) {
-            item->result = (int)best->slot;
-            node_gets(&values[best->slot], best, dispatchers, state->now_ns);
+            item->result = (int)item->candidate[best].slot;
+            node_gets(&values[item->result], job_s, dispatchers, state->now_ns);
         }
         pick_count(&values[item->result]);
     }
@@ -190,7 +250,7 @@ static const struct snapshot_member *finish_time_choose(struct pick *pick)
     }
     uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
     float dispatchers = (float)atomic_load_explicit(&pick->state->finish->dispatchers, memory_order_relaxed);
-    node_gets(&pick->values[members[best]->slot], &candidates[best], dispatchers, pick->state->now_ns);
+    node_gets(&pick->values[members[best]->slot], candidates[best].job_s, dispatchers, pick->state->now_ns);
     return members[best];
 }
 
