@@ -47,16 +47,16 @@ def limit(stage, binaries, path, *options, name=None):
 
 
 class Cluster:
-    """bench-feed, which stands in for rm, and how to start dispatchers that follow it. With `updates` and `changes` a second it
-    works, so it runs on the load's CPU."""
+    """bench-feed, which stands in for rm, and how to start dispatchers that follow it. With `updates` (each node's once unless
+    told otherwise: what is known of them must not be too old to place by) and `changes` a second it works, so it runs on the load's CPU."""
 
-    def __init__(self, stage, binaries, nodes=8, services=1, updates=0, changes=0):
+    def __init__(self, stage, binaries, nodes=8, services=1, updates=None, changes=0):
         self.stage = stage
         self.binaries = binaries
         self.nodes = nodes
         self.address = address_free()
         self.feed = stage.start("bench-feed", [program(binaries, "bench-feed"), "--listen", self.address, "--nodes", nodes, "--services",
-                                               services, "--updates-per-s", updates, "--changes-per-s", changes], {stage.cpus.load})
+                                               services, "--updates-per-s", nodes if updates is None else updates, "--changes-per-s", changes], {stage.cpus.load})
         self.feed.wait_until("listening", lambda: ":" in self.feed.log())
 
     def dispatcher(self, transport, *options, name="dispatcher", binaries=None, threads=1, cpus=None):
