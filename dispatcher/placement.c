@@ -40,7 +40,10 @@ void placement_token(struct post_box *box, const struct wire_idle_token *token, 
 
 static void tokens_push(struct placement *placement, uint32_t slot)
 {
-    const struct offer_set *services = placement->members->slots[slot].services;
+    const struct member *member = &placement->members->slots[slot];
+    const struct offer_set *services = member->services;
+    if (member->flags & WIRE_NODE_NO_JOBS)
+        return;
     uint8_t tenure = node_values_tenure(&placement->members->values[slot]);
     for (uint32_t i = 0; i < services->count; i++)
         idle_tokens_push(placement->finish.tokens, services->items[i].id, slot, i, tenure);

@@ -1,8 +1,9 @@
 /* A ring per service: pushed at the tail, taken anywhere between head and tail. What is taken from the middle is replaced by what
  * stands at the head, so that the ring stays dense: every core looks at any cell and nearly always finds a token there.
  *
- * All orders are relaxed: a cell is one word, whole in itself, and what it says of the node is checked against the node's values, which
- * are relaxed too. A core that meets another's half-done replacement sees an empty cell and misses a token: a hint lost. */
+ * A cell is one word, whole in itself, and what it says of the node is checked against the node's values. Who finds a token may hand out
+ * the node before a snapshot that it knows names it, so cells are released and acquired: with them comes the node's address. All else is
+ * relaxed. A core that meets another's half-done replacement sees an empty cell and misses a token: a hint lost. */
 #include "core/policy/idle_tokens.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t 
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     if (tail - head >= TOKEN_RING_CELLS)
         return;
-    atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal, tenure), memory_order_relaxed);
+    atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal, tenure), memory_order_release);
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_relaxed);
 }
 
@@ -112,7 +113,7 @@ uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_i
     uint32_t found = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = head + (first + i) % length;
-        uint64_t cell = atomic_load_explicit(&ring->cells[at & MASK], memory_order_relaxed);
+        uint64_t cell = atomic_load_explicit(&ring->cells[at & MASK], memory_order_acquire);
         if (cell == 0 || !cell_is_of(cell, hash))
             continue;
         ret_found[found++] = (struct idle_token){
@@ -132,10 +133,10 @@ static void close_hole(struct token_ring *ring, uint32_t at)
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     if (at != head && head != tail) {
-        uint64_t oldest = atomic_exchange_explicit(&ring->cells[head & MASK], 0, memory_order_relaxed);
+        uint64_t oldest = atomic_exchange_explicit(&ring->cells[head & MASK], 0, memory_order_acquire);
         uint64_t empty = 0;
         if (oldest != 0)
-            (void)atomic_compare_exchange_strong_explicit(&ring->cells[at & MASK], &empty, oldest, memory_order_relaxed,
+            (void)atomic_compare_exchange_strong_explicit(&ring->cells[at & MASK], &empty, oldest, memory_order_release,
                                                           memory_order_relaxed);
     }
     while (head != tail && atomic_load_explicit(&ring->cells[head & MASK], memory_order_relaxed) == 0) {

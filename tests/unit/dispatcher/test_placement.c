@@ -178,6 +178,17 @@ Test(placement, a_token_puts_its_node_among_the_idle_ones)
     cr_expect_lt(left_s(&node), 0.01f, "it has a free slot");
 }
 
+Test(placement, a_node_that_takes_no_jobs_is_never_among_the_idle_ones)
+{
+    struct wire_node jobless = entry_of(&other, 0);
+    jobless.flags = WIRE_NODE_NO_JOBS;
+    jobless.age_ms = 500; /* it looks idle too */
+    entry_comes(jobless);
+    token_comes(&other, BOOT, 1);
+    desk_runs();
+    cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 0u);
+}
+
 Test(placement, a_restarted_node_s_tokens_count_from_the_first)
 {
     token_comes(&node, BOOT, 1000);
