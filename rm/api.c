@@ -23,6 +23,18 @@ int api_answer(struct http_answer *answer, json_t *value)
     return error;
 }
 
+/* What was quoted and cut within a character is no JSON string any more: then plain letters have to do. */
+static json_t *text_to_json(char *text)
+{
+    json_t *string = json_string(text);
+    if (string)
+        return string;
+    for (char *at = text; *at != '\0'; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+    return json_string(text);
+}
+
 int api_refuse(struct http_answer *answer, int status, const char *format, ...)
 {
     char text[512];
@@ -31,7 +43,7 @@ int api_refuse(struct http_answer *answer, int status, const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     answer->status = status;
-    return api_answer(answer, json_pack("{s:s}", "error", text));
+    return api_answer(answer, json_pack("{s:o}", "error", text_to_json(text)));
 }
 
 /* The service that the query asks for. 1: none; 0; negative: refused already, with *ret_result to return. */

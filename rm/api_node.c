@@ -19,6 +19,10 @@
 #define LOAD_DISK_WEIGHT 0.1f
 #define LOAD_QUEUE_WEIGHT 0.5f
 
+#define LOAD_MAX 1e6f
+#define METRIC_MAX 1e9 /* of those that count: floats hold sums and products of such */
+#define OWN_METRIC_MAX 1e300 /* of the others: sums and differences of such are numbers still */
+
 struct own_metric {
     const char *name;
     double value;
@@ -70,7 +74,7 @@ static int take_slots(struct body *body, const json_t *value)
 static int take_load(struct body *body, const json_t *value)
 {
     double load = json_number_value(value);
-    if (!json_is_number(value) || !(load >= 0 && load <= 1e6))
+    if (!json_is_number(value) || !(load >= 0 && load <= (double)LOAD_MAX))
         return REFUSE(body, "load: a number from 0 to 1000000, the more the busier");
     body->load = (float)load;
     body->has_load = true;
@@ -113,8 +117,8 @@ static int take_own_metric(struct body *body, const char *name, const json_t *va
     if (!node_metric_name_valid(name))
         return REFUSE(body, "metrics: \"%.64s\" cannot be a name: 1 to %u of [A-Za-z0-9_], no digit first", name,
                       NODE_METRIC_NAME_BYTES_MAX);
-    if (!json_is_number(value))
-        return REFUSE(body, "metrics: %s must be a number", name);
+    if (!json_is_number(value) || fabs(json_number_value(value)) > OWN_METRIC_MAX)
+        return REFUSE(body, "metrics: %s must be a number, of at most %g either way", name, OWN_METRIC_MAX);
     if (body->own_count == NODE_METRICS_OWN_MAX) {
         body->result =
             api_refuse(body->answer, 422, "metrics: a node may have %u of its own beside those of docs/HTTP.md, no more",
@@ -131,8 +135,8 @@ static int take_metric(struct body *body, const char *name, const json_t *value)
     double number = json_number_value(value);
     if (key == 0)
         return take_own_metric(body, name, value);
-    if (!json_is_number(value) || !(number >= 0) || isinf((float)number))
-        return REFUSE(body, "metrics: %s must be a number of at least 0", name);
+    if (!json_is_number(value) || !(number >= 0 && number <= METRIC_MAX))
+        return REFUSE(body, "metrics: %s must be a number from 0 to %g", name, METRIC_MAX);
     if (metadata_is_share(key) && number > 1)
         return REFUSE(body, "metrics: %s is a share, 0 to 1; %g is more: is it in percent?", name, number);
     body->metadata[body->metadata_count++] = (struct wire_metadata){.key = key, .value = (float)number};
@@ -200,10 +204,11 @@ static float load_of(const struct body *body)
 {
     if (body->has_load)
         return body->load;
-    return LOAD_CPU_WEIGHT * metadata_value(body, WIRE_METADATA_CPU_USE) +
-           LOAD_MEMORY_WEIGHT * metadata_value(body, WIRE_METADATA_MEMORY_USE) +
-           LOAD_DISK_WEIGHT * metadata_value(body, WIRE_METADATA_DISK_USE) +
-           LOAD_QUEUE_WEIGHT * metadata_value(body, WIRE_METADATA_QUEUE_LENGTH) / (float)body->slots;
+    float load = LOAD_CPU_WEIGHT * metadata_value(body, WIRE_METADATA_CPU_USE) +
+                 LOAD_MEMORY_WEIGHT * metadata_value(body, WIRE_METADATA_MEMORY_USE) +
+                 LOAD_DISK_WEIGHT * metadata_value(body, WIRE_METADATA_DISK_USE) +
+                 LOAD_QUEUE_WEIGHT * metadata_value(body, WIRE_METADATA_QUEUE_LENGTH) / (float)body->slots;
+    return load < LOAD_MAX ? load : LOAD_MAX;
 }
 
 static uint64_t boot_of(const struct body *body)

@@ -8,6 +8,9 @@
 #include "core/base/clock.h"
 #include "rm/node.h"
 
+/* Neither JSON nor every reader of Prometheus' text knows what is infinite. */
+#define RATE_MAX 1e300
+
 bool node_metric_name_valid(const char *name)
 {
     static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -47,8 +50,10 @@ int node_metrics_set(struct node *node, const char *name, double value, uint64_t
     struct node_metric *metric = metric_find(node->metrics, name);
     if (!metric)
         return metric_add(node, name, value, now_ns);
-    if (now_ns > metric->at_ns)
-        metric->rate = fabs(value - metric->value) * (double)NS_PER_S / (double)(now_ns - metric->at_ns);
+    if (now_ns > metric->at_ns) {
+        double rate = fabs(value - metric->value) * (double)NS_PER_S / (double)(now_ns - metric->at_ns);
+        metric->rate = rate < RATE_MAX ? rate : RATE_MAX;
+    }
     metric->value = value;
     metric->at_ns = now_ns;
     return 0;

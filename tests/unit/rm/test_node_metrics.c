@@ -33,6 +33,15 @@ Test(node_metrics, rate_is_the_change_by_the_second)
     node_metrics_clear(&node);
 }
 
+Test(node_metrics, rate_is_never_infinite)
+{
+    struct node node = {.boot = {.boot_id = 1}};
+    cr_assert_eq(node_metrics_set(&node, "far", -1e300, 1), 0);
+    cr_assert_eq(node_metrics_set(&node, "far", 1e300, 2), 0);
+    cr_assert_float_eq(node.metrics->item[0].rate, 1e300, 1e285);
+    node_metrics_clear(&node);
+}
+
 Test(node_metrics, another_boot_begins_anew)
 {
     struct node node = {.boot = {.boot_id = 1}};
