@@ -363,7 +363,7 @@ int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const st
     return 0;
 }
 
-int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, float weight)
+int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, const float *weight)
 {
     uint32_t slot = cluster_find(cluster, address);
     if (slot == NODE_NONE)
@@ -371,8 +371,10 @@ int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const
     struct wire_admin admin = admin_next(cluster, now, slot);
     char reason[NODE_REASON_BYTES_MAX + 1];
     snprintf(reason, sizeof(reason), "%s", cluster->nodes[slot].reason ? cluster->nodes[slot].reason : "");
-    admin.flags |= WIRE_ADMIN_WEIGHT;
-    admin.weight = weight;
+    admin.flags &= (uint8_t)~WIRE_ADMIN_WEIGHT;
+    if (weight)
+        admin.flags |= WIRE_ADMIN_WEIGHT;
+    admin.weight = weight ? *weight : 0;
     admin_take(cluster, slot, &admin, reason);
     return 0;
 }

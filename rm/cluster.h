@@ -145,8 +145,10 @@ void cluster_deregister(struct cluster *cluster, struct cluster_time now, uint32
 NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now, const struct address *address, uint8_t set,
                                 uint8_t clear, const char *reason);
 
-/* The weight that an operator gives instead of the computed one, 0 … WEIGHT_MAX. -ENOENT: no such node. */
-NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address, float weight);
+/* The weight that an operator gives instead of the computed one, 0 … WEIGHT_MAX; NULL: the computed one again. Whether the node is drained,
+ * and why, stays as it is. -ENOENT: no such node. */
+NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address,
+                                   const float *weight);
 
 /* Whether `word` is the later of the two: by its version, and of those of the same moment by the greater writer. */
 bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than);

@@ -124,11 +124,11 @@ int rm_admin_weight(void *state, struct admin_call *call)
                           call->words[0]);
     float weight = strtof(wanted, &end);
     bool automatic = strcmp(wanted, "auto") == 0;
-    if (!automatic && (end == wanted || *end != '\0' || !(weight >= 0 && weight <= WEIGHT_MAX)))
+    if (!automatic && (end == wanted || *end != '\0' || wanted[strspn(wanted, "0123456789.e+-")] != '\0' ||
+                       !(weight >= 0 && weight <= WEIGHT_MAX)))
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a weight: give a number from 0 to %.0f, or auto",
                           wanted, (double)WEIGHT_MAX);
-    int error = automatic ? cluster_admin_set(rm->cluster, rm_now(rm), &address, 0, WIRE_ADMIN_WEIGHT, NULL)
-                          : cluster_admin_weight(rm->cluster, rm_now(rm), &address, weight);
+    int error = cluster_admin_weight(rm->cluster, rm_now(rm), &address, automatic ? NULL : &weight);
     if (error < 0)
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
                           call->words[0]);

@@ -258,7 +258,7 @@ Test(cluster, two_rm_agree_though_the_clock_of_one_is_from_before_the_flood)
     echo(other, fixture, 1);
     cr_assert(node_is_drained(&other->cluster->nodes[other_slot]));
     cr_assert_eq(cluster_admin_set(other->cluster, other->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
-    cr_assert_eq(cluster_admin_weight(other->cluster, other->now, &address, 7), 0);
+    cr_assert_eq(cluster_admin_weight(other->cluster, other->now, &address, &(float){7}), 0);
     echo(fixture, other, 1);
     cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
     cr_assert_eq(fixture->cluster->nodes[slot].admin.weight, 7);

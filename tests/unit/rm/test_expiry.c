@@ -215,7 +215,7 @@ Test(expiry, node_with_a_weight_of_the_operators_is_not_forgotten)
 {
     struct address address = fixture_address(0);
     beat_all(0, 10);
-    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, 5), 0);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &(float){5}), 0);
     pass_with(1, 9, 3610);
     cr_assert_eq(fixture_state(fixture, 0), NODE_FAULTY);
 }

@@ -160,14 +160,28 @@ Test(weights, operators_word_stands_until_taken_back)
 {
     struct address address = fixture_address(1);
     beat_cpu(1, 8, 0.5f);
-    cr_expect_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, 7), 0);
+    cr_expect_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &(float){7}), 0);
     cr_expect_eq(weight(1), 7);
     beat_cpu(1, 8, 0.25f);
     cr_expect_eq(weight(1), 7);
-    cr_expect_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_WEIGHT, NULL), 0);
+    cr_expect_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, NULL), 0);
     cr_expect_float_eq(weight(1), 0.75, 1e-5);
     address = fixture_address(99);
-    cr_expect_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, 7), -ENOENT);
+    cr_expect_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &(float){7}), -ENOENT);
+}
+
+Test(weights, operators_word_leaves_a_drain_and_its_reason_alone)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    const struct node *node = &fixture->cluster->nodes[slot];
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, "disk"), 0);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &(float){7}), 0);
+    cr_expect_str_eq(node->reason, "disk");
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, NULL), 0);
+    cr_assert_not_null(node->reason);
+    cr_expect_str_eq(node->reason, "disk");
+    cr_expect_eq(node->admin.flags, WIRE_ADMIN_DRAIN);
 }
 
 static void counts_of(uint32_t counts[], uint32_t node_count)
