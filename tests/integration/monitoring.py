@@ -5,8 +5,10 @@ import json
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -81,6 +83,33 @@ def metrics_of_all_daemons_please_promtool():
             check(all(re.fullmatch(r"[a-zA-Z_]\w*", name) for name in group["labels"]), f"names of labels: {group}")
 
 
+class Failing:
+    """A daemon that answers its admin socket, and says that it is not able to."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+        self.thread = threading.Thread(target=self.answer, daemon=True)
+        self.thread.start()
+
+    def answer(self):
+        while True:
+            with self.socket.accept()[0] as client:
+                request = json.loads(client.makefile().readline())
+                works = {"ok": True, "healthy": True, "program": "usher-rm"}
+                fails = {"ok": False, "error": "ENOMEM", "text": "out of memory", "exit": 1}
+                client.sendall(json.dumps(works if request == ["status"] else fails).encode() + b"\n")
+
+
+def check_says_what_a_daemon_cannot_tell():
+    with Cluster() as cluster:
+        path = cluster.folder / "failing.sock"
+        Failing(path)
+        got, out, err = run("usherctl", "-s", path, "check")
+        check(got == 3 and out == "USHER UNKNOWN - out of memory\n" and not err, f"a daemon without stats: {got} {out} {err}")
+
+
 def check_has_the_exit_codes_of_plugins():
     with Cluster() as cluster:
         rm = address_new()
@@ -116,4 +145,5 @@ def check_has_the_exit_codes_of_plugins():
         check(got == 2, f"a killed daemon: {got} {out}")
 
 
-main(dashboards_and_alerts_ask_for_what_exists, rules_please_promtool, metrics_of_all_daemons_please_promtool, check_has_the_exit_codes_of_plugins)
+main(dashboards_and_alerts_ask_for_what_exists, rules_please_promtool, metrics_of_all_daemons_please_promtool, check_has_the_exit_codes_of_plugins,
+     check_says_what_a_daemon_cannot_tell)

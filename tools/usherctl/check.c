@@ -160,9 +160,16 @@ static int ask(const char *path, const char *command, uint64_t timeout_ns, json_
 {
     struct conf_error why = {.text = ""};
     int code = connection_call(path, &command, 1, timeout_ns, ret_answer, &why);
-    if (code != EXIT_CODE_OK)
+    if (code != EXIT_CODE_OK) {
         *ret_result = check_fail(code == EXIT_CODE_UNREACHABLE ? CHECK_CRITICAL : CHECK_UNKNOWN, why.text);
-    return code;
+        return code;
+    }
+    if (json_is_true(json_object_get(*ret_answer, "ok")))
+        return EXIT_CODE_OK;
+    const char *text = json_string_value(json_object_get(*ret_answer, "text"));
+    *ret_result = check_fail(CHECK_UNKNOWN, text ? text : "the daemon does not say how it is");
+    json_decref(*ret_answer);
+    return EXIT_CODE_FAILED;
 }
 
 enum check_result check_run(const char *path, const char *const *conditions, size_t count, uint64_t timeout_ns)
