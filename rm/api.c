@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/daemon/text_json.h"
 #include "core/http/query.h"
 #include "core/wire/service.h"
 #include "rm/node_json.h"
@@ -21,18 +22,6 @@ int api_answer(struct http_answer *answer, json_t *value)
     free(text);
     json_decref(value);
     return error;
-}
-
-/* What was quoted and cut within a character is no JSON string any more: then plain letters have to do. */
-static json_t *text_to_json(char *text)
-{
-    json_t *string = json_string(text);
-    if (string)
-        return string;
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    return json_string(text);
 }
 
 int api_refuse(struct http_answer *answer, int status, const char *format, ...)

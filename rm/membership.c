@@ -26,8 +26,12 @@ int node_set_echoes(struct node *node, const struct wire_echo *echoes, uint8_t c
 
 void node_set_reason(struct node *node, const char *reason)
 {
+    size_t length = reason ? strnlen(reason, NODE_REASON_BYTES_MAX) : 0;
+    /* With half a character at its end it would be no JSON string, neither for operators nor in Redis. */
+    while (length > 0 && ((unsigned char)reason[length] & 0xc0) == 0x80)
+        length--;
     free(node->reason);
-    node->reason = reason && reason[0] != '\0' ? strndup(reason, NODE_REASON_BYTES_MAX) : NULL;
+    node->reason = length > 0 ? strndup(reason, length) : NULL;
 }
 
 void node_release(struct node *node)

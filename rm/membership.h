@@ -23,7 +23,7 @@ NODISCARD int membership_set_services(struct cluster *cluster, uint32_t slot, co
 /* What hangs off one node. -ENOMEM leaves it as it was. */
 NODISCARD int node_set_echoes(struct node *node, const struct wire_echo *echoes, uint8_t count);
 
-/* A copy, cut to NODE_REASON_BYTES_MAX; out of memory means none. NULL: none. */
+/* A copy, cut to NODE_REASON_BYTES_MAX, between characters; out of memory means none. NULL: none. */
 void node_set_reason(struct node *node, const char *reason);
 
 /* Frees what hangs off it; the slot is then free. */

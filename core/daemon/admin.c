@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/errors.h"
 #include "core/conf/conf.h"
+#include "core/daemon/text_json.h"
 
 #define SPACES " \t\r"
 
@@ -144,19 +145,6 @@ static int request_run(const struct admin_table *tables, size_t table_count, con
                           call->word_count < command->words_min ? "few" : "many", command->name, command->arguments[0] ? " " : "",
                           command->arguments);
     return command->handler(state, call);
-}
-
-/* A message that was cut within a character is no JSON string any more: then plain letters have to do. */
-static json_t *text_to_json(const char *text)
-{
-    char plain[sizeof(((struct admin_call *)NULL)->text)];
-    json_t *string = json_string(text);
-    if (string)
-        return string;
-    size_t length = strnlen(text, sizeof(plain));
-    for (size_t i = 0; i < length; i++)
-        plain[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-    return json_stringn(plain, length);
 }
 
 /* The whole answer object: what the handler added, or the failure instead of it. */

@@ -206,6 +206,17 @@ Test(cluster, drained_node_is_listed_but_not_examined)
     cr_assert_null(fixture->cluster->nodes[slot].reason);
 }
 
+Test(cluster, long_reason_is_cut_between_characters)
+{
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    struct address address = fixture_address(1);
+    char reason[2 * NODE_REASON_BYTES_MAX + 2] = "x";
+    for (size_t i = 0; i < NODE_REASON_BYTES_MAX; i++)
+        memcpy(reason + 1 + 2 * i, "é", 3);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, reason), 0);
+    cr_assert_eq(strlen(fixture->cluster->nodes[slot].reason), NODE_REASON_BYTES_MAX - 1);
+}
+
 Test(cluster, admin_word_echoed_by_a_node_is_adopted)
 {
     uint32_t slot;
