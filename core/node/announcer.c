@@ -116,8 +116,9 @@ static void send_to(struct node *node, uint32_t rm_index)
     uint64_t sequence = 0;
     uint32_t padded_length = 0;
     bool changed;
+    /* Samples that were taken in this batch have cost time. */
     enum heartbeat_message message =
-        heartbeats_take(&node->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
+        heartbeats_take(&node->heartbeats, rm_index, loop_now_refresh(node->loop), &sequence, &padded_length, &changed);
     if (changed)
         report_rm(node, rm_index, "");
     if (message == HEARTBEAT_REGISTER)

@@ -2,8 +2,11 @@
 """What nodes tell beside their regular heartbeats, seen by a dispatcher that knows docs/PROTOCOL.md and nothing else: it heartbeats to
 rm, sends jobs that carry its boot ID, and gets idle tokens."""
 import contextlib
+import os
 import pathlib
 import socket
+import struct
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +16,7 @@ import independent as wire  # noqa: E402
 from cluster import SANITIZED, Cluster, address_new, check, main, metrics, usher, wait_until  # noqa: E402
 
 BOOT_ID = 0xD15B
+SO_TIMESTAMPNS = 35  # of asm-generic/socket.h
 
 
 class Dispatcher:
@@ -137,6 +141,71 @@ def a_drained_node_sends_none(cluster):
     wait_until("tokens again", lambda: status(cluster)["freshness"]["tokens_sent"] > before)
 
 
+class Wire(threading.Thread):
+    """When the heartbeats of a node crossed lo, by the kernel's stamps of a packet capture."""
+
+    def __init__(self, node):
+        super().__init__()
+        self.node, self.stamps_ns, self.ending = wire.fixed(node), [], threading.Event()
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.bind(("lo", 0))
+        self.socket.settimeout(0.1)
+
+    def run(self):
+        while not self.ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                packet, (told,), _, address = self.socket.recvmsg(2048, 64)
+                frame = packet[(packet[0] & 15) * 4 + 8:]
+                is_beat = packet[9] == socket.IPPROTO_UDP and frame[:2] == b"US" and frame[4:6] == wire.HEARTBEAT.to_bytes(2, "big")
+                if is_beat and frame[wire.HEADER.size:].startswith(self.node) and address[2] != socket.PACKET_OUTGOING:
+                    seconds, ns = struct.unpack("qq", told[2])
+                    self.stamps_ns.append(seconds * 10**9 + ns)
+
+    def end(self):
+        self.ending.set()
+        self.join()
+        self.socket.close()
+        return [(after - before) / 1e6 for before, after in zip(self.stamps_ns, self.stamps_ns[1:])]
+
+
+@contextlib.contextmanager
+def all_cpus_busy():
+    burners = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count())]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def steps_of_the_cpu_are_told_at_least_10_ms_apart(cluster):
+    """N8, with all CPUs busy and idle in turn: heartbeats between the regular ones, each 30 s, and a packet capture that times them."""
+    address, http = address_new(), address_new()
+    try:
+        captured = Wire(address)
+    except PermissionError:
+        print("skip a packet capture needs the right to open packet sockets")
+        return
+    cluster.worker(address, cluster.rm_at, "--heartbeat", "30s", "--http", http, "--load-samples", "100", "--change-thresholds", "cpu=1,queue=0",
+                   "--extra-heartbeats", "100", "--freshness-budget", "1000", name="stepping")
+    wait_until("rm knows it", lambda: cluster.nodes("rm").get(address, {}).get("state") == "ready")
+    captured.start()
+    for _ in range(25):
+        with all_cpus_busy():
+            time.sleep(0.2)
+        time.sleep(0.2)
+        if len(captured.stamps_ns) >= 20:
+            break
+    gaps_ms = captured.end()
+    counted = metrics(http)['usher_heartbeats_extra_total{reason="change"}']
+    check(cluster.processes["stepping"].terminate() == 0, "the worker did not end well")
+    check(len(gaps_ms) >= 3 and counted >= 3, f"{len(gaps_ms)} + 1 heartbeats, {counted} counted, when the CPU went up and down")
+    check(SANITIZED or min(gaps_ms) >= 10, f"{sorted(gaps_ms)[:5]} ms apart")
+    print(f"     {len(gaps_ms) + 1} heartbeats for steps of the CPU, at least {min(gaps_ms):.2f} ms apart", flush=True)
+
+
 def dispatchers_are_nodes_too_unless_they_take_no_jobs(cluster):
     cluster.dispatcher(address_new(), cluster.rm_at, name="both")
     wait_until("it has a directory", lambda: cluster.nodes("both"))
@@ -146,4 +215,5 @@ def dispatchers_are_nodes_too_unless_they_take_no_jobs(cluster):
 
 main(acknowledgements_name_dispatchers_and_their_boots, tokens_come_from_a_node_that_ran_our_jobs,
      a_real_dispatchers_jobs_bring_the_tokens_to_it, budget_is_told, a_slowed_node_knows_it_within_twenty_jobs,
-     a_drained_node_sends_none, dispatchers_are_nodes_too_unless_they_take_no_jobs, stage=region)
+     a_drained_node_sends_none, steps_of_the_cpu_are_told_at_least_10_ms_apart,
+     dispatchers_are_nodes_too_unless_they_take_no_jobs, stage=region)

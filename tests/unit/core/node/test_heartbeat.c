@@ -335,9 +335,9 @@ Test(heartbeat, changes_are_told_10_ms_apart)
     heartbeats_change(&beats, now_ns);
     cr_assert_eq(take(0, now_ns), HEARTBEAT_BEAT);
     heartbeats_change(&beats, now_ns + 2 * MS);
-    cr_expect_eq(heartbeats_due_ns(&beats), now_ns + 10 * MS);
-    cr_expect_eq(take(0, now_ns + 9 * MS), HEARTBEAT_NOTHING);
-    cr_expect_eq(take(0, now_ns + 10 * MS), HEARTBEAT_BEAT);
+    cr_expect_eq(heartbeats_due_ns(&beats), now_ns + HEARTBEAT_GAP_NS);
+    cr_expect_eq(take(0, now_ns + 10 * MS), HEARTBEAT_NOTHING);
+    cr_expect_eq(take(0, now_ns + HEARTBEAT_GAP_NS), HEARTBEAT_BEAT);
 }
 
 Test(heartbeat, regular_one_does_not_follow_right_behind_a_change)
