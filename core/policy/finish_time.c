@@ -28,32 +28,22 @@
 /* For how long a node has been idle at most. */
 #define SETTLED_S 60.0f
 
-#define OCTAVE(factor)                                                                                                           \
-    1e-6f * (factor), 1.0905077e-6f * (factor), 1.1892071e-6f * (factor), 1.2968396e-6f * (factor), 1.4142136e-6f * (factor),    \
-        1.5422108e-6f * (factor), 1.6817928e-6f * (factor), 1.8340081e-6f * (factor)
-#define OCTAVES_4(factor) OCTAVE(factor), OCTAVE(2 * (factor)), OCTAVE(4 * (factor)), OCTAVE(8 * (factor))
+#define OCTAVE(of, factor)                                                                                                       \
+    of(1e-6f * (factor)), of(1.0905077e-6f * (factor)), of(1.1892071e-6f * (factor)), of(1.2968396e-6f * (factor)),              \
+        of(1.4142136e-6f * (factor)), of(1.5422108e-6f * (factor)), of(1.6817928e-6f * (factor)), of(1.8340081e-6f * (factor))
+#define OCTAVES_4(of, factor) OCTAVE(of, factor), OCTAVE(of, 2 * (factor)), OCTAVE(of, 4 * (factor)), OCTAVE(of, 8 * (factor))
 #define LAST 2147483648.0f
+#define TIMES(of)                                                                                                                \
+    of(0), OCTAVES_4(of, 1.0f), OCTAVES_4(of, 16.0f), OCTAVES_4(of, 256.0f), OCTAVES_4(of, 4096.0f), OCTAVES_4(of, 65536.0f),    \
+        OCTAVES_4(of, 1048576.0f), OCTAVES_4(of, 16777216.0f), OCTAVE(of, LAST / 8), OCTAVE(of, LAST / 4), OCTAVE(of, LAST / 2), \
+        of(1e-6f * LAST), of(1.0905077e-6f * LAST), of(1.1892071e-6f * LAST), of(1.2968396e-6f * LAST),                          \
+        of(1.4142136e-6f * LAST), of(1.5422108e-6f * LAST), of(1.6817928e-6f * LAST)
 
-const float finish_code_s[UINT8_MAX + 1] = {
-    0,
-    OCTAVES_4(1.0f),
-    OCTAVES_4(16.0f),
-    OCTAVES_4(256.0f),
-    OCTAVES_4(4096.0f),
-    OCTAVES_4(65536.0f),
-    OCTAVES_4(1048576.0f),
-    OCTAVES_4(16777216.0f),
-    OCTAVE(LAST / 8),
-    OCTAVE(LAST / 4),
-    OCTAVE(LAST / 2),
-    1e-6f * LAST,
-    1.0905077e-6f * LAST,
-    1.1892071e-6f * LAST,
-    1.2968396e-6f * LAST,
-    1.4142136e-6f * LAST,
-    1.5422108e-6f * LAST,
-    1.6817928e-6f * LAST,
-};
+#define SECONDS(time_s) (time_s)
+#define UNITS(time_s) (int32_t)(((time_s) < FINISH_LEFT_S_MAX ? (time_s) : FINISH_LEFT_S_MAX) / FINISH_UNIT_S + 0.5f)
+
+const float finish_code_s[UINT8_MAX + 1] = {TIMES(SECONDS)};
+const int32_t finish_code_units[UINT8_MAX + 1] = {TIMES(UNITS)};
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {
@@ -89,12 +79,12 @@ void finish_time_settle(struct node_values *values, uint64_t now_ns)
 
 void finish_time_forget(struct node_values *values, uint64_t now_ns)
 {
-    store_left_s(values, 0, now_ns);
     token_clear(values);
     atomic_store_explicit(&values->slots, 0, memory_order_relaxed);
     atomic_store_explicit(&values->job_code, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)
         atomic_store_explicit(&values->job_codes[i], 0, memory_order_relaxed);
+    store_left_s(values, 0, now_ns);
 }
 
 static float not_below_zero(float value)
@@ -235,9 +225,9 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     bool held = now_ns < track->held_ns;
     if (held)
         wait_s += (float)(track->held_ns - now_ns) * 1e-9f;
-    store_left_s(values, wait_s, now_ns);
     atomic_store_explicit(&values->job_code, finish_time_code(job_s), memory_order_relaxed);
     atomic_store_explicit(&values->slots, (uint16_t)report->slots, memory_order_relaxed);
+    store_left_s(values, wait_s, now_ns);
     if (held || report->jobs >= report->slots) {
         token_clear(values);
         return false;

@@ -1,6 +1,6 @@
 /* finish_time_internal - the node values that finish-time uses, as seconds, and what it makes of them. For core/policy alone.
  *
- * `finish` counts 256 ns and wraps after 18 minutes: what is known of a node is some seconds old at most, and waits are cut at half of
+ * `free` counts 256 ns and wraps after 18 minutes: what is known of a node is some seconds old at most, and waits are cut at half of
  * that range. */
 #pragma once
 
@@ -12,6 +12,7 @@
 
 /* finish_time.c: 0, then 2^(k/8) µs. */
 extern const float finish_code_s[UINT8_MAX + 1];
+extern const int32_t finish_code_units[UINT8_MAX + 1]; /* the same, as `free` counts */
 
 static inline float code_to_s(uint8_t code)
 {
@@ -27,23 +28,6 @@ static inline float larger(float a, float b)
 static inline float smaller(float a, float b)
 {
     return a < b ? a : b;
-}
-
-static inline int32_t left_units(const struct node_values *values, uint64_t now_ns)
-{
-    return (int32_t)(atomic_load_explicit(&values->finish, memory_order_relaxed) - (uint32_t)(now_ns >> FINISH_UNIT_BITS));
-}
-
-static inline float left_s(const struct node_values *values, uint64_t now_ns)
-{
-    return (float)left_units(values, now_ns) * FINISH_UNIT_S;
-}
-
-static inline void store_left_s(struct node_values *values, float wait_s, uint64_t now_ns)
-{
-    float left = larger(smaller(wait_s, FINISH_LEFT_S_MAX), -FINISH_LEFT_S_MAX);
-    uint32_t finish = (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)(left * (1 / FINISH_UNIT_S));
-    atomic_store_explicit(&values->finish, finish, memory_order_relaxed);
 }
 
 static inline void token_clear(struct node_values *values)
@@ -71,10 +55,36 @@ static inline float spare_s(const struct node_values *values)
     return mean_s(values) - mean_s(values) / slots_of(values);
 }
 
+/* Until a slot is free; < 0: since when one has been. */
+static inline int32_t wait_units(const struct node_values *values, uint64_t now_ns)
+{
+    return (int32_t)(atomic_load_explicit(&values->free, memory_order_relaxed) - (uint32_t)(now_ns >> FINISH_UNIT_BITS));
+}
+
+static inline float wait_s(const struct node_values *values, uint64_t now_ns)
+{
+    return (float)wait_units(values, now_ns) * FINISH_UNIT_S;
+}
+
+/* Until all is done. */
+static inline float left_s(const struct node_values *values, uint64_t now_ns)
+{
+    return wait_s(values, now_ns) + spare_s(values);
+}
+
+/* Slots and mean must be there before. */
+static inline void store_left_s(struct node_values *values, float left_s, uint64_t now_ns)
+{
+    float wait = larger(smaller(left_s - spare_s(values), FINISH_LEFT_S_MAX), -FINISH_LEFT_S_MAX);
+    uint32_t free = (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)(wait * (1 / FINISH_UNIT_S));
+    atomic_store_explicit(&values->free, free, memory_order_relaxed);
+}
+
 /* ---- what a pick compares ---- */
 
 /* How much of the time for which a node should have been idle counts: enough to break ties. */
-#define IDLE_SHARE 0.01f
+#define IDLE_SHARE_BITS 7
+#define IDLE_SHARE (1.0f / (1 << IDLE_SHARE_BITS))
 
 /* A node drawn at random must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
  * what is known of the former is older. */
@@ -100,7 +110,7 @@ static inline struct candidate candidate_of(const struct node_values *values, ui
     return (struct candidate){
         .slot = slot,
         .job_s = code_to_s(atomic_load_explicit(&there->job_codes[ordinal % VALUES_SERVICES_MAX], memory_order_relaxed)),
-        .wait_s = left_s(there, now_ns) - spare_s(there),
+        .wait_s = wait_s(there, now_ns),
     };
 }
 

@@ -45,22 +45,18 @@ static inline uint8_t job_code_of(const struct node_values *values, struct snaps
 
 /* ---- four at once ----
  *
- * What candidates_best does, for the usual case, in vectors of four: without a branch that depends on chance, which costs more than all else
- * here. */
+ * What candidates_best does, for the usual case, in vectors of four, and in whole numbers: without a branch that depends on chance, which
+ * costs more than all else here. */
 
-typedef float float_4 __attribute__((vector_size(16)));
 typedef int32_t int_4 __attribute__((vector_size(16)));
 _Static_assert(PICK_CANDIDATES_MAX == 4, "in one vector");
 
-/* Integers in the order of the keys, the last two bits of which give way to the candidate's index. */
-static inline int_4 ranks_of(int_4 left, float_4 slots, float_4 mean_s, float_4 job_s)
+/* The keys, the last two bits of which give way to the candidate's index. */
+static inline int_4 ranks_of(int_4 waits, int_4 jobs)
 {
-    float_4 wait_s = __builtin_convertvector(left, float_4) * FINISH_UNIT_S - (mean_s - mean_s / slots);
-    int_4 idle = (int_4)wait_s >> 31;
-    float_4 key = (float_4)(((int_4)wait_s & ~idle) | ((int_4)(wait_s * IDLE_SHARE) & idle)) + job_s;
-    int_4 bits = (int_4)key;
-    bits ^= (bits >> 31) & INT32_MAX;
-    return (bits & ~3) | (int_4){0, 1, 2, 3};
+    int_4 idle = waits >> IDLE_SHARE_BITS, positive = waits > idle;
+    int_4 keys = ((waits & positive) | (idle & ~positive)) + jobs;
+    return (keys & ~3) | (int_4){0, 1, 2, 3};
 }
 
 /* Some have not told how long their jobs take, or are not fresh. */
@@ -89,10 +85,9 @@ static inline int best_of_four(const struct node_values *values, const struct sn
     if (UNLIKELY(!node_is_fresh(a) | !node_is_fresh(b) | !node_is_fresh(c) | !node_is_fresh(d) | !codes[0] | !codes[1] |
                  !codes[2] | !codes[3]))
         return best_of_any(values, members, now_ns, ret_job_s);
-    int_4 ranks = ranks_of((int_4){left_units(a, now_ns), left_units(b, now_ns), left_units(c, now_ns), left_units(d, now_ns)},
-                           (float_4){slots_of(a), slots_of(b), slots_of(c), slots_of(d)},
-                           (float_4){mean_s(a), mean_s(b), mean_s(c), mean_s(d)},
-                           (float_4){code_to_s(codes[0]), code_to_s(codes[1]), code_to_s(codes[2]), code_to_s(codes[3])});
+    int_4 ranks = ranks_of((int_4){wait_units(a, now_ns), wait_units(b, now_ns), wait_units(c, now_ns), wait_units(d, now_ns)},
+                           (int_4){finish_code_units[codes[0]], finish_code_units[codes[1]], finish_code_units[codes[2]],
+                                   finish_code_units[codes[3]]});
     int32_t first = ranks[0] < ranks[1] ? ranks[0] : ranks[1], second = ranks[2] < ranks[3] ? ranks[2] : ranks[3];
     int best = (first < second ? first : second) & 3;
     *ret_job_s = code_to_s(codes[best]);
@@ -102,13 +97,12 @@ static inline int best_of_four(const struct node_values *values, const struct sn
 /* The node gets so many jobs more. */
 static inline void node_gets(struct node_values *values, float job_s, float jobs, uint64_t now_ns)
 {
-    int32_t before = left_units(values, now_ns);
-    float more = jobs * job_s / slots_of(values) * (1 / FINISH_UNIT_S);
-    float left = (float)(before > 0 ? before : 0) + more;
-    if (UNLIKELY(!(left < FINISH_LEFT_S_MAX / FINISH_UNIT_S)))
-        left = FINISH_LEFT_S_MAX / FINISH_UNIT_S;
-    atomic_store_explicit(&values->finish, (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)left,
-                          memory_order_relaxed);
+    const float units_max = FINISH_LEFT_S_MAX / FINISH_UNIT_S;
+    float share = 1 / slots_of(values) * (1 / FINISH_UNIT_S), mean = mean_s(values);
+    float idle = mean * share - mean * (1 / FINISH_UNIT_S); /* all slots are free */
+    float wait = larger((float)wait_units(values, now_ns), idle) + jobs * job_s * share;
+    uint32_t free = (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)smaller(wait, units_max);
+    atomic_store_explicit(&values->free, free, memory_order_relaxed);
 }
 
 /* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone. */
@@ -181,7 +175,7 @@ static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state
         const struct node_values *there = &values[member.slot];
         float job_s = code_to_s(
             atomic_load_explicit(&there->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed));
-        if (!node_is_fresh(there) || !(job_s > 0) || left_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s)
+        if (!node_is_fresh(there) || !(job_s > 0) || wait_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s)
             continue;
         float speed = slots_of(there) / job_s;
         float peak = state->turn_peak[at] * TURN_PEAK_FADING;
@@ -198,18 +192,29 @@ static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state
     return PICK_UNSURE;
 }
 
-/* Four at random; that two of them may be the same costs less than looking. */
+/* So many nodes' values fit into the cache nearest to memory that is a core's own. */
+#define NODES_MANY 8192u
+
+/* Four at random; that two of them may be the same costs less than looking. Where there are many, two and who stands behind each: the
+ * values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that
+ * would show: neighbours meet again too often. */
 static void finish_time_draw(struct pick_batch *batch)
 {
     struct random_state *random = &batch->state->random;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        for (uint32_t k = 0; k < PICK_CANDIDATES_MAX; k += 2) {
-            uint32_t first, second;
-            random_below_two(random, item->member_count, item->member_count, &first, &second);
-            item_candidate(batch, item, k, first);
-            item_candidate(batch, item, k + 1, second);
+        uint32_t first, second, third, fourth, count = item->member_count;
+        random_below_two(random, count, count, &first, &third);
+        if (count < NODES_MANY) {
+            random_below_two(random, count, count, &second, &fourth);
+        } else {
+            second = first + 1 < count ? first + 1 : 0;
+            fourth = third + 1 < count ? third + 1 : 0;
         }
+        item_candidate(batch, item, 0, first);
+        item_candidate(batch, item, 1, second);
+        item_candidate(batch, item, 2, third);
+        item_candidate(batch, item, 3, fourth);
     }
 }
 

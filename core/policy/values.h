@@ -41,7 +41,7 @@ struct node_values {
     struct address address;
 
     /* For finish-time: finish_time.h. */
-    _Atomic uint32_t finish; /* when all that the node has, and is expected to get, will have been done; may be past; wraps */
+    _Atomic uint32_t free; /* when a slot will be, after all that the node has, and is expected to get; may be past; wraps */
     _Atomic uint16_t slots; /* 0: nothing known yet */
     _Atomic uint8_t token; /* of enum node_value_token */
     _Atomic uint8_t job_code; /* expected time of one of the jobs that it has, as finish_time_code has it */
@@ -91,7 +91,7 @@ static inline void node_values_reset(struct node_values *values, const struct ad
     atomic_store_explicit(&values->load_per_job, 0, memory_order_relaxed);
     atomic_store_explicit(&values->picks, 0, memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, 0, memory_order_relaxed);
-    atomic_store_explicit(&values->finish, 0, memory_order_relaxed);
+    atomic_store_explicit(&values->free, 0, memory_order_relaxed);
     atomic_store_explicit(&values->slots, 0, memory_order_relaxed);
     atomic_store_explicit(&values->job_code, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)
@@ -112,7 +112,7 @@ static inline void node_values_copy(struct node_values *values, struct node_valu
     atomic_store_explicit(&values->picks, atomic_load_explicit(&from->picks, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&values->picks_at_report, atomic_load_explicit(&from->picks_at_report, memory_order_relaxed),
                           memory_order_relaxed);
-    atomic_store_explicit(&values->finish, atomic_load_explicit(&from->finish, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&values->free, atomic_load_explicit(&from->free, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&values->slots, atomic_load_explicit(&from->slots, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&values->job_code, atomic_load_explicit(&from->job_code, memory_order_relaxed), memory_order_relaxed);
     for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++)

@@ -98,7 +98,7 @@ Test(dispatcher_feedback, a_flood_fills_the_box_and_no_more)
 
 Test(dispatcher_feedback, a_failure_moves_the_finish_time)
 {
-    atomic_store(&values->finish, (uint32_t)(loop_now_ns(loop) >> 8)); /* idle from now on */
+    atomic_store(&values->free, (uint32_t)(loop_now_ns(loop) >> 8)); /* idle from now on */
     note(&node, WIRE_OUTCOME_FAILED);
     desk_run();
     cr_expect_eq(counter_read(&control, COUNTER_FEEDBACK_IGNORED), 0);
