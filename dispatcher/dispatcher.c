@@ -38,6 +38,9 @@ int dispatcher_check(const void *options, struct conf_error *ret_error)
     int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
     if (error == 0)
         error = node_config_from_options(&all->node, WIRE_NODE_DISPATCHER, &node, ret_error);
+    struct address own = daemon_address_of(&all->daemon, &all->own.listen);
+    if (error == 0)
+        error = attach_config_check_own(&node.attach, &own, ret_error);
     if (error == 0 && all->own.share_max > 0 && all->own.share_max < 1) {
         conf_error_set(ret_error,
                        "--share-max: %g would leave every node less than its share: choose 1 or more, or 0 for no limit",
@@ -138,9 +141,7 @@ static int node_open(struct dispatcher *dispatcher, struct conf_error *ret_error
     config.connections_max = job_connections_max();
     config.no_jobs = dispatcher->options->own.no_jobs;
     config.disk_path = daemon_state_dir(dispatcher->daemon);
-    error = attach_config_check_own(&config.attach, &config.address, ret_error);
-    if (error == 0)
-        error = node_new(&config, &dispatcher->node);
+    error = node_new(&config, &dispatcher->node);
     return error < 0 ? error : node_start(dispatcher->node);
 }
 

@@ -28,7 +28,10 @@ int worker_check(const void *options, struct conf_error *ret_error)
     const struct worker_options *worker = options;
     struct node_config config;
     int r = daemon_check_listen(&worker->daemon, &worker->own.listen, ret_error);
-    return r < 0 ? r : node_config_from_options(&worker->node, WIRE_NODE_WORKER, &config, ret_error);
+    if (r == 0)
+        r = node_config_from_options(&worker->node, WIRE_NODE_WORKER, &config, ret_error);
+    struct address own = daemon_address_of(&worker->daemon, &worker->own.listen);
+    return r < 0 ? r : attach_config_check_own(&config.attach, &own, ret_error);
 }
 
 static void on_accept(void *ctx, struct listener *listener, struct stream *stream)
@@ -99,9 +102,6 @@ static int start_node(struct worker *worker, struct conf_error *ret_error)
     config.bind_ip = *listener_local_address(worker->listener);
     config.boot_id = daemon_boot_id(worker->daemon);
     config.disk_path = daemon_state_dir(worker->daemon);
-    r = attach_config_check_own(&config.attach, &config.address, ret_error);
-    if (r < 0)
-        return r;
     r = node_new(&config, &worker->node);
     if (r < 0) {
         conf_error_set(ret_error, "cannot start %u executors: %s; choose fewer --slots or allow more (ulimit -u, -n)",

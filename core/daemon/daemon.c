@@ -265,9 +265,14 @@ void daemon_set_listen_address(struct daemon *daemon, const struct address *addr
     daemon->listen = *address;
 }
 
+struct address daemon_address_of(const struct daemon_options *options, const struct address *listen)
+{
+    return options->advertise.family != ADDRESS_NONE ? options->advertise : *listen;
+}
+
 struct address daemon_advertised_address(const struct daemon *daemon)
 {
-    return daemon->own->advertise.family != ADDRESS_NONE ? daemon->own->advertise : daemon->listen;
+    return daemon_address_of(daemon->own, &daemon->listen);
 }
 
 int daemon_check_listen(const struct daemon_options *options, const struct address *listen, struct conf_error *ret_error)

@@ -123,6 +123,9 @@ void daemon_set_listen_address(struct daemon *daemon, const struct address *addr
 /* What others shall call this daemon: --advertise, or the address it listens on. */
 struct address daemon_advertised_address(const struct daemon *daemon);
 
+/* For check hooks: the same, as far as the options tell. */
+struct address daemon_address_of(const struct daemon_options *options, const struct address *listen);
+
 /* Nothing is running any more after DRAIN_REFUSE or DRAIN_ABANDON: the daemon ends. */
 void daemon_drained(struct daemon *daemon);
 

@@ -147,7 +147,7 @@ def servers_that_cannot_be_attached(cluster):
         attach("web=192.0.2.1:80", "--attach-load", "connections", says=["another machine"])
         attach("web=127.0.0.1:80", "--attach-load", "metric:/metrics", says=["metric:/PATH#NAME"])
         own = address_new()
-        wrong(cluster, program, ["--rm", cluster.rm_at, "--listen", own, "--attach", f"web={own}"], FAILED, "own address")
+        wrong(cluster, program, ["--rm", cluster.rm_at, "--listen", own, "--attach", f"web={own}"], USAGE, "own address")
 
 
 def services_that_are_none(cluster):
