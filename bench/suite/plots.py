@@ -61,14 +61,21 @@ def lines_plot(name, series, settings, logarithmic_x=False):
     return render("\n".join([*data, settings, "plot " + ", ".join(parts)]), name)
 
 
+def goal_shares(figure):
+    """Each round as a share of what is wanted. None where that cannot be said: nothing is wanted, or nothing was used."""
+    if not figure["goal"]:
+        return []
+    return [v / figure["goal"] if figure["sense"] == ">=" else figure["goal"] / v for v in figure["values"] if v]
+
+
 def goals_plot(name, figures):
     """A row for each goal that is a ratio: its rounds as points, as a share of what is wanted, so that 1 is the goal."""
-    figures = [figure for figure in figures if figure["values"] and figure["goal"]][::-1]
+    figures = [figure for figure in figures if goal_shares(figure)][::-1]
     if not figures:
         return "<p>No plot: no run counted.</p>"
     rows, medians = [], []
     for y, figure in enumerate(figures):
-        share = [v / figure["goal"] if figure["sense"] == ">=" else figure["goal"] / v for v in figure["values"] if v]
+        share = goal_shares(figure)
         rows += [(value, y) for value in share]
         medians.append((sorted(share)[len(share) // 2], y))
     tics = ", ".join(f"{quoted(figure['id'])} {y}" for y, figure in enumerate(figures))

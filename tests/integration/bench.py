@@ -14,7 +14,10 @@ import sys
 import tempfile
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+sys.path.insert(1, __file__.rsplit("/", 3)[0] + "/bench")
 from support.cluster import BIN, SANITIZED, check, main, wait_until
+
+from suite import plots
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WITHOUT_PEERS = "P1,P4d1,P6,P10,latency,services"  # those that need nothing of tools/deps bench
@@ -69,6 +72,13 @@ def scale_measures_a_small_fleet(folder):
 def scale_refuses_wrong_arguments(folder):
     for words in (["--nodes", "0"], ["--dispatchers", "-1"], ["--bin", "/nowhere"], ["--rounds", "x"]):
         suite(folder, "scale", *words, expect=(2,))
+
+
+def goals_that_are_met_by_nothing_are_drawn(_):
+    """An idle dispatcher wakes up 0 times in every round: no share of what is allowed can be said, and the page is made all the same."""
+    idle = {"id": "P10wakeups", "values": [0, 0, 0], "goal": 0, "sense": "<="}
+    check(plots.goal_shares(idle) == [] and plots.goal_shares(idle | {"goal": 5}) == [], "a share of nothing")
+    check("No plot" in plots.goals_plot("goals", [idle, idle | {"goal": 5}]), "drawn without a single share")
 
 
 def tiny_run_measures_and_reports(folder):
@@ -188,6 +198,6 @@ def echoes_refuse_nonsense(folder):
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
 
 
-tests = [tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
          reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
 main(*(in_folder(test) for test in tests if not (SANITIZED and test is sweep_says_what_pays)))
