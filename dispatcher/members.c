@@ -98,7 +98,7 @@ static void values_update(struct members *members, uint32_t slot, struct node_en
     };
     if (member->boot_id != boot_id || reported_ns > member->reported_ns + SAME_REPORT_NS) {
         node_values_apply(values, &report);
-        placement_report(members->placement, slot, entry, age_ns, now_ns);
+        placement_report(members->placement, slot, entry, now_ns - reported_ns, now_ns);
         member->boot_id = boot_id;
         member->reported_ns = reported_ns;
         return;
@@ -215,6 +215,15 @@ static void member_inherit(struct members *members, uint32_t slot, uint32_t befo
     members->slots[slot].boot_id = members->slots[before].boot_id;
     members->slots[slot].reported_ns = members->slots[before].reported_ns;
     node_values_copy(&members->values[slot], &members->values[before]);
+    /* A service may stand at another place than before. */
+    const struct offer_set *now = members->slots[slot].services, *then = members->slots[before].services;
+    for (uint32_t i = 0; i < VALUES_SERVICES_MAX; i++) {
+        uint8_t code = 0;
+        for (uint32_t j = 0; i < now->count && j < then->count; j++)
+            if (now->items[i].id == then->items[j].id)
+                code = atomic_load_explicit(&members->values[before].job_codes[j], memory_order_relaxed);
+        atomic_store_explicit(&members->values[slot].job_codes[i], code, memory_order_relaxed);
+    }
 }
 
 /* A new member, or one that is not what it was: `before` is its slot so far. */

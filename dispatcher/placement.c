@@ -5,10 +5,11 @@
 #include <sys/mman.h>
 
 #include "core/base/clock.h"
+#include "core/base/hash.h"
 #include "core/base/memory.h"
 
 #define SLOTS_BYTES (sizeof(struct placement_slot) * MEMBERS_MAX)
-_Static_assert(sizeof(struct placement_slot) <= 112, "what placement.h says of memory");
+_Static_assert(sizeof(struct placement_slot) <= 128, "what placement.h says of memory");
 
 #define LOOK_NS NS_PER_S
 #define SETTLE_ROUNDS ((uint32_t)(FINISH_SETTLE_NS / LOOK_NS))
@@ -45,8 +46,11 @@ static void tokens_push(struct placement *placement, uint32_t slot)
     if (member->flags & WIRE_NODE_NO_JOBS)
         return;
     uint8_t tenure = node_values_tenure(&placement->members->values[slot]);
+    bool pushed = false;
     for (uint32_t i = 0; i < services->count; i++)
-        idle_tokens_push(placement->finish.tokens, services->items[i].id, slot, i, tenure);
+        pushed |= idle_tokens_push(placement->finish.tokens, services->items[i].id, slot, i, tenure);
+    if (!pushed)
+        finish_time_unheld(&placement->members->values[slot]);
 }
 
 /* What it is to be counted as. */
@@ -117,11 +121,10 @@ static struct finish_report report_of(const struct placement *placement, struct 
     };
     for (uint32_t i = 0; i < report.service_count; i++) {
         float rate = node_entry_rate(entry, i);
+        report.kind = hash_mix(report.kind ^ node_entry_service_id(entry, i));
         report.work_s += node_entry_work_s(entry, i);
         report.job_s[i] = rate > 0 ? (float)report.slots / rate : 0;
     }
-    if (report.service_count > 0)
-        report.first_service_id = node_entry_service_id(entry, 0);
     return report;
 }
 

@@ -7,7 +7,7 @@
  *
  * Invariant: nothing is done, and no time spent, while the policy is another one.
  * Thread: placement_token on the core whose box it is; all else on the control thread, which alone knows what was said of a slot before.
- * Memory: by slot, 112 bytes of those that are used, and a ring of tokens for each service that has had one. Nothing blocks. */
+ * Memory: by slot, 128 bytes of those that are used, and a ring of tokens for each service that has had one. Nothing blocks. */
 #pragma once
 
 #include <stdbool.h>

@@ -98,7 +98,7 @@ static void finish_report(struct micro_nodes *nodes, uint32_t slot)
         .echoes = true,
         .work_s = micro_node_report(slot, 0).load_index * SLOTS * 1e-3f,
         .queue_factor = 1,
-        .first_service_id = micro_service_id(0),
+        .kind = micro_service_id(0),
         .service_count = MICRO_SERVICES,
     };
     for (uint32_t i = 0; i < MICRO_SERVICES; i++)

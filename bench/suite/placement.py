@@ -124,7 +124,8 @@ def milliseconds(value_us):
 
 def counted(runs, policy, mode):
     """Those that are not VOID and lost nothing that would make them look quick."""
-    return [run for run in runs if run["policy"] == policy and run["mode"] == mode and run["valid"] and run["p99_ms"]]
+    return [run for run in runs if run["policy"] == policy and run["mode"] == mode and run["valid"] and run["p99_ms"] and
+            not run["lost"] and not run["errors"]]
 
 
 def median_of(runs, name):

@@ -37,6 +37,14 @@ static void world_done(struct world *world)
     idle_tokens_free(world->finish.tokens);
 }
 
+/* Tokens of nodes that have gone, or whose snapshot is still to come, may be about: their values are not in this world. */
+static bool is_member(const void *ctx, uint32_t slot, uint8_t tenure)
+{
+    const struct world *world = ctx;
+    return slot < world->values_bytes / sizeof(*world->values) && world->values[slot].address.family != 0 &&
+           node_values_tenure(&world->values[slot]) == tenure;
+}
+
 static int finish_copy(struct world *world, const struct finish_time *finish, uint64_t service_id)
 {
     if (!finish)
@@ -50,7 +58,7 @@ static int finish_copy(struct world *world, const struct finish_time *finish, ui
         return 0;
     int error = idle_tokens_new(&world->finish.tokens);
     if (error == 0)
-        idle_tokens_copy(world->finish.tokens, finish->tokens, service_id);
+        idle_tokens_copy(world->finish.tokens, finish->tokens, service_id, is_member, world);
     return error;
 }
 

@@ -45,8 +45,11 @@ static bool job_time_step(struct node_values *values, struct feedback_track *tra
         return false;
     if (track->steps >= (track->several ? FEEDBACK_STEPS_MANY : FEEDBACK_STEPS_ONE))
         return false;
+    if (track->several && track->client_last == feedback->client)
+        return false;
     uint8_t code = atomic_load_explicit(&values->job_codes[feedback->ordinal], memory_order_relaxed);
     track->steps++;
+    track->client_last = feedback->client;
     if (code == 0)
         code = latency;
     else if (code != latency)

@@ -5,7 +5,8 @@
  * several for FEEDBACK_JOBS_MANY, and all together for no more than half of the time that passes. The node's next report replaces what
  * they said.
  * Of a node that does not say how long its jobs take (NO_ECHO), the latencies of those that went well are an estimate: the time that is
- * believed goes a step of 9 % towards each, so that it settles near their median, whatever a few clients claim.
+ * believed goes a step of 9 % towards each, so that it settles near their median, whatever a few clients claim: where several speak,
+ * none has two steps behind each other. It is forgotten when nobody has been sent there for a while (finish_time.c).
  * Thread: control; values are read by the cores. Memory: the caller's; all zeroes is a new track. Nothing blocks. */
 #pragma once
 
@@ -41,6 +42,7 @@ struct feedback {
 struct feedback_track {
     uint64_t window_ns; /* when it began */
     uint32_t client; /* the first of the window */
+    uint32_t client_last; /* whose word the job time went by last */
     uint8_t several; /* another one has spoken */
     uint8_t jobs; /* by which the finish time was moved in this window */
     uint8_t steps;

@@ -21,9 +21,15 @@
 #define SHARE_NS UINT64_C(1000000000)
 #define SHARE_SPAN_MAX_NS (30 * SHARE_NS)
 #define SHARE_PICKS_MIN 20u
+#define HELD_NS_MAX 600e9
+#define ALONE_MAX 1.5
 #define SHARE_EXCESS_SURE 1.0 /* no rise of the load makes it look so: no second look is needed */
 
 #define AGE_WEIGHT 0.02f
+#define AGE_RISE_MAX 4
+
+/* What clients say of how long jobs take on a node that nobody is sent to is believed for so long: it may be wrong, or long past. */
+#define TOLD_NS UINT64_C(10000000000)
 
 /* For how long a node has been idle at most. */
 #define SETTLED_S 60.0f
@@ -75,6 +81,12 @@ void finish_time_settle(struct node_values *values, uint64_t now_ns)
     if (wait_s > FINISH_LEFT_S_MAX) /* it has come round: nothing is known of the node any more */
         wait_s = 0;
     store_left_s(values, wait_s < -SETTLED_S ? -SETTLED_S : wait_s, now_ns);
+    token_clear(values); /* should it have been lost: the next one counts again */
+}
+
+void finish_time_unheld(struct node_values *values)
+{
+    atomic_fetch_and_explicit(&values->token, (uint8_t)~NODE_TOKEN_HELD, memory_order_relaxed);
 }
 
 void finish_time_forget(struct node_values *values, uint64_t now_ns)
@@ -119,11 +131,20 @@ static uint32_t picks_unseen(uint32_t picks, struct finish_track *track, const s
     return unseen;
 }
 
+/* Picks can be taken back, so the later number may be the smaller one. */
+static uint32_t picks_between(uint32_t before, uint32_t after)
+{
+    int32_t count = (int32_t)(after - before);
+    return count > 0 ? (uint32_t)count : 0;
+}
+
 /* A node that does not echo has seen all but those of the time since it made its report. */
 static uint32_t picks_since(uint32_t picks, struct finish_track *track, const struct finish_report *report, uint64_t now_ns)
 {
     uint64_t span_ns = now_ns - track->mark_ns;
-    uint32_t unseen = picks - track->mark;
+    uint32_t unseen = picks_between(track->mark, picks);
+    if (unseen > 0 || track->boot_id != report->boot_id)
+        track->picked_ns = now_ns;
     if (track->boot_id != report->boot_id)
         unseen = 0;
     else if (span_ns > report->age_ns)
@@ -134,35 +155,57 @@ static uint32_t picks_since(uint32_t picks, struct finish_track *track, const st
     return unseen;
 }
 
+static void kind_add(struct finish_kind *kind, uint32_t picks, double slot_s)
+{
+    kind->picks += picks;
+    kind->slot_s += slot_s;
+}
+
+/* Picks for each second of a slot since the marks; who is alone of its kind, and might have made that kind up, is compared with all. */
+static double share_usual(const struct finish_time *finish, const struct finish_track *track, double own_slot_s)
+{
+    const struct finish_kind *now = &finish->kinds[track->kind], *then = &track->kind_mark;
+    if (now->slot_s - then->slot_s < ALONE_MAX * own_slot_s) {
+        now = &finish->all;
+        then = &track->all_mark;
+    }
+    return (now->picks - then->picks) / (now->slot_s - then->slot_s);
+}
+
 /* A node that reports less than it has, or more than it can, draws more than its share; it gets nothing until that is made up for. What
  * its share is, the others' picks of the same time say. They are counted as reports come, the node's own at once: when the load rises
  * it seems to have more than the others for a while, so one such span is not believed, but two of them together. */
 static void share_check(struct finish_time *finish, uint32_t picks, struct finish_track *track,
                         const struct finish_report *report, uint64_t now_ns)
 {
-    struct finish_kind *kind = &finish->kinds[hash_mix(report->first_service_id) % FINISH_KINDS];
-    bool first = track->seen_ns == 0;
+    uint32_t index = (uint32_t)(hash_mix(report->kind) % FINISH_KINDS);
+    bool first = track->seen_ns == 0 || track->kind != index;
+    track->kind = index;
     if (!first) {
-        kind->picks += picks - track->seen;
-        kind->slot_s += (double)report->slots * (double)(now_ns - track->seen_ns) * 1e-9;
+        uint32_t count = picks_between(track->seen, picks);
+        double slot_s = (double)report->slots * (double)(now_ns - track->seen_ns) * 1e-9;
+        kind_add(&finish->kinds[index], count, slot_s);
+        kind_add(&finish->all, count, slot_s);
     }
     track->seen = picks;
     track->seen_ns = now_ns;
     if (!first && now_ns < track->share_ns + SHARE_NS)
         return;
     uint64_t span_ns = now_ns - track->share_ns;
-    uint32_t count = picks - track->share_mark;
-    double usual = (kind->picks - track->kind_mark.picks) / (kind->slot_s - track->kind_mark.slot_s);
-    double excess = (double)count / ((double)span_ns * 1e-9 * report->slots) / (finish->share_max * usual) - 1;
+    uint32_t count = picks_between(track->share_mark, picks);
+    double own_slot_s = (double)span_ns * 1e-9 * report->slots;
+    double excess = (double)count / own_slot_s / (finish->share_max * share_usual(finish, track, own_slot_s)) - 1;
     bool over = !first && finish->share_max > 0 && span_ns <= SHARE_SPAN_MAX_NS && count >= SHARE_PICKS_MIN && excess > 0;
     if (over && span_ns < 2 * SHARE_NS && excess < SHARE_EXCESS_SURE)
         return;
+    double held_ns = excess * (double)span_ns;
     if (over)
-        track->held_ns = now_ns + (uint64_t)(excess * (double)span_ns);
+        track->held_ns = now_ns + (held_ns < HELD_NS_MAX ? (uint64_t)held_ns : (uint64_t)HELD_NS_MAX);
     /* The time for which it is held makes up for this span, and not for the next one too. */
     track->share_ns = over ? track->held_ns : now_ns;
     track->share_mark = picks;
-    track->kind_mark = *kind;
+    track->kind_mark = finish->kinds[index];
+    track->all_mark = finish->all;
 }
 
 /* How old a node's report gets before the next one comes, on average: half the distance, and what it was on its way. */
@@ -172,6 +215,8 @@ static void age_note(struct finish_time *finish, struct finish_track *track, con
     if (track->reported_ns != 0 && made_ns > track->reported_ns) {
         float age_s = ((float)report->age_ns + (float)(made_ns - track->reported_ns) / 2) * 1e-9f;
         float before_s = atomic_load_explicit(&finish->age_s, memory_order_relaxed);
+        if (before_s > 0 && age_s > AGE_RISE_MAX * before_s)
+            age_s = AGE_RISE_MAX * before_s; /* one node that was away says little about the others */
         float weight = before_s > 0 ? AGE_WEIGHT : 1;
         atomic_store_explicit(&finish->age_s, before_s + weight * (age_s - before_s), memory_order_relaxed);
     }
@@ -179,13 +224,13 @@ static void age_note(struct finish_time *finish, struct finish_track *track, con
 }
 
 /* Stores the times of the services' jobs; returns that of an average job on the node, 0: not known. */
-static float store_job_times(struct node_values *values, const struct finish_report *report)
+static float store_job_times(struct node_values *values, const struct finish_report *report, bool forgotten)
 {
     float sum_s = 0;
     uint32_t known = 0;
     for (uint32_t i = 0; i < report->service_count; i++) {
         float job_s = not_below_zero(report->job_s[i] * report->queue_factor);
-        if (job_s > 0 || report->echoes)
+        if (job_s > 0 || report->echoes || forgotten)
             atomic_store_explicit(&values->job_codes[i], finish_time_code(job_s), memory_order_relaxed);
         else /* what clients say of it (feedback.h) */
             job_s = code_to_s(atomic_load_explicit(&values->job_codes[i], memory_order_relaxed));
@@ -212,7 +257,8 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     uint32_t picks = atomic_load_explicit(&values->picks, memory_order_relaxed);
     float dispatchers = (float)atomic_load_explicit(&finish->dispatchers, memory_order_relaxed);
     float slots = (float)report->slots, age_s = (float)report->age_ns * 1e-9f;
-    float job_s = store_job_times(values, report);
+    bool forgotten = !report->echoes && track->boot_id == report->boot_id && now_ns >= track->picked_ns + TOLD_NS;
+    float job_s = store_job_times(values, report, forgotten);
     uint32_t unseen = report->echoes ? picks_unseen(picks, track, report, now_ns) : picks_since(picks, track, report, now_ns);
     age_note(finish, track, report, now_ns);
     share_check(finish, picks, track, report, now_ns);

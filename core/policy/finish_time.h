@@ -19,7 +19,7 @@
 #include "core/policy/idle_tokens.h"
 #include "core/policy/values.h"
 
-#define FINISH_KINDS 256u
+#define FINISH_KINDS 4096u
 #define FINISH_SHARE_MAX 2.5
 
 /* What nodes of one kind have been given, as far as reports have come to say so. */
@@ -36,7 +36,8 @@ struct finish_time {
     _Atomic float silent_s; /* for how long none has come; 0: they come */
     _Atomic uint64_t turned_ns; /* when a node was last given its turn, or up to 100 ms before; 0: never */
     double share_max; /* no node gets more than so many times what its slots are usually given; 0: any; control thread */
-    struct finish_kind kinds[FINISH_KINDS]; /* by a node's first service; control thread */
+    struct finish_kind all; /* control thread, as are the kinds, by hash */
+    struct finish_kind kinds[FINISH_KINDS];
 };
 
 /* What the control thread knows of a node beside its values. All zeroes: nothing yet. */
@@ -51,7 +52,10 @@ struct finish_track {
     uint32_t share_mark; /* picks */
     uint64_t seen_ns; /* up to when its slots are in its kind's; 0: never */
     uint64_t share_ns; /* when `share_mark` was taken, and `kind_mark` */
+    uint64_t picked_ns; /* a node that does not echo: when it was last seen to have been picked */
+    uint32_t kind; /* index of its kind */
     struct finish_kind kind_mark;
+    struct finish_kind all_mark;
 };
 
 /* A newer report of a node. */
@@ -64,7 +68,7 @@ struct finish_report {
     bool echoes; /* `received` is meaningful; else picks count until they must have been seen (NO_ECHO) */
     float work_s; /* all services together */
     float queue_factor; /* 1.5 on dispatchers (D10) */
-    uint64_t first_service_id;
+    uint64_t kind; /* the same for nodes that offer the same services; any number */
     uint32_t service_count; /* ≤ VALUES_SERVICES_MAX */
     float job_s[VALUES_SERVICES_MAX]; /* 0: not known */
 };
@@ -91,6 +95,9 @@ NODISCARD bool finish_time_token(struct node_values *values, const struct finish
  * again. */
 #define FINISH_SETTLE_NS UINT64_C(60000000000)
 void finish_time_settle(struct node_values *values, uint64_t now_ns);
+
+/* It could not be pushed. */
+void finish_time_unheld(struct node_values *values);
 
 /* Nothing is known of the node, as when it has just come. */
 void finish_time_forget(struct node_values *values, uint64_t now_ns);

@@ -47,28 +47,33 @@ static bool cell_is_of(uint64_t cell, uint64_t hash)
     return (uint32_t)cell >> (ORDINAL_BITS + TENURE_BITS) == (uint32_t)(hash >> (64 - TAG_BITS));
 }
 
-void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
+bool idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
 {
     uint64_t hash = hash_mix(service_id);
     struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     if (tail - head >= TOKEN_RING_CELLS)
-        return;
+        return false;
     atomic_store_explicit(&ring->cells[tail & MASK], cell_of(hash, slot, ordinal, tenure), memory_order_release);
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_relaxed);
+    return true;
 }
 
-void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id)
+void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id,
+                      idle_tokens_keep_function *keep, const void *ctx)
 {
     uint64_t hash = hash_mix(service_id);
     struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
     const struct token_ring *source = &from->rings[hash % TOKEN_RINGS];
     atomic_store_explicit(&ring->tail, atomic_load_explicit(&source->tail, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&ring->head, atomic_load_explicit(&source->head, memory_order_relaxed), memory_order_relaxed);
-    for (uint32_t i = 0; i < TOKEN_RING_CELLS; i++)
-        atomic_store_explicit(&ring->cells[i], atomic_load_explicit(&source->cells[i], memory_order_relaxed),
-                              memory_order_relaxed);
+    for (uint32_t i = 0; i < TOKEN_RING_CELLS; i++) {
+        uint64_t cell = atomic_load_explicit(&source->cells[i], memory_order_relaxed);
+        if (cell != 0 && !keep(ctx, (uint32_t)(cell >> 32) - 1, cell >> ORDINAL_BITS & ((1u << TENURE_BITS) - 1)))
+            cell = 0;
+        atomic_store_explicit(&ring->cells[i], cell, memory_order_relaxed);
+    }
 }
 
 static uint32_t ring_length(const struct token_ring *ring)

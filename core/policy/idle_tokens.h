@@ -41,13 +41,16 @@ struct idle_token {
 NODISCARD int idle_tokens_new(struct idle_tokens **ret_tokens);
 void idle_tokens_free(struct idle_tokens *tokens); /* NULL is a no-op */
 
-void idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure);
+/* False: the ring is full. */
+bool idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure);
 
 /* Tokens of all services, those that no longer hold and are not yet put away among them. For metrics. */
 uint32_t idle_tokens_total(const struct idle_tokens *tokens);
 
-/* Copies what the service's ring holds right now into another one's, which is empty. */
-void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id);
+/* Copies what the service's ring holds right now into another one's, which is empty: of it, what `keep` wants. */
+typedef bool idle_tokens_keep_function(const void *ctx, uint32_t slot, uint8_t tenure);
+void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id,
+                      idle_tokens_keep_function *keep, const void *ctx);
 
 /* False: certainly not. tokens may be NULL. */
 bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id);

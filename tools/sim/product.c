@@ -121,8 +121,7 @@ uint32_t product_pick(struct world *world, uint32_t index)
     dispatcher->picks.now_ns = world->now_ns;
     struct pick_item item = {.service_id = SERVICE_ID};
     policy_pick_batch(product->policy, &dispatcher->picks, product->snapshot, dispatcher->values, &item, 1);
-    CHECK(item.result >= 0);
-    return (uint32_t)item.result;
+    return item.result < 0 ? SIM_NODE_NONE : (uint32_t)item.result;
 }
 
 /* What rm does with loads: who is below the average of all (R3). */
@@ -161,7 +160,7 @@ void product_on_report(struct world *world, uint32_t index, const struct report 
         .echoes = true,
         .work_s = report->work_s,
         .queue_factor = world->nodes[report->node].dispatcher ? 1.5f : 1,
-        .first_service_id = SERVICE_ID,
+        .kind = SERVICE_ID,
         .service_count = 1,
         .job_s = {report->rate > 0 ? (float)world->scenario->slots / report->rate : 0},
         .jobs = report->jobs,

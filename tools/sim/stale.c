@@ -110,11 +110,10 @@ void stale_on_report(struct world *world, uint32_t index, const struct report *r
 
 static uint32_t any_node(struct world *world, const struct stale_dispatcher *dispatcher)
 {
-    uint32_t node;
-    do
-        node = random_below(&world->policy_random, world->scenario->nodes);
-    while (!dispatcher->nodes[node].up);
-    return node;
+    uint32_t nodes = world->scenario->nodes, node = random_below(&world->policy_random, nodes);
+    for (uint32_t tries = 0; !dispatcher->nodes[node].up && tries < 16 * nodes; tries++)
+        node = random_below(&world->policy_random, nodes);
+    return node; /* when it knows none that is up, it sends to one that is not, and the client asks again */
 }
 
 static uint32_t queue_of(const struct world *world, const struct stale *stale, const struct stale_node *node)

@@ -39,11 +39,23 @@ static void plan_arrival(struct world *world)
 }
 
 /* To the node that the policy picks now. */
+/* How long a client needs to find out that it was sent in vain. */
+#define ASK_AGAIN_NS UINT64_C(1000000)
+
+static void ask_again(struct world *world, uint32_t job)
+{
+    events_add(&world->events, world->now_ns + ASK_AGAIN_NS, EVENT_ASKS_AGAIN, 0, job);
+}
+
 static void send_job(struct world *world, uint32_t job)
 {
     const struct scenario *scenario = world->scenario;
     uint32_t dispatcher = world->jobs[job].dispatcher;
     uint32_t node = world->policy->pick(world, dispatcher);
+    if (node == SIM_NODE_NONE) {
+        ask_again(world, job);
+        return;
+    }
     CHECK(node < scenario->nodes);
     if (scenario->delay_ns == 0)
         sim_node_take_job(world, node, job);
@@ -63,7 +75,7 @@ static void on_arrival(struct world *world)
     if (scenario->unused > 0 && random_unit(&world->network_random) < scenario->unused) {
         /* An answer that is never used, and an ask of the same client's in its place. */
         uint32_t node = world->policy->pick(world, dispatcher);
-        CHECK(node < scenario->nodes);
+        CHECK(node < scenario->nodes || node == SIM_NODE_NONE);
     }
     uint32_t job = world_job_new(world);
     world->jobs[job] = (struct job){
@@ -89,7 +101,7 @@ void world_job_ended(struct world *world, uint32_t job)
 void world_job_lost(struct world *world, uint32_t job)
 {
     /* The client notices that the connection is gone, and asks again. */
-    send_job(world, job);
+    ask_again(world, job);
 }
 
 /* The report is in rm's hands: to the dispatchers, if it pushes. */
@@ -188,8 +200,11 @@ static void on_churn(struct world *world, uint32_t node)
     double mean_ns = here->up ? world->scenario->churn.away_ns : world->scenario->churn.up_ns;
     double ns = mean_ns * draw_exponential(&world->trouble_random);
     events_add(&world->events, world->now_ns + (uint64_t)ns + 1, EVENT_CHURN, node, 0);
+    if (here->up && world->up_count == 1)
+        return; /* the last one stays */
+    world->up_count = here->up ? world->up_count - 1 : world->up_count + 1;
     sim_node_set_up(world, node, !here->up);
-    /* A node that leaves says so, and so does one that comes; one whose message is lost is found out by its silence. */
+    /* A node that leaves says so, and so does one that comes. A message that is lost is made good by the next of the same kind. */
     send_report(world, node);
 }
 
@@ -197,6 +212,7 @@ static void handle(struct world *world, const struct event *event)
 {
     switch ((enum event_kind)event->kind) {
     case EVENT_ARRIVAL: on_arrival(world); break;
+    case EVENT_ASKS_AGAIN: send_job(world, (uint32_t)event->detail); break;
     case EVENT_JOB_REACHES: sim_node_take_job(world, event->subject, (uint32_t)event->detail); break;
     case EVENT_JOB_ENDS: sim_node_end_job(world, event->subject, event->detail); break;
     case EVENT_SAMPLE: sim_node_sample(world, event->subject); break;

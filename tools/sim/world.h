@@ -19,9 +19,11 @@
 #include "tools/sim/times.h"
 
 #define JOB_NONE UINT32_MAX
+#define SIM_NODE_NONE UINT32_MAX /* of a pick: nobody is known to be up */
 
 enum event_kind {
     EVENT_ARRIVAL,
+    EVENT_ASKS_AGAIN, /* detail: job */
     EVENT_JOB_REACHES, /* subject: node, detail: job */
     EVENT_JOB_ENDS, /* subject: node, detail: slot << 32 | generation */
     EVENT_SAMPLE, /* of the load; subject: node */
@@ -96,6 +98,7 @@ struct world {
     void *state; /* the policy's */
     struct events events;
     uint64_t now_ns;
+    uint32_t up_count; /* nodes */
     struct random_state arrival_random;
     struct random_state service_random;
     struct random_state trouble_random; /* noise, churn */

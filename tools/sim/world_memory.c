@@ -69,6 +69,7 @@ struct world *world_new(const struct scenario *scenario, const struct sim_policy
 {
     struct world *world = sim_allocate(1, sizeof(*world));
     world->scenario = scenario;
+    world->up_count = scenario->nodes;
     world->policy = policy;
     world->free_jobs.first = world->free_reports.first = JOB_NONE;
     events_init(&world->events);

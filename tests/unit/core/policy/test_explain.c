@@ -199,6 +199,18 @@ Test(explain, a_token_is_said_to_be_the_reason)
     cr_expect_eq(explanation.node_count, PICK_CANDIDATES_MAX + 1);
 }
 
+/* A cluster that has shrunk: tokens of nodes beyond the members' slots, and of a slot's earlier node, are still about. */
+Test(explain, tokens_of_nodes_that_have_gone_are_passed_over)
+{
+    idle_tokens_push(finish.tokens, SERVICE, NODES + 1, ORDINAL, 0);
+    idle_tokens_push(finish.tokens, SERVICE, 119999, ORDINAL, 0);
+    atomic_store(&values[3].token, (uint8_t)(NODE_TOKEN_IDLE | NODE_TOKEN_TENURE));
+    idle_tokens_push(finish.tokens, SERVICE, 3, ORDINAL, 0);
+    cr_assert_eq(explain(POLICY_FINISH_TIME), 0);
+    cr_expect_eq(explanation.node_count, PICK_CANDIDATES_MAX, "no idle one");
+    cr_expect_lt(chosen()->slot, NODES);
+}
+
 Test(explain, without_any_fresh_node_an_expired_one_is_picked_and_says_so)
 {
     for (uint32_t i = 0; i < NODES; i++)

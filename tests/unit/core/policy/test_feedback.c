@@ -17,7 +17,7 @@ static void setup(void)
     struct finish_time finish;
     struct finish_track known = {0};
     struct finish_report report = {
-        .boot_id = 1, .slots = 1, .echoes = true, .queue_factor = 1, .first_service_id = 1, .service_count = 1, .job_s = {0.02f}};
+        .boot_id = 1, .slots = 1, .echoes = true, .queue_factor = 1, .kind = 1, .service_count = 1, .job_s = {0.02f}};
     now_ns = 1000 * S;
     finish_time_init(&finish, NULL);
     (void)!finish_time_report(&finish, &values, &known, &report, now_ns);
@@ -133,12 +133,40 @@ Test(feedback, estimate_outlives_reports_that_know_none)
 {
     struct finish_time finish;
     struct finish_track known = {0};
-    struct finish_report report = {.boot_id = 1, .slots = 2, .queue_factor = 1, .first_service_id = 1, .service_count = 1};
+    struct finish_report report = {.boot_id = 1, .slots = 2, .queue_factor = 1, .kind = 1, .service_count = 1};
     finish_time_init(&finish, NULL);
     set_no_echo();
     (void)say(1, FEEDBACK_OK, 0.05f);
     (void)!finish_time_report(&finish, &values, &known, &report, now_ns);
     cr_expect_float_eq(job_ms(), 50, 3);
+}
+
+Test(feedback, a_flood_beside_honest_clients_does_not_carry_the_estimate_away)
+{
+    set_no_echo();
+    for (uint32_t i = 0; i < 4000; i++) {
+        now_ns += 5 * MS;
+        bool honest = i % 10 == 0;
+        (void)say(honest ? 100 + i : 1, FEEDBACK_OK, honest ? 0.1f : 3000);
+    }
+    cr_expect(job_ms() > 50 && job_ms() < 250, "%g", (double)job_ms());
+}
+
+Test(feedback, an_estimate_of_a_node_that_nobody_is_sent_to_is_forgotten)
+{
+    struct finish_time finish;
+    struct finish_track known = {0};
+    struct finish_report report = {.boot_id = 1, .slots = 2, .queue_factor = 1, .kind = 1, .service_count = 1};
+    finish_time_init(&finish, NULL);
+    set_no_echo();
+    (void)say(1, FEEDBACK_OK, 3000);
+    for (uint32_t i = 0; i < 9; i++, now_ns += S) {
+        (void)!finish_time_report(&finish, &values, &known, &report, now_ns);
+        cr_expect_gt(job_ms(), 0);
+    }
+    now_ns += 2 * S;
+    (void)!finish_time_report(&finish, &values, &known, &report, now_ns);
+    cr_expect_eq(atomic_load(&values.job_codes[0]), 0);
 }
 
 Test(feedback, hosts_of_one_ipv6_network_are_one_client)

@@ -46,7 +46,7 @@ static struct finish_report report_of(uint32_t jobs, float job_s)
                                   .echoes = true,
                                   .work_s = (float)jobs * job_s,
                                   .queue_factor = 1,
-                                  .first_service_id = SERVICE,
+                                  .kind = SERVICE,
                                   .service_count = 1,
                                   .job_s = {job_s}};
 }
@@ -254,7 +254,7 @@ Test(finish_time, old_information_gives_turns_by_speed)
 }
 
 /* It says that it is idle and fast, again and again, and sends tokens all the time. */
-Test(finish_time, a_node_that_lies_gets_three_times_its_share_at_most)
+static void liar_runs(uint64_t liars_kind)
 {
     uint32_t counts[NODES] = {0}, total = 0;
     for (uint32_t step = 0; step < 60000; step++) {
@@ -262,6 +262,7 @@ Test(finish_time, a_node_that_lies_gets_three_times_its_share_at_most)
             for (uint32_t i = 0; i < NODES; i++) {
                 struct finish_report what = report_of(i == 0 ? 0 : 2, i == 0 ? 0.00001f : 0.01f);
                 what.received = atomic_load(&values[i].picks);
+                what.kind = i == 0 ? liars_kind : SERVICE;
                 report(i, &what);
             }
             token_comes(0);
@@ -274,6 +275,16 @@ Test(finish_time, a_node_that_lies_gets_three_times_its_share_at_most)
         now_ns += MS;
     }
     cr_expect(counts[0] * NODES <= 3 * total, "%u of %u", counts[0], total);
+}
+
+Test(finish_time, a_node_that_lies_gets_three_times_its_share_at_most)
+{
+    liar_runs(SERVICE);
+}
+
+Test(finish_time, so_does_one_that_claims_to_be_of_a_kind_of_its_own)
+{
+    liar_runs(99);
 }
 
 Test(finish_time, excluded_and_drained_nodes_are_not_handed_out)
@@ -396,4 +407,14 @@ Test(finish_time, who_has_drawn_far_more_than_its_share_is_held)
         load_runs(100, 1);
     }
     cr_expect_gt(tracks[0].held_ns, 0u);
+}
+
+Test(finish_time, picks_taken_back_are_no_reason_to_hold_a_node)
+{
+    load_runs(3000, 1);
+    for (uint32_t i = 0; i < 30; i++) {
+        atomic_fetch_sub(&values[0].picks, 50);
+        load_runs(100, 1);
+    }
+    cr_expect_eq(tracks[0].held_ns, 0u);
 }

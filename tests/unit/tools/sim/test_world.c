@@ -42,6 +42,18 @@ Test(world, same_seed_gives_the_same_result)
     cr_expect(first.p999 >= second.p999 && first.p999 <= second.p999);
 }
 
+/* Nodes that all want to leave at once; jobs that nobody can take at the moment. */
+Test(world, two_nodes_that_come_and_go_do_all_jobs)
+{
+    static const char *const policies[] = {"finish-time", "two-choices", "jiq", "oracle"};
+    struct scenario scenario = scenario_small(2, 0.2);
+    scenario.jobs = 2000;
+    scenario.loss = 0.05;
+    scenario.churn = (struct scenario_churn){.up_ns = 5e9, .away_ns = 5e9};
+    for (uint32_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++)
+        cr_expect_gt(outcome_of(&scenario, policies[i]).mean, 0, "%s", policies[i]);
+}
+
 Test(world, another_seed_gives_another_result)
 {
     struct scenario scenario = scenario_small(20, 0.8);
