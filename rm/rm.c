@@ -142,8 +142,11 @@ static int open_cluster(struct rm *rm, struct conf_error *ret_error)
     return error;
 }
 
+/* Of ports that the kernel picks for datagrams and somebody has for connections. */
+#define PORT_TRIES 16u
+
 /* Both on the same port: the second takes the one that the first got. */
-static int open_sockets(struct rm *rm, struct conf_error *ret_error)
+static int open_pair(struct rm *rm, struct conf_error *ret_error)
 {
     struct reception_config reception = {
         .loop = daemon_loop(rm->daemon),
@@ -175,8 +178,20 @@ static int open_sockets(struct rm *rm, struct conf_error *ret_error)
     error = subscribers_new(&subscribers, &rm->subscribers);
     if (error < 0)
         return daemon_fail_listen(ret_error, "listen", &rm->address, error);
-    daemon_set_listen_address(rm->daemon, &rm->address);
     return 0;
+}
+
+static int open_sockets(struct rm *rm, struct conf_error *ret_error)
+{
+    int error = open_pair(rm, ret_error);
+    for (uint32_t i = 1; error == -EADDRINUSE && rm->options->own.listen.port == 0 && i < PORT_TRIES; i++) {
+        reception_free(rm->reception);
+        rm->reception = NULL;
+        error = open_pair(rm, ret_error);
+    }
+    if (error == 0)
+        daemon_set_listen_address(rm->daemon, &rm->address);
+    return error;
 }
 
 static bool names_own_region(const struct rm *rm, const struct region_table *table)

@@ -82,8 +82,11 @@ static inline int best_of_four(const struct node_values *values, const struct sn
     const struct node_values *c = &values[members[2].slot], *d = &values[members[3].slot];
     uint8_t codes[4] = {job_code_of(a, members[0]), job_code_of(b, members[1]), job_code_of(c, members[2]),
                         job_code_of(d, members[3])};
-    if (UNLIKELY(!node_is_fresh(a) | !node_is_fresh(b) | !node_is_fresh(c) | !node_is_fresh(d) | !codes[0] | !codes[1] |
-                 !codes[2] | !codes[3]))
+    /* One branch, not eight. */
+    unsigned usual =
+        (unsigned)node_is_fresh(a) & (unsigned)node_is_fresh(b) & (unsigned)node_is_fresh(c) & (unsigned)node_is_fresh(d);
+    usual &= (unsigned)(codes[0] != 0) & (unsigned)(codes[1] != 0) & (unsigned)(codes[2] != 0) & (unsigned)(codes[3] != 0);
+    if (UNLIKELY(!usual))
         return best_of_any(values, members, now_ns, ret_job_s);
     int_4 ranks = ranks_of((int_4){wait_units(a, now_ns), wait_units(b, now_ns), wait_units(c, now_ns), wait_units(d, now_ns)},
                            (int_4){finish_code_units[codes[0]], finish_code_units[codes[1]], finish_code_units[codes[2]],

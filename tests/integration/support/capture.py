@@ -7,7 +7,7 @@ import time
 
 from support.cluster import check
 
-MAGIC, FRAME_BYTES_MIN = 0x5553, 20
+MAGIC, FRAME_BYTES_MIN, IDLE_TOKEN = 0x5553, 20, 7
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # of linux/if_packet.h
 SO_RCVBUFFORCE, BUFFER_BYTES = 33, 64 << 20
 
@@ -66,10 +66,11 @@ class Capture(threading.Thread):
 
 
 def frames_in(data):
-    """Whole frames, one behind the other: a datagram, a super-datagram that the kernel has not cut up yet, or a stream."""
+    """Whole frames, one behind the other: a datagram, a super-datagram that the kernel has not cut up yet, or a stream. Nodes' idle tokens
+    are nobody's requests."""
     count = at = 0
     while at < len(data):
-        magic, length = struct.unpack_from("!H6xI", data, at)
+        magic, kind, length = struct.unpack_from("!H2xH2xI", data, at)
         check(magic == MAGIC and length >= FRAME_BYTES_MIN, f"no frame at {at} of {data[at:at + 20]}")
-        count, at = count + 1, at + length
+        count, at = count + (kind != IDLE_TOKEN), at + length
     return count
