@@ -47,6 +47,12 @@ def server_address():
             return f"127.0.0.1:{port}"
 
 
+def listens(address):
+    ip, port = address.rsplit(":", 1)
+    with socket.socket() as tcp:
+        return tcp.connect_ex((ip, int(port))) == 0
+
+
 def nginx_program():
     unpacked = ROOT / "build/fleet/root/usr/sbin/nginx"
     found = unpacked if unpacked.exists() else shutil.which("nginx", path="/usr/sbin:/usr/bin")
@@ -70,6 +76,8 @@ class Fleet(Cluster):
             folder.mkdir()
             (folder / "nginx.conf").write_text(NGINX_CONF.format(address=address))
             self.add(f"nginx-{number}", nginx_program(), "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log")
+        for address in self.servers:  # else the first check would find it down, and say so
+            wait_until(f"{address} listens", lambda address=address: listens(address))
 
     def attach(self, load):
         attached = [word for address in self.servers for word in ("--attach", f"web=http://{address}/health")]
