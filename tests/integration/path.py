@@ -217,18 +217,18 @@ def slow_readers_grow_nothing(cluster):
         with contextlib.ExitStack() as stack:
             connections = connections_open(address, SLOW_READERS, stack)
             sizes = []
-            for _ in range(2):
-                deadline = time.monotonic() + 1.5
+            # On a busy machine it takes longer until all buffers are full.
+            while len(sizes) < 2 or (len(sizes) < 4 and sizes[-1] - sizes[-2] > SLOW_READERS * 4096):
+                deadline = time.monotonic() + 1.2
                 while time.monotonic() < deadline:
                     send_all_that_goes(connections, requests)
                     time.sleep(0.1)
                 sizes.append(rss_bytes(process))
-            growths.append(sizes[1] - sizes[0])
+            growths.append(sizes[-1] - sizes[-2])
             # AddressSanitizer keeps what was freed for a while, which may be more than what is in use.
-            check(SANITIZED or sizes[1] - before <= SLOW_READERS * SLOW_READER_BYTES_MAX, f"they cost {sizes[1] - before} bytes")
+            check(SANITIZED or sizes[-1] - before <= SLOW_READERS * SLOW_READER_BYTES_MAX, f"they cost {sizes[-1] - before} bytes")
             wait_until("they are shut out", lambda: stats()["usher_connections_too_slow_total"] >= closed + SLOW_READERS)
-    print(f"     {SLOW_READERS} clients that do not read hold {(sizes[1] - before) / SLOW_READERS / 1024:.0f} KiB each; then grow by {growths} bytes")
-    # On a busy machine the buffers may still be filling up in one of them.
+    print(f"     {SLOW_READERS} clients that do not read hold {(sizes[-1] - before) / SLOW_READERS / 1024:.0f} KiB each; then grow by {growths} bytes")
     check(min(growths) <= SLOW_READERS * 4096, f"memory grows while they send on: {growths}")
 
 
