@@ -159,11 +159,25 @@ void placement_set_dispatchers(struct placement *placement, uint32_t count)
 
 /* ---- once a second ---- */
 
+/* Tokens are lost now and then (idle_tokens.h). Whose was, counts as one of which nobody has heard, else its next one would not be taken. */
+static void token_look_after(struct placement *placement, uint32_t slot)
+{
+    const struct member *member = members_at(placement->members, slot);
+    struct node_values *values = &placement->members->values[slot];
+    if (!member || member->services->count == 0 ||
+        !(atomic_load_explicit(&values->token, memory_order_relaxed) & NODE_TOKEN_HELD))
+        return;
+    if (!idle_tokens_hold(placement->finish.tokens, member->services->items[0].id, slot, 0, node_values_tenure(values)))
+        finish_time_unheld(values);
+}
+
 static void settle_some(struct placement *placement, uint32_t count, uint64_t now_ns)
 {
     uint32_t total = placement->members->slot_count;
-    for (uint32_t i = 0; i < count && placement->settled < total; i++)
-        finish_time_settle(&placement->members->values[placement->settled++], now_ns);
+    for (uint32_t i = 0; i < count && placement->settled < total; i++) {
+        finish_time_settle(&placement->members->values[placement->settled], now_ns);
+        token_look_after(placement, placement->settled++);
+    }
     if (placement->settled >= total)
         placement->settled = 0;
 }

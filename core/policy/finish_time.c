@@ -81,7 +81,6 @@ void finish_time_settle(struct node_values *values, uint64_t now_ns)
     if (wait_s > FINISH_LEFT_S_MAX) /* it has come round: nothing is known of the node any more */
         wait_s = 0;
     store_left_s(values, wait_s < -SETTLED_S ? -SETTLED_S : wait_s, now_ns);
-    token_clear(values); /* should it have been lost: the next one counts again */
 }
 
 void finish_time_unheld(struct node_values *values)

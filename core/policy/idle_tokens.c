@@ -83,6 +83,17 @@ static uint32_t ring_length(const struct token_ring *ring)
     return count <= TOKEN_RING_CELLS ? count : 0; /* read while it moved */
 }
 
+bool idle_tokens_hold(const struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
+{
+    uint64_t hash = hash_mix(service_id);
+    const struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed), length = ring_length(ring);
+    for (uint32_t i = 0; i < length; i++)
+        if (atomic_load_explicit(&ring->cells[(head + i) & MASK], memory_order_relaxed) == cell_of(hash, slot, ordinal, tenure))
+            return true;
+    return false;
+}
+
 uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id)
 {
     return ring_length(&tokens->rings[hash_mix(service_id) % TOKEN_RINGS]);

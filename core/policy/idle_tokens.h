@@ -44,6 +44,9 @@ void idle_tokens_free(struct idle_tokens *tokens); /* NULL is a no-op */
 /* False: the ring is full. */
 bool idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure);
 
+/* Whether this one is there, in a pass over the service's ring. */
+bool idle_tokens_hold(const struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure);
+
 /* Tokens of all services, those that no longer hold and are not yet put away among them. For metrics. */
 uint32_t idle_tokens_total(const struct idle_tokens *tokens);
 

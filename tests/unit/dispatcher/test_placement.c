@@ -178,6 +178,38 @@ Test(placement, a_token_puts_its_node_among_the_idle_ones)
     cr_expect_lt(left_s(&node), 0.01f, "it has a free slot");
 }
 
+static void once_a_second_comes(void)
+{
+    timer_start(loop, &placement->timer, loop_now_ns(loop));
+    desk_runs();
+}
+
+Test(placement, a_token_that_was_lost_is_no_bar_to_the_next_one)
+{
+    struct idle_token found[TOKEN_SAMPLES];
+    struct random_state random;
+    random_init(&random, 1);
+    token_comes(&node, BOOT, 1);
+    desk_runs();
+    cr_assert_eq(idle_tokens_sample(placement->finish.tokens, BENCH_SERVICE, &random, found), 1u);
+    cr_assert(idle_tokens_take(placement->finish.tokens, BENCH_SERVICE, &found[0]));
+    once_a_second_comes();
+    once_a_second_comes();
+    token_comes(&node, BOOT, 2);
+    desk_runs();
+    cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 1u);
+}
+
+Test(placement, a_node_told_again_stands_there_once)
+{
+    for (uint64_t i = 1; i <= 5; i++) {
+        token_comes(&node, BOOT, i);
+        desk_runs();
+        once_a_second_comes();
+    }
+    cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 1u);
+}
+
 Test(placement, a_node_that_takes_no_jobs_is_never_among_the_idle_ones)
 {
     struct wire_node jobless = entry_of(&other, 0);
