@@ -194,31 +194,31 @@ static int list_begin(struct offered_service *service, bool weighted)
     return 0;
 }
 
-/* The members from `first` on, without those who leave. */
-static void list_copy(const struct members *members, struct offered_service *service, uint32_t first, uint32_t count)
+/* Appends those of `from` that don't leave. */
+static void list_copy(const struct members *members, const struct snapshot_member *from, uint32_t count, struct offer_list *fresh)
 {
-    const struct snapshot_member *from = &service->list->members[first];
-    struct snapshot_member *to = service->fresh->members;
-    uint32_t kept = service->fresh->count;
+    struct snapshot_member *to = fresh->members;
+    uint32_t kept = fresh->count;
     for (uint32_t i = 0; i < count; i++) {
         to[kept] = from[i];
         kept += !(members->leaving[from[i].slot / 64] >> (from[i].slot % 64) & 1);
     }
-    service->fresh->count = kept;
+    fresh->count = kept;
 }
 
 static int build_lists(struct members *members, const struct snapshot *current, int64_t *work)
 {
     struct snapshot_build *build = &members->build;
     (void)current;
-    while (build->at<build->affected_count && * work> 0) {
+    while (*work > 0 && build->at < build->affected_count) {
         struct offered_service *service = affected_at(members, build->at);
-        uint32_t total = service->list ? service->list->count : 0;
+        const struct offer_list *list = service->list;
+        uint32_t total = list ? list->count : 0;
         if (build->copied == 0 && list_begin(service, members->weighted) < 0)
             return -ENOMEM;
         uint32_t chunk = total - build->copied < LIST_CHUNK ? total - build->copied : LIST_CHUNK;
-        if (chunk > 0)
-            list_copy(members, service, build->copied, chunk);
+        if (list)
+            list_copy(members, &list->members[build->copied], chunk, service->fresh);
         build->copied += chunk;
         *work -= WORK_LIST + (int64_t)chunk;
         if (build->copied < total)

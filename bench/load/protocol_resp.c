@@ -18,8 +18,9 @@ static bool resp_put(uint8_t *bytes, size_t capacity, size_t *used, const char *
         return false;
     memcpy(bytes + *used, head, head_bytes);
     memcpy(bytes + *used + head_bytes, word, length);
-    memcpy(bytes + *used + head_bytes + length, "\r\n", 2);
-    *used += head_bytes + length + 2;
+    *used += head_bytes + length;
+    bytes[(*used)++] = '\r';
+    bytes[(*used)++] = '\n';
     return true;
 }
 
