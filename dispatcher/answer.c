@@ -51,6 +51,16 @@ static __attribute__((noinline, cold)) void picks_take_back(struct answer_contex
         atomic_fetch_sub_explicit(&context->values[slots[i]].picks, 1, memory_order_relaxed);
 }
 
+/* What finish-time says of how it picked, since it had picked so many. */
+static inline void count_ways(struct answer_context *context, uint64_t turns, uint64_t idle_picks)
+{
+    const struct pick_state *picks = context->picks;
+    if (picks->turns != turns)
+        counter_add(context->counters, COUNTER_PICKS_IN_TURN, picks->turns - turns);
+    if (picks->idle_picks != idle_picks)
+        counter_add(context->counters, COUNTER_PICKS_IDLE, picks->idle_picks - idle_picks);
+}
+
 /* Of several nodes, or with excludes. */
 static uint32_t answer_addresses(struct answer_context *context, const struct request *request, uint8_t *bytes)
 {
@@ -63,7 +73,9 @@ static uint32_t answer_addresses(struct answer_context *context, const struct re
         .exclude_count = request->exclude_count,
         .count = request->count,
     };
+    uint64_t turns = context->picks->turns, idle_picks = context->picks->idle_picks;
     int count = policy_pick(context->policy, context->picks, context->view->snapshot, context->values, &query, slots);
+    count_ways(context, turns, idle_picks);
     if (UNLIKELY(count < 0))
         return answer_failed(context, request, count, bytes);
     reply.boot_id = context->boot_id;
@@ -149,10 +161,7 @@ static void run_pick(struct answer_context *context, uint32_t begin, uint32_t en
     struct pick_state *picks = context->picks;
     uint64_t turns = picks->turns, idle_picks = picks->idle_picks;
     policy_pick_batch(context->policy, picks, context->view->snapshot, context->values, context->items + begin, end - begin);
-    if (picks->turns != turns)
-        counter_add(context->counters, COUNTER_PICKS_IN_TURN, picks->turns - turns);
-    if (picks->idle_picks != idle_picks)
-        counter_add(context->counters, COUNTER_PICKS_IDLE, picks->idle_picks - idle_picks);
+    count_ways(context, turns, idle_picks);
 }
 
 void answer_prepare(struct answer_context *context, const struct request requests[], uint32_t count, uint64_t now_ns)

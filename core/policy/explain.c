@@ -231,14 +231,14 @@ static int world_pick(struct world *world, const struct snapshot *snapshot, cons
     explanation->slot = (uint32_t)item.result;
     struct snapshot_member member = member_of(service, explanation->slot);
     const struct explained_node *spent = token_spent(explanation, world);
-    if (anew) {
-        explanation->reason = reason_anew(methods, &world->values[member.slot], member);
-        source = EXPLAIN_ANEW;
-    } else if (spent) {
+    if (spent) {
         explanation->reason = node_tells_idle(&spent->known) ? EXPLAIN_IDLE_TOKEN : EXPLAIN_LOOKS_IDLE;
         source = EXPLAIN_IDLE;
     } else if (world->state.turns != turns) {
         explanation->reason = EXPLAIN_OLD;
+        source = EXPLAIN_ANEW;
+    } else if (anew) {
+        explanation->reason = reason_anew(methods, &world->values[member.slot], member);
         source = EXPLAIN_ANEW;
     } else {
         explanation->reason = reason_drawn(explanation->policy, explanation, &item);

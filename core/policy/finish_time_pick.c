@@ -108,9 +108,16 @@ static inline void node_gets(struct node_values *values, float job_s, float jobs
     atomic_store_explicit(&values->free, free, memory_order_relaxed);
 }
 
-/* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone. */
-static bool tokens_sift(struct pick_state *state, struct node_values *values, uint64_t service_id, struct idle_token found[],
-                        uint32_t *count, struct candidate candidates[])
+/* In the general case, not to be handed out for this request: excluded, or chosen already. */
+static bool is_refused(const struct pick *general, uint32_t slot)
+{
+    return general != NULL && !pick_accepts(general, (struct snapshot_member){.slot = slot & (SNAPSHOT_SLOTS_MAX - 1)});
+}
+
+/* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone.
+ * `general`: NULL, or the pick that has demands of its own; what does not meet these stays where it is. */
+static bool tokens_sift(struct pick_state *state, struct node_values *values, uint64_t service_id, const struct pick *general,
+                        struct idle_token found[], uint32_t *count, struct candidate candidates[])
 {
     bool told = false;
     uint32_t used = 0;
@@ -124,6 +131,8 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
                 token_clear(there);
             continue;
         }
+        if (is_refused(general, found[i].slot))
+            continue;
         if (tells && !told)
             used = 0;
         told |= tells;
@@ -137,16 +146,16 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
 }
 
 /* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. */
-static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, const struct pick_item *item,
-                                               struct snapshot_member member, float job_s, float dispatchers)
+static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id,
+                                               const struct pick *general, struct snapshot_member member, float job_s,
+                                               float dispatchers)
 {
-    uint64_t service_id = item->service_id;
     struct candidate drawn = candidate_of(values, member.slot, member.service_ordinal, state->now_ns);
     drawn.job_s = job_s;
     struct idle_token found[TOKEN_SAMPLES];
     struct candidate candidates[TOKEN_SAMPLES];
     uint32_t count = idle_tokens_sample(state->finish->tokens, service_id, &state->random, found);
-    bool told = tokens_sift(state, values, service_id, found, &count, candidates);
+    bool told = tokens_sift(state, values, service_id, general, found, &count, candidates);
     if (count == 0)
         return PICK_UNSURE;
     uint32_t best = candidates_best(candidates, count);
@@ -167,24 +176,26 @@ static void turn_note(struct finish_time *finish, uint64_t now_ns)
         atomic_store_explicit(&finish->turned_ns, now_ns, memory_order_relaxed);
 }
 
-/* Weighted round robin: each in turn, a slower one in fewer of the laps. PICK_UNSURE: none within reach. */
-static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state, struct node_values *values,
-                                                        const struct pick_item *item)
+/* Weighted round robin: each in turn, a slower one in fewer of the laps. PICK_UNSURE: none within reach. `general`: as above. */
+static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state, struct node_values *values, uint64_t service_id,
+                                                        const struct snapshot_member members[], uint32_t member_count,
+                                                        const struct pick *general)
 {
-    uint32_t at = hash_mix(item->service_id) % POLICY_CURSORS;
+    uint32_t at = hash_mix(service_id) % POLICY_CURSORS;
     for (uint32_t i = 0; i < TURN_TRIES; i++) {
         uint32_t turn = state->cursor[at]++;
-        struct snapshot_member member = item->members[turn % item->member_count];
+        struct snapshot_member member = members[turn % member_count];
         const struct node_values *there = &values[member.slot];
         float job_s = code_to_s(
             atomic_load_explicit(&there->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed));
-        if (!node_is_fresh(there) || !(job_s > 0) || wait_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s)
+        if (!node_is_fresh(there) || !(job_s > 0) || wait_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s ||
+            is_refused(general, member.slot))
             continue;
         float speed = slots_of(there) / job_s;
         float peak = state->turn_peak[at] * TURN_PEAK_FADING;
         state->turn_peak[at] = peak = speed > peak ? speed : peak;
         /* The whole part of lap × share grows in just that share of the laps; not in the same ones for all. */
-        uint32_t laps = turn / item->member_count;
+        uint32_t laps = turn / member_count;
         double lap = laps + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
         if ((uint64_t)((lap + 1) * share) > (uint64_t)(lap * share)) {
             state->turns++;
@@ -235,9 +246,9 @@ static void finish_time_choose_batch(struct pick_batch *batch)
         if (UNLIKELY(best < 0))
             continue;
         if (idle_tokens_exist(state->finish->tokens, item->service_id))
-            item->result = pick_idle(state, values, item, item->candidate[best], job_s, dispatchers);
+            item->result = pick_idle(state, values, item->service_id, NULL, item->candidate[best], job_s, dispatchers);
         if (item->result == PICK_UNSURE && UNLIKELY(job_s < turn_s))
-            item->result = pick_in_turn(state, values, item);
+            item->result = pick_in_turn(state, values, item->service_id, item->members, item->member_count, NULL);
         if (item->result == PICK_UNSURE) {
             item->result = (int)item->candidate[best].slot;
             node_gets(&values[item->result], job_s, dispatchers, state->now_ns);
@@ -246,20 +257,35 @@ static void finish_time_choose_batch(struct pick_batch *batch)
     }
 }
 
+/* What a batch does with one item, for a request with demands of its own: most often that of a client whose node has just failed. */
 static const struct snapshot_member *finish_time_choose(struct pick *pick)
 {
+    struct pick_state *state = pick->state;
+    struct node_values *values = pick->values;
+    uint64_t service_id = pick->query->service_id;
     struct candidate candidates[PICK_CANDIDATES_MAX];
     const struct snapshot_member *members[PICK_CANDIDATES_MAX];
     for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
         members[i] = pick_at_random(pick);
         if (!members[i])
             return NULL;
-        candidates[i] = candidate_of(pick->values, members[i]->slot, members[i]->service_ordinal, pick->state->now_ns);
+        candidates[i] = candidate_of(values, members[i]->slot, members[i]->service_ordinal, state->now_ns);
     }
     uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
-    float dispatchers = (float)atomic_load_explicit(&pick->state->finish->dispatchers, memory_order_relaxed);
-    node_gets(&pick->values[members[best]->slot], candidates[best].job_s, dispatchers, pick->state->now_ns);
-    return members[best];
+    float job_s = candidates[best].job_s;
+    float dispatchers = (float)atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
+    int slot = PICK_UNSURE;
+    /* Of expired nodes neither says anything. */
+    if (pick->demand != DEMAND_ANY && idle_tokens_exist(state->finish->tokens, service_id))
+        slot = pick_idle(state, values, service_id, pick, *members[best], job_s, dispatchers);
+    if (slot == PICK_UNSURE && pick->demand != DEMAND_ANY && job_s < finish_time_age_s(state->finish) / TURN_AGE_JOBS)
+        slot = pick_in_turn(state, values, service_id, pick->members, pick->member_count, pick);
+    if (slot == PICK_UNSURE) {
+        node_gets(&values[members[best]->slot], job_s, dispatchers, state->now_ns);
+        return members[best];
+    }
+    pick->found = (struct snapshot_member){.slot = (uint32_t)slot & (SNAPSHOT_SLOTS_MAX - 1)};
+    return &pick->found;
 }
 
 static void finish_time_keys(const struct pick_state *state, const struct node_values *values,

@@ -28,6 +28,7 @@ struct pick {
     uint32_t member_count;
     uint32_t *slots; /* chosen so far */
     uint32_t slot_count;
+    struct snapshot_member found; /* one that was chosen otherwise than from the members; of it the slot is known */
 };
 
 /* A batch's working state. */
@@ -44,7 +45,7 @@ struct pick_batch {
 #define PICK_UNSURE (-1) /* as an item's result: the general case decides */
 
 struct policy_methods {
-    /* The general case: one more node, or NULL when none qualifies under pick->demand. */
+    /* The general case: one more node, or NULL when none qualifies under pick->demand. What it returns holds until the next call. */
     const struct snapshot_member *(*choose)(struct pick *pick);
     /* Whether a fresh node is to the policy's taste; asked under DEMAND_POLICY only. NULL: every one is. */
     bool (*accept)(const struct node_values *values, struct snapshot_member member);
