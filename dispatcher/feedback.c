@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "core/base/memory.h"
+#include "dispatcher/placement.h"
 
 #define TRACKS_BYTES (sizeof(struct feedback_track) * MEMBERS_MAX)
 
@@ -67,6 +68,8 @@ static void note_take(struct feedback_desk *desk, const struct note *note, uint6
             .outcome = (enum feedback_outcome)note->outcome,
         };
         counts = feedback_apply(&members->values[slot], &desk->tracks[slot], &feedback, now_ns);
+        if (feedback.outcome == FEEDBACK_OK)
+            counts |= placement_done(members->placement, slot, feedback.latency_s);
     }
     if (!counts)
         counter_add(desk->counters, COUNTER_FEEDBACK_IGNORED, 1);

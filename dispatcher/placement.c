@@ -9,7 +9,7 @@
 #include "core/base/memory.h"
 
 #define SLOTS_BYTES (sizeof(struct placement_slot) * MEMBERS_MAX)
-_Static_assert(sizeof(struct placement_slot) <= 128, "what placement.h says of memory");
+_Static_assert(sizeof(struct placement_slot) <= 192, "what placement.h says of memory");
 
 #define LOOK_NS NS_PER_S
 #define SETTLE_ROUNDS ((uint32_t)(FINISH_SETTLE_NS / LOOK_NS))
@@ -134,14 +134,22 @@ void placement_report(struct placement *placement, uint32_t slot, struct node_en
         return;
     struct placement_slot *told = &placement->slots[slot];
     struct finish_report report = report_of(placement, entry, age_ns);
-    uint64_t held_ns = told->track.held_ns;
+    uint64_t held_ns = told->track.share.held_ns;
     placement->reported_ns = now_ns;
     atomic_store_explicit(&placement->finish.silent_s, 0, memory_order_relaxed);
     if (told->track.boot_id != report.boot_id)
         told->token_sequence = 0;
     if (finish_time_report(&placement->finish, &placement->members->values[slot], &told->track, &report, now_ns))
         tokens_push(placement, slot);
-    counter_add(placement->counters, COUNTER_NODES_HELD, told->track.held_ns != held_ns);
+    counter_add(placement->counters, COUNTER_NODES_HELD, told->track.share.held_ns != held_ns);
+}
+
+bool placement_done(struct placement *placement, uint32_t slot, float latency_s)
+{
+    if (!placement || !placement->on)
+        return false;
+    share_cap_done(&placement->finish.share, &placement->slots[slot].track.share, latency_s);
+    return true;
 }
 
 void placement_join(struct placement *placement, uint32_t slot, uint32_t before)
@@ -194,7 +202,7 @@ static void on_look(void *ctx, struct timer *timer)
 
 void placement_set_share_max(struct placement *placement, double share_max)
 {
-    placement->finish.share_max = share_max;
+    placement->finish.share.max = share_max;
 }
 
 void placement_read_stats(const struct placement *placement, uint64_t now_ns, struct placement_stats *ret_stats)

@@ -7,7 +7,7 @@
  *
  * Invariant: nothing is done, and no time spent, while the policy is another one.
  * Thread: placement_token on the core whose box it is; all else on the control thread, which alone knows what was said of a slot before.
- * Memory: by slot, 128 bytes of those that are used, and a ring of tokens for each service that has had one. Nothing blocks. */
+ * Memory: by slot, 192 bytes of those that are used, and a ring of tokens for each service that has had one. Nothing blocks. */
 #pragma once
 
 #include <stdbool.h>
@@ -70,6 +70,9 @@ void placement_set_on(struct placement *placement, bool on);
 
 /* A newer report of the member in the slot, made age_ns ago. placement: NULL is a no-op. */
 void placement_report(struct placement *placement, uint32_t slot, struct node_entry entry, uint64_t age_ns, uint64_t now_ns);
+
+/* A client says that a job has ended well at the member in the slot, after so long. False: of no interest. placement may be NULL. */
+bool placement_done(struct placement *placement, uint32_t slot, float latency_s);
 
 /* The slot has another node from now on; `before`: the slot of the same node so far, or MEMBER_NONE. NULL is a no-op. */
 void placement_join(struct placement *placement, uint32_t slot, uint32_t before);

@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "core/base/hash.h"
 #include "core/policy/finish_time_internal.h"
 
 /* A pick that has not become a job after so long never will: clients go to their nodes at once. */
@@ -15,15 +14,6 @@
 /* Nodes that look idle join the idle ones only where reports are older than a job when they come. With fresher ones all dispatchers
  * know of the same idle nodes at once, and meet there. */
 #define IDLE_AGE_JOBS 1
-
-/* How often it is looked at whether a node has had more than its share. What it had in a time so long that there can't have been reports
- * (no resource manager, another policy) was not given to it because of these. */
-#define SHARE_NS UINT64_C(1000000000)
-#define SHARE_SPAN_MAX_NS (30 * SHARE_NS)
-#define SHARE_PICKS_MIN 20u
-#define HELD_NS_MAX 600e9
-#define ALONE_MAX 1.5
-#define SHARE_EXCESS_SURE 1.0 /* no rise of the load makes it look so: no second look is needed */
 
 #define AGE_WEIGHT 0.02f
 #define AGE_RISE_MAX 4
@@ -53,7 +43,7 @@ const int32_t finish_code_units[UINT8_MAX + 1] = {TIMES(UNITS)};
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {
-    *finish = (struct finish_time){.tokens = tokens, .share_max = FINISH_SHARE_MAX};
+    *finish = (struct finish_time){.tokens = tokens, .share = {.max = SHARE_MAX}};
     atomic_store_explicit(&finish->dispatchers, 1, memory_order_relaxed);
 }
 
@@ -154,59 +144,6 @@ static uint32_t picks_since(uint32_t picks, struct finish_track *track, const st
     return unseen;
 }
 
-static void kind_add(struct finish_kind *kind, uint32_t picks, double slot_s)
-{
-    kind->picks += picks;
-    kind->slot_s += slot_s;
-}
-
-/* Picks for each second of a slot since the marks; who is alone of its kind, and might have made that kind up, is compared with all. */
-static double share_usual(const struct finish_time *finish, const struct finish_track *track, double own_slot_s)
-{
-    const struct finish_kind *now = &finish->kinds[track->kind], *then = &track->kind_mark;
-    if (now->slot_s - then->slot_s < ALONE_MAX * own_slot_s) {
-        now = &finish->all;
-        then = &track->all_mark;
-    }
-    return (now->picks - then->picks) / (now->slot_s - then->slot_s);
-}
-
-/* A node that reports less than it has, or more than it can, draws more than its share; it gets nothing until that is made up for. What
- * its share is, the others' picks of the same time say. They are counted as reports come, the node's own at once: when the load rises
- * it seems to have more than the others for a while, so one such span is not believed, but two of them together. */
-static void share_check(struct finish_time *finish, uint32_t picks, struct finish_track *track,
-                        const struct finish_report *report, uint64_t now_ns)
-{
-    uint32_t index = (uint32_t)(hash_mix(report->kind) % FINISH_KINDS);
-    bool first = track->seen_ns == 0 || track->kind != index;
-    track->kind = index;
-    if (!first) {
-        uint32_t count = picks_between(track->seen, picks);
-        double slot_s = (double)report->slots * (double)(now_ns - track->seen_ns) * 1e-9;
-        kind_add(&finish->kinds[index], count, slot_s);
-        kind_add(&finish->all, count, slot_s);
-    }
-    track->seen = picks;
-    track->seen_ns = now_ns;
-    if (!first && now_ns < track->share_ns + SHARE_NS)
-        return;
-    uint64_t span_ns = now_ns - track->share_ns;
-    uint32_t count = picks_between(track->share_mark, picks);
-    double own_slot_s = (double)span_ns * 1e-9 * report->slots;
-    double excess = (double)count / own_slot_s / (finish->share_max * share_usual(finish, track, own_slot_s)) - 1;
-    bool over = !first && finish->share_max > 0 && span_ns <= SHARE_SPAN_MAX_NS && count >= SHARE_PICKS_MIN && excess > 0;
-    if (over && span_ns < 2 * SHARE_NS && excess < SHARE_EXCESS_SURE)
-        return;
-    double held_ns = excess * (double)span_ns;
-    if (over)
-        track->held_ns = now_ns + (held_ns < HELD_NS_MAX ? (uint64_t)held_ns : (uint64_t)HELD_NS_MAX);
-    /* The time for which it is held makes up for this span, and not for the next one too. */
-    track->share_ns = over ? track->held_ns : now_ns;
-    track->share_mark = picks;
-    track->kind_mark = finish->kinds[index];
-    track->all_mark = finish->all;
-}
-
 /* How old a node's report gets before the next one comes, on average: half the distance, and what it was on its way. */
 static void age_note(struct finish_time *finish, struct finish_track *track, const struct finish_report *report, uint64_t now_ns)
 {
@@ -260,16 +197,16 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     float job_s = store_job_times(values, report, forgotten);
     uint32_t unseen = report->echoes ? picks_unseen(picks, track, report, now_ns) : picks_since(picks, track, report, now_ns);
     age_note(finish, track, report, now_ns);
-    share_check(finish, picks, track, report, now_ns);
+    share_cap_report(&finish->share, &track->share, picks, report->slots, report->kind, now_ns);
 
     float work_s = not_below_zero(report->work_s * report->queue_factor) + dispatchers * (float)unseen * job_s;
     float wait_s = work_s / slots - age_s;
     float credit_s = CREDIT_JOBS * dispatchers * job_s / slots;
     if (wait_s < -credit_s)
         wait_s = -credit_s;
-    bool held = now_ns < track->held_ns;
+    bool held = now_ns < track->share.held_ns;
     if (held)
-        wait_s += (float)(track->held_ns - now_ns) * 1e-9f;
+        wait_s += (float)(track->share.held_ns - now_ns) * 1e-9f;
     atomic_store_explicit(&values->job_code, finish_time_code(job_s), memory_order_relaxed);
     atomic_store_explicit(&values->slots, (uint16_t)report->slots, memory_order_relaxed);
     store_left_s(values, wait_s, now_ns);
@@ -282,7 +219,7 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
 
 bool finish_time_token(struct node_values *values, const struct finish_track *track, uint64_t now_ns)
 {
-    if (now_ns < track->held_ns)
+    if (now_ns < track->share.held_ns)
         return false;
     /* At most all slots but one are busy. */
     float most_s = spare_s(values);

@@ -17,16 +17,8 @@
 
 #include "core/base/macros.h"
 #include "core/policy/idle_tokens.h"
+#include "core/policy/share_cap.h"
 #include "core/policy/values.h"
-
-#define FINISH_KINDS 4096u
-#define FINISH_SHARE_MAX 2.5
-
-/* What nodes of one kind have been given, as far as reports have come to say so. */
-struct finish_kind {
-    double picks;
-    double slot_s; /* slots times seconds in which they were */
-};
 
 /* What all cores of a dispatcher share. */
 struct finish_time {
@@ -35,9 +27,7 @@ struct finish_time {
     _Atomic float age_s; /* how old what is known of a node is, on average, while reports come */
     _Atomic float silent_s; /* for how long none has come; 0: they come */
     _Atomic uint64_t turned_ns; /* when a node was last given its turn, or up to 100 ms before; 0: never */
-    double share_max; /* no node gets more than so many times what its slots are usually given; 0: any; control thread */
-    struct finish_kind all; /* control thread, as are the kinds, by hash */
-    struct finish_kind kinds[FINISH_KINDS];
+    struct share_cap share; /* control thread */
 };
 
 /* What the control thread knows of a node beside its values. All zeroes: nothing yet. */
@@ -45,17 +35,10 @@ struct finish_track {
     uint64_t boot_id; /* of the node; 0: none heard of */
     uint64_t reported_ns; /* when the newest report was made */
     uint64_t mark_ns; /* when `mark` was taken */
-    uint64_t held_ns; /* until then the node gets nothing: it has had more than its share */
     uint32_t mark; /* picks */
     uint32_t dead; /* picks that never became jobs, and jobs that were not picks: wraps */
-    uint32_t seen; /* picks that are in its kind's */
-    uint32_t share_mark; /* picks */
-    uint64_t seen_ns; /* up to when its slots are in its kind's; 0: never */
-    uint64_t share_ns; /* when `share_mark` was taken, and `kind_mark` */
     uint64_t picked_ns; /* a node that does not echo: when it was last seen to have been picked */
-    uint32_t kind; /* index of its kind */
-    struct finish_kind kind_mark;
-    struct finish_kind all_mark;
+    struct share_track share;
 };
 
 /* A newer report of a node. */
@@ -73,7 +56,7 @@ struct finish_report {
     float job_s[VALUES_SERVICES_MAX]; /* 0: not known */
 };
 
-/* With FINISH_SHARE_MAX. */
+/* With SHARE_MAX. */
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens);
 
 /* How old what is known of a node is. */
