@@ -35,6 +35,14 @@
 #define HOPE_HALF_JOBS 5.0
 #define HOPE_HALF_S_MIN 0.1
 
+/* Nobody knows how quick a node can be that has done few jobs: this part of its mean, perhaps. */
+#define HOPE_OF_FEW_JOBS 0.1
+
+/* And one that was never quicker than now may have been slow all the time. So it goes on hoping below its best, slowly: a job every some
+ * hundred expected times of standing idle is a small price. */
+#define HOPE_BEYOND_HALF_JOBS 200.0
+#define HOPE_MIN (1.0 / 16)
+
 /* Each job that ends counts for so much of whether it was right; above so much of the means there is nothing left to hope for. */
 #define HOPE_WEIGHT 0.25
 #define HOPE_OVER 0.8
@@ -51,7 +59,7 @@ static double clamp(double value, double min, double max)
 void estimate_init(struct estimate *estimate, uint32_t slots, uint64_t now_ns)
 {
     CHECK(slots > 0);
-    *estimate = (struct estimate){.slots = slots, .now_ns = now_ns, .idle_ns = now_ns, .hope = 1};
+    *estimate = (struct estimate){.slots = slots, .now_ns = now_ns, .idle_ns = now_ns, .hope = 1, .hope_least = 1};
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
         estimate->services[i].scv = 1;
 }
@@ -64,25 +72,43 @@ uint32_t estimate_jobs(const struct estimate *estimate)
     return jobs;
 }
 
+/* The least that its jobs may take, as far as that is known. */
+static double service_best_s(const struct estimate_service *service)
+{
+    if (service->best_s <= 0)
+        return HOPE_OF_FEW_JOBS * service->mean_s;
+    return service->best_s < service->mean_s ? service->best_s : service->mean_s;
+}
+
+/* After span_s more: by half every half_s, but not below `least`; what of the span is left then. */
+static double hope_fall(double *hope, double span_s, double half_s, double least)
+{
+    if (*hope <= least)
+        return span_s;
+    double until_s = log2(*hope / least) * half_s;
+    *hope = span_s < until_s ? *hope * exp2(-span_s / half_s) : least;
+    return span_s > until_s ? span_s - until_s : 0;
+}
+
 /* Of one idle until now_ns, for which it has been so since before estimate->now_ns. */
 static void hope_grow(struct estimate *estimate, uint64_t now_ns)
 {
     double longest_s = 0, least = 1;
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
         const struct estimate_service *service = &estimate->services[i];
-        if (service->best_s <= 0)
+        if (service->weight <= 0)
             continue;
         longest_s = service->mean_s > longest_s ? service->mean_s : longest_s;
-        if (service->best_s < least * service->mean_s)
-            least = service->best_s / service->mean_s;
+        least = service_best_s(service) < least * service->mean_s ? service_best_s(service) / service->mean_s : least;
     }
     uint64_t begin_ns = estimate->idle_ns + (uint64_t)(HOPE_AFTER_JOBS * longest_s * 1e9);
     begin_ns = begin_ns > estimate->now_ns ? begin_ns : estimate->now_ns;
-    if (least >= HOPE_OVER || now_ns <= begin_ns)
+    if (longest_s <= 0 || now_ns <= begin_ns)
         return;
     double half_s = HOPE_HALF_JOBS * longest_s > HOPE_HALF_S_MIN ? HOPE_HALF_JOBS * longest_s : HOPE_HALF_S_MIN;
-    double hope = estimate->hope * exp2(-(double)(now_ns - begin_ns) * 1e-9 / half_s);
-    estimate->hope = hope > least ? hope : least;
+    estimate->hope_least = least < HOPE_OVER ? least : 1;
+    double left_s = hope_fall(&estimate->hope, (double)(now_ns - begin_ns) * 1e-9, half_s, estimate->hope_least);
+    (void)hope_fall(&estimate->hope, left_s, half_s / HOPE_HALF_JOBS * HOPE_BEYOND_HALF_JOBS, HOPE_MIN);
 }
 
 /* Before the number of jobs changes. Which of them run is not known here, nor needed: as many as there are slots. */
@@ -235,8 +261,9 @@ float estimate_job_s(const struct estimate *estimate, uint32_t service)
     const struct estimate_service *here = &estimate->services[service];
     if (estimate_is_guess(estimate, service))
         return ESTIMATE_NOMINAL_S;
-    double best_s = here->best_s > 0 && here->best_s < here->mean_s ? here->best_s : here->mean_s;
     double hoped_s = estimate->hope * here->mean_s;
+    double beyond = estimate->hope < estimate->hope_least ? estimate->hope / estimate->hope_least : 1;
+    double best_s = beyond * service_best_s(here);
     return (float)(hoped_s > best_s ? hoped_s : best_s);
 }
 

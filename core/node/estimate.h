@@ -11,8 +11,8 @@
  * Jobs that run count for that too: one that hangs need not end first.
  *
  * A node that has become slower than others may get no jobs at all then, and would never learn that it is quick again. So while it stands
- * idle it hopes: its expected times fall back, by half for every few of them, towards the best that they once were. The job that this
- * brings shows whether they are.
+ * idle it hopes: its expected times fall back, by half for every few of them, towards the best that they once were, and from there on, or
+ * when they never were better, much more slowly. The job that this brings shows whether they are.
  * Pure. Thread: one owner. Memory: none of its own. */
 #pragma once
 
@@ -49,7 +49,8 @@ struct estimate {
     uint64_t now_ns; /* up to which elapsed_s is right */
     double elapsed_s; /* behind the jobs that run, all together */
     uint64_t idle_ns; /* since when no job has been here */
-    double hope; /* expected times are this part of the means, but not below the best: 0 < hope ≤ 1 */
+    double hope; /* expected times are this part of the means: 0 < hope ≤ 1 */
+    double hope_least; /* down to here no service's below its best */
     struct estimate_drift slower;
     struct estimate_drift faster;
     struct estimate_service services[NODE_SERVICES_MAX];

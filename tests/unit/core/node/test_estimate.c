@@ -166,12 +166,28 @@ static void stand_idle(double s)
     estimate_look(&estimate, now_ns);
 }
 
-Test(estimate, a_node_that_was_never_quicker_hopes_for_nothing)
+Test(estimate, a_node_that_was_never_quicker_hopes_slowly)
 {
     run_jobs(0, 1000, 0.02);
     float before_s = estimate_job_s(&estimate, 0);
-    stand_idle(100);
+    stand_idle(0.5);
     cr_expect_float_eq(estimate_job_s(&estimate, 0) / before_s, 1, 0.2);
+    stand_idle(1000);
+    cr_expect_lt(estimate_job_s(&estimate, 0), 0.1f * before_s, "it may have been slow from its start");
+    run_jobs(0, 15, 0.02);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0) / before_s, 1, 0.2);
+}
+
+/* Other nodes are quicker by far, as it seems, so nobody sends anything any more. */
+Test(estimate, a_node_whose_first_job_was_long_gets_another_chance)
+{
+    run_job(0, 0.2);
+    stand_idle(0.5);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.15f);
+    stand_idle(4);
+    cr_expect_lt(estimate_job_s(&estimate, 0), 0.04f);
+    run_jobs(0, 100, 0.02);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0), 0.02f, 0.005f);
 }
 
 Test(estimate, a_slowed_node_that_stands_idle_comes_back_to_its_best)
@@ -183,8 +199,8 @@ Test(estimate, a_slowed_node_that_stands_idle_comes_back_to_its_best)
     cr_expect_gt(estimate_job_s(&estimate, 0), 0.06f, "not at once");
     stand_idle(3);
     cr_expect_lt(estimate_job_s(&estimate, 0), 0.025f);
-    stand_idle(1000);
-    cr_expect_gt(estimate_job_s(&estimate, 0), 0.015f, "never below it");
+    stand_idle(3);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.015f, "below it slowly");
 }
 
 Test(estimate, hope_ends_with_a_few_jobs_when_it_was_wrong)
