@@ -25,7 +25,6 @@ struct stale_dispatcher {
     struct stale_node *nodes;
     double *share; /* cumulative, for load interpretation */
     uint64_t share_ns; /* when it was computed */
-    bool changed; /* a report has come since then */
 };
 
 struct stale {
@@ -37,7 +36,7 @@ struct stale {
 
 #define QUEUES_MAX 4096u /* longer ones count as this */
 #define WEIGHT_MIN 0.05
-/* With reports trickling in one by one, not at each of them. */
+/* What was reported, and how much has come since, is looked at anew so often, and not for each pick. */
 #define SHARES_NS (20 * NS_PER_MS)
 
 static void *stale_open(struct world *world, enum stale_rule rule)
@@ -51,7 +50,6 @@ static void *stale_open(struct world *world, enum stale_rule rule)
         struct stale_dispatcher *dispatcher = &stale->dispatchers[i];
         dispatcher->nodes = sim_allocate(world->scenario->nodes, sizeof(*dispatcher->nodes));
         dispatcher->share = sim_allocate(world->scenario->nodes, sizeof(*dispatcher->share));
-        dispatcher->changed = true;
         for (uint32_t k = 0; k < world->scenario->nodes; k++)
             dispatcher->nodes[k] = (struct stale_node){.weight = 1, .up = true};
     }
@@ -105,7 +103,6 @@ void stale_on_report(struct world *world, uint32_t index, const struct report *r
     double idle = 1 - (double)report->busy;
     *node = (struct stale_node){
         .at_ns = report->at_ns, .jobs = report->jobs, .weight = idle > WEIGHT_MIN ? idle : WEIGHT_MIN, .up = report->up};
-    dispatcher->changed = true;
 }
 
 static uint32_t any_node(struct world *world, const struct stale_dispatcher *dispatcher)
@@ -179,12 +176,11 @@ static void shares_compute(struct world *world, struct stale *stale, struct stal
         dispatcher->share[i] = sum;
     }
     dispatcher->share_ns = world->now_ns;
-    dispatcher->changed = false;
 }
 
 static uint32_t pick_interpretation(struct world *world, struct stale *stale, struct stale_dispatcher *dispatcher)
 {
-    if (dispatcher->changed && (dispatcher->share_ns == 0 || world->now_ns - dispatcher->share_ns >= SHARES_NS))
+    if (dispatcher->share_ns == 0 || world->now_ns - dispatcher->share_ns >= SHARES_NS)
         shares_compute(world, stale, dispatcher);
     uint32_t nodes = world->scenario->nodes;
     double total = dispatcher->share[nodes - 1];

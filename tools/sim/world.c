@@ -13,6 +13,9 @@
 #define WARM_PERIODS 5
 #define WARM_SERVICES 200
 
+/* A heartbeat is valid for so many (--heartbeat-valid). */
+#define VALID_HEARTBEATS 3
+
 static bool network_loses(struct world *world)
 {
     return world->scenario->loss > 0 && random_unit(&world->network_random) < world->scenario->loss;
@@ -173,9 +176,25 @@ void world_node_tells(struct world *world, uint32_t node)
     }
 }
 
+/* rm takes out who has been silent for too long, and those that have gone stay on its list of changes, whatever gets lost. */
+static void expire(struct world *world, uint32_t node)
+{
+    struct report report = world->newest[node];
+    if (report.at_ns == 0)
+        return;
+    if (report.up && world->now_ns - report.at_ns >= VALID_HEARTBEATS * world->scenario->heartbeat_ns) {
+        report.up = false;
+        report.at_ns = world->now_ns;
+    }
+    if (!report.up)
+        relay(world, &report);
+}
+
 static void on_beat(struct world *world, uint32_t node)
 {
     events_add(&world->events, world->now_ns + world->scenario->heartbeat_ns, EVENT_BEAT, node, 0);
+    if (world->policy->on_report != NULL)
+        expire(world, node);
     if (!world->nodes[node].up)
         return;
     freshness_beat(&world->nodes[node].freshness, world->now_ns);
@@ -204,7 +223,7 @@ static void on_churn(struct world *world, uint32_t node)
         return; /* the last one stays */
     world->up_count = here->up ? world->up_count - 1 : world->up_count + 1;
     sim_node_set_up(world, node, !here->up);
-    /* A node that leaves says so, and so does one that comes. A message that is lost is made good by the next of the same kind. */
+    /* A node that leaves says so, and so does one that comes. What is lost of that is made good by the next heartbeat, or by none. */
     send_report(world, node);
 }
 

@@ -54,6 +54,19 @@ Test(world, two_nodes_that_come_and_go_do_all_jobs)
         cr_expect_gt(outcome_of(&scenario, policies[i]).mean, 0, "%s", policies[i]);
 }
 
+/* Their last word may be lost, and then nobody but rm, which misses their heartbeats, can tell the dispatchers. */
+Test(world, nodes_that_died_silently_are_not_handed_out_for_long)
+{
+    struct scenario scenario = scenario_small(5, 0.2);
+    scenario.jobs = 20000;
+    scenario.push_ns = 10000000;
+    scenario.refresh_ns = 0;
+    scenario.loss = 0.5;
+    scenario.churn = (struct scenario_churn){.up_ns = 60e9, .away_ns = 60e9};
+    /* Of the shortest queues: who has none since it is dead is handed out again and again. A hundred service times are ten heartbeats. */
+    cr_expect_lt(outcome_of(&scenario, "least-loaded").p999, 200);
+}
+
 Test(world, another_seed_gives_another_result)
 {
     struct scenario scenario = scenario_small(20, 0.8);
