@@ -1,9 +1,10 @@
-/* `usherctl pick SERVICE [--explain]`: which node the next request would be given, as a dry run (core/policy/explain.h). */
+/* `usherctl pick SERVICE [--explain] [--region ID]`: which node the next request would be given, as a dry run (core/policy/explain.h). */
 #include <errno.h>
 #include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/errors.h"
+#include "core/conf/value.h"
 #include "core/policy/explain.h"
 #include "core/wire/service.h"
 #include "dispatcher/dispatcher.h"
@@ -106,11 +107,56 @@ static int explain_fail(const struct dispatcher *dispatcher, struct admin_call *
     return admin_fail(call, error, EXIT_CODE_FAILED, "cannot explain: %s", error_text(error));
 }
 
+/* What may follow the service. */
+static int pick_options_read(struct admin_call *call, bool *ret_explained, const char **ret_region)
+{
+    bool explained = false;
+    const char *region = NULL;
+    for (size_t i = 1; i < call->word_count; i++) {
+        const char *word = call->words[i];
+        if (!explained && strcmp(word, "--explain") == 0)
+            explained = true;
+        else if (!region && strcmp(word, "--region") == 0 && i + 1 < call->word_count)
+            region = call->words[++i];
+        else
+            return admin_fail(call, -EINVAL, EXIT_CODE_USAGE,
+                              "\"%.70s\" is not understood here; only --explain and --region ID may follow, once each", word);
+    }
+    *ret_explained = explained;
+    *ret_region = region;
+    return 0;
+}
+
+/* Nodes of other regions are handed out by their own dispatchers. */
+static int region_check(const struct dispatcher *dispatcher, struct admin_call *call, const char *text)
+{
+    const struct location *location = dispatcher->directory->view->location;
+    double region;
+    char others[256] = "";
+    if (value_parse_number(text, &region) < 0 || region < 1 || region > UINT16_MAX || region > (uint16_t)region)
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "--region \"%.70s\": give a region's number, 1 to 65535", text);
+    if ((uint16_t)region == location->own_region)
+        return 0;
+    size_t at = 0;
+    for (uint32_t i = 0; i < location->dispatcher_count && at < sizeof(others); i++) {
+        char address[ADDRESS_TEXT_BYTES];
+        if (location->dispatchers[i].region == (uint16_t)region)
+            at += (size_t)snprintf(others + at, sizeof(others) - at, "%s%s", at ? ", " : "",
+                                   address_format(&location->dispatchers[i].address, address));
+    }
+    return admin_fail(
+        call, -EINVAL, EXIT_CODE_USAGE,
+        at ? "this dispatcher hands out nodes of region %u; ask one of region %u on its machine: %s"
+           : "this dispatcher hands out nodes of region %u, and knows of no dispatcher of region %u; is it in --regions?%s",
+        location->own_region, (uint16_t)region, others);
+}
+
 int dispatcher_admin_pick(void *state, struct admin_call *call)
 {
     struct dispatcher *dispatcher = state;
     const char *service = call->words[0];
-    bool explained = call->word_count == 2;
+    bool explained;
+    const char *region;
     enum policy policy = (enum policy)atomic_load_explicit(&dispatcher->shared.policy, memory_order_relaxed);
     struct random_state seed;
     struct pick_state picks = {
@@ -119,20 +165,23 @@ int dispatcher_admin_pick(void *state, struct admin_call *call)
     };
     struct explanation explanation;
     char text[ADDRESS_TEXT_BYTES];
-    if (explained && strcmp(call->words[1], "--explain") != 0)
-        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not understood here; only --explain may follow",
-                          call->words[1]);
+    int error = pick_options_read(call, &explained, &region);
+    if (error == 0 && region)
+        error = region_check(dispatcher, call, region);
+    if (error < 0)
+        return error;
     if (!service_name_valid(service, strlen(service)))
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" cannot be a service: names are 1 to 63 of [A-Za-z0-9._-]",
                           service);
     random_init_from_kernel(&seed);
     pick_state_init(&picks, random_next(&seed), dispatcher->shared.queue_factor);
-    int error = policy_explain(policy, &picks, dispatcher->directory->view->snapshot, dispatcher->shared.values,
-                               service_id(service, strlen(service)), &explanation);
+    error = policy_explain(policy, &picks, dispatcher->directory->view->snapshot, dispatcher->shared.values,
+                           service_id(service, strlen(service)), &explanation);
     if (error < 0)
         return explain_fail(dispatcher, call, error);
     const struct address *address = &dispatcher->shared.values[explanation.slot].address;
     json_object_set_new(call->answer, "node", json_string(address_format(address, text)));
+    json_object_set_new(call->answer, "region", json_integer(dispatcher->directory->view->location->own_region));
     json_object_set_new(call->answer, "policy", json_string(policy_rows[policy].name));
     json_object_set_new(call->answer, "why", json_string(explain_reason_texts[explanation.reason]));
     json_object_set_new(call->answer, "dry_run", json_string("nothing was counted, changed or handed out"));

@@ -11,10 +11,10 @@ static const struct admin_command commands[] = {
     },
     {
         .name = "pick",
-        .arguments = "SERVICE [--explain]",
+        .arguments = "SERVICE [--explain] [--region ID]",
         .words_min = 1,
-        .words_max = 2,
-        .help = "which node the next request would be given and why, from what; a dry run",
+        .words_max = 4,
+        .help = "which node the next request would be given and why, from what; of this region or not at all; a dry run",
         .handler = dispatcher_admin_pick,
     },
 };

@@ -38,7 +38,8 @@ static const struct conf_program ctl_program = {
         "\n"
         "usher-rm: nodes [SERVICE], services, drain NODE [--reason TEXT], ready NODE, weight NODE auto|N. usher-dispatcher: "
         "nodes [SERVICE], "
-        "which shows its own directory, and pick SERVICE [--explain]: which node the next request would be given, and why. That "
+        "which shows its own directory, and pick SERVICE [--explain] [--region ID]: which node the next request would be given, "
+        "and why. That "
         "is a dry run: nothing is counted, changed or handed out.",
     .words = "COMMAND [ARGUMENT...]",
     .man_section = 8,
@@ -103,7 +104,7 @@ static int run(const struct ctl_options *options, const struct conf_words *words
 {
     char path[PATH_MAX];
     json_t *answer;
-    const char *request[CONF_WORDS_MAX + 3];
+    const char *request[CONF_WORDS_MAX + 5];
     size_t count = words->count;
     memcpy(request, words->item, count * sizeof(*request));
     if (options->reason) {
@@ -112,6 +113,10 @@ static int run(const struct ctl_options *options, const struct conf_words *words
     }
     if (options->explain)
         request[count++] = "--explain";
+    if (options->region) {
+        request[count++] = "--region";
+        request[count++] = options->region;
+    }
     if (words->count == 0) {
         conf_error_set(why, "say what to do: usherctl status; usherctl --help lists the commands");
         return EXIT_CODE_USAGE;
