@@ -11,84 +11,21 @@ import pathlib
 import re
 import signal
 import statistics
-import subprocess
 import sys
 
-from suite import machine, plots, report, servers
-from suite.machine import Trouble, address_free, alone
+from suite import machine, placement_trouble, plots, report, servers
+from suite.machine import Trouble, alone
 from suite.measure import json_output
+from suite.placement_cluster import OWN, PUSH, Cluster, Settings, load_command
 from suite.process import Stage
-from suite.servers import program
 
 TARGETS = ["usher-rm", "usher-dispatcher", "usher-worker", "usherctl", "usher-load"]
 FORMAT = 1
-OWN, PUSH = "own mode", "pushed"
-DISPATCHER_OPTIONS = {OWN: ["--no-push", "--refresh", "1s"], PUSH: []}
 BASE = ("finish-time", PUSH)
 RUNS = [BASE, ("below-average", OWN), ("two-choices", OWN), ("below-average", PUSH), ("two-choices", PUSH), ("weighted", PUSH),
         ("round-robin", PUSH)]
 GOALS = {("below-average", OWN): 0.3, ("two-choices", OWN): 0.5, ("below-average", PUSH): 0.75, ("two-choices", PUSH): 0.9}
 COLOURS = {"finish-time": "#1f6fb4", "below-average": "#c23b3b", "two-choices": "#2f8f5b", "weighted": "#b8a01c", "round-robin": "#707880"}
-REPLY_TIMEOUT = "60s"  # a job that waits for long is slow, not lost
-
-
-class Settings:
-    """What is the same for all policies."""
-
-    def __init__(self, arguments):
-        quick = arguments.quick
-        self.dispatchers = arguments.dispatchers or 2
-        self.workers = arguments.workers or (4 if quick else 12)
-        self.slots = arguments.slots
-        self.factors = arguments.sleep_factor
-        self.mean_ms = arguments.mean or (20 if quick else 100)
-        self.load = arguments.load
-        self.duration_s = arguments.duration or (2 if quick else 60)
-        self.warmup_s = 1 if quick else 5
-        self.rounds = arguments.rounds
-        self.seed = arguments.seed
-
-    def factor(self, worker):
-        return self.factors[worker % len(self.factors)]
-
-    def rate(self):
-        """Jobs a second at the wanted load: every slot of a worker does one in mean × factor."""
-        capacity = sum(self.slots / (self.mean_ms / 1000 * self.factor(worker)) for worker in range(self.workers))
-        return self.load * capacity
-
-    def as_json(self):
-        return {**vars(self), "rate": self.rate()}
-
-
-class Cluster:
-    """rm, dispatchers, workers, all of which know each other when this returns."""
-
-    def __init__(self, stage, binaries, settings, policy, mode):
-        self.binaries = binaries
-        self.everywhere = set(stage.cpus.allowed)
-        self.stage = stage
-        rm = address_free()
-        self.start("usher-rm", rm)
-        self.dispatchers = [address_free() for _ in range(settings.dispatchers)]
-        sockets = [self.start("usher-dispatcher", address, "--rm", rm, "--policy", policy, "--no-jobs", "--threads", "1", "--heartbeat", "1s",
-                              *DISPATCHER_OPTIONS[mode]) for address in self.dispatchers]
-        for number in range(settings.workers):
-            self.start("usher-worker", address_free(), "--rm", rm, "--services", "sleep", "--slots", settings.slots, "--queue", "100000",
-                       "--sleep-factor", settings.factor(number), "--heartbeat", "1s")
-        for process, path in sockets:
-            process.wait_until(f"aware of {settings.workers} workers", lambda path=path: self.knows(path, settings.workers))
-
-    def start(self, name, address, *options):
-        path = self.stage.folder / f"{address.split(':')[1]}.sock"
-        process = self.stage.start(name, [program(self.binaries, name), "--listen", address, "--admin", path, "--state-dir",
-                                          self.stage.folder / f"{name}-{address.split(':')[1]}", "--drain-accept", "0s", *options],
-                                   self.everywhere)
-        return process, path
-
-    def knows(self, path, workers):
-        run = subprocess.run([program(self.binaries, "usherctl"), "-s", path, "nodes", "sleep", "--json"], capture_output=True, text=True,
-                             check=False)
-        return run.returncode == 0 and len(json.loads(run.stdout)["nodes"]) == workers
 
 
 def spectrum(path):
@@ -106,16 +43,13 @@ def measure(binaries, cpus, settings, policy, mode, number):
     with Stage(cpus) as stage:
         cluster = Cluster(stage, binaries, settings, policy, mode)
         hdr = stage.folder / "latencies.hgrm"
-        command = [program(binaries, "usher-load"), "run", "--dispatcher", ",".join(cluster.dispatchers), "--service", "sleep", "--service-time",
-                   f"exp:{settings.mean_ms:g}ms", "--rate", f"{settings.rate():.3f}", "--arrivals", "poisson", "--duration",
-                   f"{round(settings.duration_s * 1000)}ms", "--warmup", f"{settings.warmup_s}s", "--reply-timeout", REPLY_TIMEOUT, "--seed",
-                   settings.seed + number, "--hdr", hdr, "--json"]
+        command = load_command(cluster, settings, settings.duration_s, settings.warmup_s, settings.seed + number, "--hdr", hdr)
         load = json_output(command, {cpus.load}, settings.duration_s + settings.warmup_s + 90)
         latency = load["latency_us"] or {}
         return {"policy": policy, "mode": mode, "round": number, "mean_ms": milliseconds(latency.get("mean")), "p50_ms":
                 milliseconds(latency.get("p50")), "p99_ms": milliseconds(latency.get("p99")), "p999_ms": milliseconds(latency.get("p999")),
                 "sent": load["sent"], "lost": load["lost"], "errors": load["errors"], "errors_by_name": load.get("errors_by_name"),
-                "valid": load["valid"], "verdict": load["verdict"], "jobs_by_node": load["nodes"], "spectrum": spectrum(hdr)}
+                "valid": load["valid"], "verdict": load["verdict"], "jobs_by_node": load["nodes"], "told": cluster.told(), "spectrum": spectrum(hdr)}
 
 
 def milliseconds(value_us):
@@ -229,6 +163,10 @@ def arguments_read():
         "was). A missed goal is no error.")
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it works; the figures mean nothing")
     parser.add_argument("--only", metavar="POLICY,…", help="only these policies; finish-time comes along, as all are set against it")
+    parser.add_argument("--slow", action="store_true", help="instead: a node becomes five times as slow in mid-run, and quick again; how long until its "
+                        "share is below half, and above")
+    parser.add_argument("--liar", action="store_true", help="instead: one node more, which lies in all it reports, first of all but its slots and then of "
+                        "these too; what share it gets")
     parser.add_argument("--duration", type=within(float, 0.5, 3600, "0.5 to 3600 seconds"), metavar="SECONDS", help="of each run (60)")
     parser.add_argument("--rounds", type=within(int, 1, 100, "1 to 100"), default=1, metavar="N", help="runs of each policy, in turns (1)")
     parser.add_argument("--dispatchers", type=within(int, 1, 16, "1 to 16"), metavar="N", help="(2)")
@@ -250,6 +188,8 @@ def arguments_read():
     arguments.only = set(arguments.only.split(",")) if arguments.only is not None else policies
     if not arguments.only <= policies:
         parser.error(f"--only: there are {', '.join(sorted(policies))}")
+    if (arguments.slow or arguments.liar) and arguments.only != policies:
+        parser.error("--only goes with neither --slow nor --liar: these are about finish-time")
     if arguments.bin and not pathlib.Path(arguments.bin).is_dir():
         parser.error(f"--bin: there is no folder {arguments.bin}")
     try:
@@ -286,6 +226,9 @@ def bench(arguments):
     settings = Settings(arguments)
     record = {"format": FORMAT, "settings": settings.as_json(), "facts": machine.facts(binaries, cpus), "runs": [], "failures": [],
               "warnings": ["made with --quick: the figures mean nothing"] if arguments.quick else [], "interrupted": False}
+    troubles = [name for name in ("slow", "liar") if getattr(arguments, name)]
+    if troubles:
+        return trouble(arguments, binaries, cpus, settings, record, troubles)
     wanted = [key for key in RUNS if key[0] in arguments.only or key == BASE]
     try:
         rounds_run(binaries, cpus, settings, wanted, record)
@@ -303,6 +246,16 @@ def bench(arguments):
     if record["interrupted"]:
         return 130
     return 1 if record["failures"] or not all(run["valid"] for run in record["runs"]) else 0
+
+
+def trouble(arguments, binaries, cpus, settings, record, wanted):
+    """--slow and --liar. Only VOID is an error, as of the comparison."""
+    with alone():
+        record["found"] = placement_trouble.run(binaries, cpus, settings, wanted, lambda line: say(line.split("\n")[0]))
+    path = pathlib.Path(arguments.out) / "placement-trouble.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    print("\n\n".join([report.facts_text(record["facts"]), placement_trouble.text(record["found"]), *record["warnings"], str(path)]))
+    return 0 if all(one["load"]["valid"] for one in record["found"].values()) else 1
 
 
 def interrupt(*_):

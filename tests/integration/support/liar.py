@@ -1,5 +1,5 @@
 """A node that knows docs/PROTOCOL.md alone, does its jobs honestly, and lies in everything it says of itself: nothing to do, jobs that take no
-time, a huge machine, any number of jobs received, always idle."""
+time, a huge machine, any number of jobs received, always idle; and as many slots as it is told to claim."""
 
 import contextlib
 import random
@@ -19,9 +19,9 @@ HEARTBEAT_EVERY_S = 0.1
 
 
 class Liar:
-    def __init__(self, rm, slots=2, service="sleep"):
+    def __init__(self, rm, slots=2, claimed=None, service="sleep"):
         self.rm = independent.endpoint(rm)
-        self.slots = slots
+        self.claimed = claimed or slots
         self.service = service
         self.boot_id = random.getrandbits(63) | 1
         self.sequence = 0
@@ -56,12 +56,12 @@ class Liar:
 
     def register(self):
         name = self.service.encode()
-        body = struct.pack("!BBHBB", WORKER, 0, self.slots, 1, len(name)) + name
+        body = struct.pack("!BBHBB", WORKER, 0, self.claimed, 1, len(name)) + name
         return self.control(REGISTER, independent.fixed(self.address) + body, 512)
 
     def heartbeat(self):
         metadata = {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0, 5: 1024.0, 6: 65536.0}
-        body = struct.pack("!BBHQffII", WORKER, 0, self.slots, int(time.time() * 1000), 0, 0, 0, 0) + struct.pack("!QQBf", 0, 0, 0, 0)
+        body = struct.pack("!BBHQffII", WORKER, 0, self.claimed, int(time.time() * 1000), 0, 0, 0, 0) + struct.pack("!QQBf", 0, 0, 0, 0)
         body += struct.pack("!BBB", 1, len(self.dispatchers), len(metadata)) + struct.pack("!Qff", independent.service_id(self.service), 0, NO_TIME)
         body += b"".join(struct.pack("!QI", boot_id, random.getrandbits(32)) for boot_id in self.dispatchers)
         body += b"".join(struct.pack("!Bf", key, value) for key, value in metadata.items())
