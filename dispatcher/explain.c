@@ -155,8 +155,8 @@ int dispatcher_admin_pick(void *state, struct admin_call *call)
 {
     struct dispatcher *dispatcher = state;
     const char *service = call->words[0];
-    bool explained;
-    const char *region;
+    bool explained = false;
+    const char *region = NULL;
     enum policy policy = (enum policy)atomic_load_explicit(&dispatcher->shared.policy, memory_order_relaxed);
     struct random_state seed;
     struct pick_state picks = {
