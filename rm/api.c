@@ -9,7 +9,9 @@
 #include "core/daemon/text_json.h"
 #include "core/http/query.h"
 #include "core/wire/service.h"
-#include "rm/node_json.h"
+#include "rm/listing.h"
+#include "rm/node_text.h"
+#include "rm/services_json.h"
 
 #define NODES_PATH "/v1/nodes/"
 #define HEARTBEAT_SUFFIX "/heartbeat"
@@ -56,6 +58,13 @@ static const struct service *service_find(const struct rm *rm, uint64_t id)
     return index == MAP_NONE ? NULL : &rm->cluster->services.item[index];
 }
 
+/* In pieces: there may be very many. */
+static int list(struct rm *rm, enum listing_kind kind, const uint64_t *service_id, struct http_answer *answer)
+{
+    answer->content_type = "application/json";
+    return listing_open(rm->cluster, daemon_loop(rm->daemon), kind, service_id, &answer->pieces);
+}
+
 static int nodes_list(struct rm *rm, const struct http_request *request, struct http_answer *answer)
 {
     uint64_t id;
@@ -65,7 +74,7 @@ static int nodes_list(struct rm *rm, const struct http_request *request, struct 
         return result;
     if (asked == 0 && !service_find(rm, id))
         return api_refuse(answer, 404, "no node has ever offered this service here; GET /v1/services lists all");
-    return api_answer(answer, json_pack("{s:o}", "nodes", nodes_json(rm->cluster, asked == 0 ? &id : NULL, rm_now(rm).ns)));
+    return list(rm, LISTING_NODES, asked == 0 ? &id : NULL, answer);
 }
 
 static int services_list(struct rm *rm, const struct http_request *request, struct http_answer *answer)
@@ -102,29 +111,10 @@ static int node_pick(struct rm *rm, const struct http_request *request, struct h
 /* For Prometheus' http_sd: whoever is listed, by service. */
 static int discovery(struct rm *rm, const struct http_request *request, struct http_answer *answer)
 {
-    json_t *groups = json_array();
     uint64_t id;
     int result;
     int asked = service_asked(request, answer, &id, &result);
-    if (asked < 0) {
-        json_decref(groups);
-        return result;
-    }
-    for (uint32_t slot = 0; slot < rm->cluster->slot_count; slot++) {
-        const struct node *node = &rm->cluster->nodes[slot];
-        char text[ADDRESS_TEXT_BYTES];
-        if (node->address.family == ADDRESS_NONE || !node_is_listed(node))
-            continue;
-        for (uint8_t i = 0; i < node->service_count; i++) {
-            const struct service *service = &rm->cluster->services.item[node->services[i].service];
-            if ((asked == 0 && service->service_id != id) || service->name[0] == '\0')
-                continue;
-            json_array_append_new(groups, json_pack("{s:[s], s:{s:s, s:s, s:s}}", "targets", address_format(&node->address, text),
-                                                    "labels", "usher_service", service->name, "usher_state", node_word(node),
-                                                    "usher_kind", node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker"));
-        }
-    }
-    return api_answer(answer, groups);
+    return asked < 0 ? result : list(rm, LISTING_TARGETS, asked == 0 ? &id : NULL, answer);
 }
 
 static int node_show(struct rm *rm, const struct address *address, struct http_answer *answer)
@@ -132,7 +122,9 @@ static int node_show(struct rm *rm, const struct address *address, struct http_a
     uint32_t slot = cluster_find(rm->cluster, address);
     if (slot == NODE_NONE)
         return api_refuse(answer, 404, "no such node here; GET /v1/nodes lists all");
-    return api_answer(answer, node_json(rm->cluster, &rm->cluster->nodes[slot], rm_now(rm).ns));
+    answer->content_type = "application/json";
+    int error = node_text_print(rm->cluster, &rm->cluster->nodes[slot], rm_now(rm).ns, &answer->body);
+    return error < 0 ? error : buffer_append(&answer->body, "\n", 1);
 }
 
 static int verb_refuse(struct http_answer *answer, const char *allow)

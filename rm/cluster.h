@@ -77,6 +77,7 @@ struct cluster {
     uint32_t slot_capacity;
     uint32_t free_head; /* free slots, linked through links[NODE_LIST_STATE].next */
     uint32_t node_count;
+    uint64_t joined_count; /* nodes ever, one that was forgotten and came again twice */
     struct map by_address;
     struct node_list states[NODE_STATES];
     struct node_list changes;

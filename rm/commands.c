@@ -6,8 +6,9 @@
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/wire/service.h"
-#include "rm/node_json.h"
+#include "rm/listing.h"
 #include "rm/rm.h"
+#include "rm/services_json.h"
 
 int rm_admin_nodes(void *state, struct admin_call *call)
 {
@@ -20,8 +21,8 @@ int rm_admin_nodes(void *state, struct admin_call *call)
     if (service && map_get(&rm->cluster->services.by_id, &id) == MAP_NONE)
         return admin_fail(call, USHER_ENOSERVICE, EXIT_CODE_NO_NODE,
                           "no node has ever offered %s here; is its name right? `services` lists all", service);
-    json_object_set_new(call->answer, "nodes", nodes_json(rm->cluster, service ? &id : NULL, rm_now(rm).ns));
-    return 0;
+    int error = listing_open(rm->cluster, daemon_loop(rm->daemon), LISTING_NODES_ADMIN, service ? &id : NULL, &call->pieces);
+    return error < 0 ? admin_fail(call, error, EXIT_CODE_FAILED, "out of memory") : ADMIN_PIECES;
 }
 
 int rm_admin_services(void *state, struct admin_call *call)

@@ -81,6 +81,7 @@ int membership_put(struct cluster *cluster, struct cluster_time now, const struc
         .state = NODE_REGISTERED,
         .metadata_dirty = true,
         .expired_ns = now.ns,
+        .joined = cluster->joined_count++,
         .dispatcher_position = NODE_NONE,
     };
     node_list_append(&cluster->states[NODE_REGISTERED], cluster->nodes, slot, NODE_LIST_STATE);

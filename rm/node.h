@@ -94,6 +94,7 @@ struct node {
     uint32_t jobs_queued;
     uint32_t jobs_running;
     uint64_t changed_sequence;
+    uint64_t joined; /* how many had joined before it, since rm started */
     uint32_t dispatcher_position; /* among the cluster's fresh dispatchers; NODE_NONE: not one of them */
     struct node_link links[NODE_LIST_KINDS];
     struct node_boot older[NODE_OLDER_BOOTS_MAX]; /* newest last */

@@ -171,9 +171,8 @@ static int answer_print(json_t *members, const struct admin_call *call, int erro
     return error;
 }
 
-/* `later` as of the call: to be told who waits. */
 static int execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length, struct buffer *answer,
-                   bool can_wait, struct admin_later **ret_later)
+                   bool can_wait, struct admin_rest *ret_rest)
 {
     struct request request = {.array = NULL};
     struct admin_call call = {.answer = json_object(), .exit_code = EXIT_CODE_FAILED, .can_wait = can_wait};
@@ -182,9 +181,9 @@ static int execute(const struct admin_table *tables, size_t table_count, const c
     int error = request_read(&request, line, length, &call);
     if (error == 0)
         error = request_run(tables, table_count, &request, &call);
-    CHECK((error == ADMIN_LATER) == (call.later != NULL));
-    *ret_later = call.later;
-    if (error != ADMIN_LATER)
+    CHECK((error == ADMIN_LATER) == (call.later != NULL) && (error == ADMIN_PIECES) == (call.pieces.next != NULL));
+    *ret_rest = (struct admin_rest){.later = call.later, .pieces = call.pieces};
+    if (error <= 0)
         error = answer_print(call.answer, &call, error, answer);
     json_decref(call.answer);
     json_decref(request.array);
@@ -193,17 +192,18 @@ static int execute(const struct admin_table *tables, size_t table_count, const c
 
 int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length, struct buffer *answer)
 {
-    struct admin_later *later;
-    return execute(tables, table_count, line, length, answer, false, &later);
+    struct admin_rest rest = {.later = NULL};
+    int error = execute(tables, table_count, line, length, answer, false, &rest);
+    return error == ADMIN_PIECES ? pieces_collect(&rest.pieces, answer) : error;
 }
 
 int admin_execute_or_wait(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
-                          struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_later **ret_later)
+                          struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_rest *ret_rest)
 {
-    int error = execute(tables, table_count, line, length, answer, true, ret_later);
+    int error = execute(tables, table_count, line, length, answer, true, ret_rest);
     if (error == ADMIN_LATER) {
-        (*ret_later)->on_answer = on_answer;
-        (*ret_later)->ctx = ctx;
+        ret_rest->later->on_answer = on_answer;
+        ret_rest->later->ctx = ctx;
     }
     return error;
 }

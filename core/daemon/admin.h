@@ -1,8 +1,8 @@
 /* admin - commands of operators over a unix socket; `usherctl` is the client. A request is one line of words, or a JSON array
  * of strings; the answer is one line with a JSON object: {"ok":true,…} or {"ok":false,"error":NAME,"text":TEXT,"exit":N}.
  *
- * Limits: lines of 4 KiB, 5 s for a line however it drips, 30 s idle, 16 connections. A client must not close its sending side
- * before it has its answer. Only root and the daemon's own user are served (SO_PEERCRED).
+ * Limits: lines of 4 KiB, 5 s for a line however it drips, 30 s idle or without reading of a long answer, 16 connections. A client must
+ * not close its sending side before it has its answer. Only root and the daemon's own user are served (SO_PEERCRED).
  * Thread: the control loop's. Memory: the server's own. Nothing blocks. */
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "core/base/buffer.h"
 #include "core/base/exit_code.h"
 #include "core/base/macros.h"
+#include "core/io/pieces.h"
 
 #define ADMIN_LINE_BYTES_MAX 4096
 #define ADMIN_WORDS_MAX 64
@@ -21,8 +22,9 @@
 struct loop;
 struct admin_later;
 
-/* What a handler returns that has called admin_defer. */
+/* What a handler returns that has called admin_defer, or that has set call->pieces. */
 #define ADMIN_LATER 1
+#define ADMIN_PIECES 2
 
 struct admin_call {
     const char *const *words; /* the arguments, without the command's name */
@@ -32,9 +34,10 @@ struct admin_call {
     char text[512]; /* what went wrong and what to do */
     bool can_wait;
     struct admin_later *later; /* admin_defer's */
+    struct pieces pieces; /* make the whole line of a long answer, newline included: {"ok":true,…} */
 };
 
-/* 0, ADMIN_LATER, or what admin_fail returned. */
+/* 0, ADMIN_LATER, ADMIN_PIECES, or what admin_fail returned. */
 typedef int admin_handler(void *state, struct admin_call *call);
 
 struct admin_command {
@@ -71,10 +74,16 @@ NODISCARD int admin_option(struct admin_call *call, size_t first, const char *na
 NODISCARD int admin_execute(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
                             struct buffer *answer);
 
-/* The same for who can wait: ADMIN_LATER when the answer is still to come, to on_answer, in which answer may be NULL: out of memory. */
+/* What an answer is still to come from. */
+struct admin_rest {
+    struct admin_later *later; /* ADMIN_LATER: from its on_answer, in which answer may be NULL: out of memory */
+    struct pieces pieces; /* ADMIN_PIECES: from these, which are the caller's */
+};
+
+/* The same for who can wait: the answer, or ADMIN_LATER or ADMIN_PIECES with the rest. */
 typedef void admin_on_answer(void *ctx, const struct buffer *answer);
 NODISCARD int admin_execute_or_wait(const struct admin_table *tables, size_t table_count, const char *line, size_t length,
-                                    struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_later **ret_later);
+                                    struct buffer *answer, admin_on_answer *on_answer, void *ctx, struct admin_rest *ret_rest);
 
 /* Who waited is gone: on_answer is not called any more. */
 void admin_later_abandon(struct admin_later *later);

@@ -20,7 +20,8 @@ struct admin_connection {
     struct list_link link; /* in the server's connections */
     struct stream *stream;
     struct timer timer;
-    struct admin_later *later; /* the answer to the last line; NULL: it was given */
+    struct admin_later *later; /* the answer to the last line; NULL: it was given, or comes in pieces */
+    struct pieces_answer long_answer;
     bool within; /* a line has begun */
     bool closing;
 };
@@ -29,6 +30,7 @@ struct admin_server {
     struct admin_config config;
     struct listener *listener;
     struct list_link connections;
+    struct pieces_line pieces;
 };
 
 static void connection_free(struct admin_connection *connection)
@@ -37,6 +39,7 @@ static void connection_free(struct admin_connection *connection)
     list_remove(&connection->link);
     if (connection->later)
         admin_later_abandon(connection->later);
+    pieces_end(&connection->long_answer);
     free(connection);
 }
 
@@ -65,17 +68,46 @@ static void connection_on_answer(void *ctx, const struct buffer *answer)
         stream_resume(connection->stream);
 }
 
+/* A peer that got only a part of an answer shall not take that for the whole. */
+static void connection_abort(struct admin_connection *connection)
+{
+    connection->closing = true;
+    timer_stop(&connection->timer);
+    pieces_end(&connection->long_answer);
+    stream_abort(connection->stream);
+}
+
+static void connection_on_piece(void *ctx, const struct buffer *text, int result)
+{
+    struct admin_connection *connection = ctx;
+    struct loop *loop = connection->server->config.loop;
+    bool last = result == 0;
+    if (result >= 0)
+        result = stream_send(connection->stream, text->bytes, text->length);
+    if (result < 0) {
+        connection_abort(connection);
+        return;
+    }
+    timer_start(loop, &connection->timer, loop_now_ns(loop) + ADMIN_IDLE_NS);
+    if (last)
+        stream_resume(connection->stream);
+}
+
 static void connection_answer(struct admin_connection *connection, const char *line, size_t length)
 {
     struct buffer answer = {0};
+    struct admin_rest rest = {.later = NULL};
     const struct admin_config *config = &connection->server->config;
     int error = admin_execute_or_wait(config->tables, config->table_count, line, length, &answer, connection_on_answer,
-                                      connection, &connection->later);
-    if (error == ADMIN_LATER)
+                                      connection, &rest);
+    connection->later = rest.later;
+    if (error > 0)
         stream_pause(connection->stream); /* answers come in the order of the lines */
+    if (error == ADMIN_PIECES)
+        pieces_begin(&connection->long_answer, &rest.pieces);
     else if (error == 0)
         connection_send(connection, &answer);
-    else
+    else if (error < 0)
         connection_close(connection);
     buffer_done(&answer);
 }
@@ -105,7 +137,8 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
 {
     struct admin_connection *connection = ctx;
     size_t done = 0;
-    while (!connection->closing && !connection->later && stream_pending_bytes(stream) < ADMIN_PENDING_BYTES_MAX) {
+    while (!connection->closing && !connection->later && !pieces_are_under_way(&connection->long_answer) &&
+           stream_pending_bytes(stream) < ADMIN_PENDING_BYTES_MAX) {
         const uint8_t *end = memchr(bytes + done, '\n', length - done);
         if (!end) {
             if (length - done > ADMIN_LINE_BYTES_MAX)
@@ -121,6 +154,13 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
     return connection->closing ? length : done;
 }
 
+static void connection_on_drained(void *ctx, struct stream *stream)
+{
+    struct admin_connection *connection = ctx;
+    (void)stream;
+    pieces_on_drained(&connection->long_answer);
+}
+
 static void connection_on_closed(void *ctx, struct stream *stream, int error)
 {
     (void)stream;
@@ -132,7 +172,9 @@ static void connection_on_timer(void *ctx, struct timer *timer)
 {
     struct admin_connection *connection = ctx;
     (void)timer;
-    if (connection->within)
+    if (pieces_are_under_way(&connection->long_answer))
+        connection_abort(connection);
+    else if (connection->within)
         connection_refuse(connection, "ETIMEDOUT", "no whole line came within 5 s");
     else
         connection_close(connection);
@@ -140,6 +182,7 @@ static void connection_on_timer(void *ctx, struct timer *timer)
 
 static const struct stream_handlers connection_handlers = {
     .on_bytes = connection_on_bytes,
+    .on_drained = connection_on_drained,
     .on_closed = connection_on_closed,
 };
 
@@ -154,6 +197,12 @@ static void server_on_accept(void *ctx, struct listener *listener, struct stream
         return;
     connection->server = server;
     connection->stream = stream;
+    connection->long_answer = (struct pieces_answer){
+        .line = &server->pieces,
+        .stream = stream,
+        .on_piece = connection_on_piece,
+        .ctx = connection,
+    };
     list_init(&connection->link);
     list_append(&server->connections, &connection->link);
     timer_init(&connection->timer, connection_on_timer, connection);
@@ -171,6 +220,7 @@ int admin_server_new(const struct admin_config *config, struct admin_server **re
         return -ENOMEM;
     server->config = *config;
     list_init(&server->connections);
+    pieces_line_init(&server->pieces, config->loop);
     listener_config_init(&listening);
     listening.unix_path = config->path;
     listening.unix_mode = 0660;
@@ -201,5 +251,6 @@ void admin_server_free(struct admin_server *server)
         stream_abort(connection->stream);
         connection_free(connection);
     }
+    pieces_line_done(&server->pieces);
     free(server);
 }

@@ -1,6 +1,7 @@
 #include "core/http/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,12 +16,19 @@
 #define HTTP_IDLE_NS (30 * NS_PER_S)
 #define HTTP_PENDING_BYTES_MAX (256u << 10)
 
+/* Around a chunk: its length in hexadecimal digits before, and the last one behind it (RFC 9112, 7.1). */
+#define HTTP_CHUNK_HEAD_BYTES 24u
+#define HTTP_CHUNK_LAST "0\r\n\r\n"
+
 struct http_connection {
     struct http_server *server;
     struct list_link link; /* in the server's connections */
     struct stream *stream;
     struct timer timer;
     struct http_reader reader;
+    struct pieces_answer long_answer; /* while it is under way nothing else is taken */
+    bool chunked; /* that one */
+    bool keeps_alive; /* after that one */
     bool closing; /* what the peer still sends is of no interest */
 };
 
@@ -28,11 +36,13 @@ struct http_server {
     struct http_config config;
     struct listener *listener;
     struct list_link connections;
+    struct pieces_line pieces;
 };
 
 static void connection_free(struct http_connection *connection)
 {
     timer_stop(&connection->timer);
+    pieces_end(&connection->long_answer);
     list_remove(&connection->link);
     http_reader_done(&connection->reader);
     free(connection);
@@ -45,14 +55,31 @@ static void connection_close(struct http_connection *connection)
     stream_close(connection->stream);
 }
 
+/* What waits to be sent is dropped: the peer sees that it has not got all. */
+static void connection_abort(struct http_connection *connection)
+{
+    connection->closing = true;
+    timer_stop(&connection->timer);
+    pieces_end(&connection->long_answer);
+    stream_abort(connection->stream);
+}
+
+/* length: the line that says how long the body is. */
+static int head_print(const struct http_answer *answer, const char *length, bool keep_alive, struct buffer *bytes)
+{
+    return buffer_print(bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s%s%s\r\n", answer->status,
+                        http_status_text(answer->status), answer->content_type, length, answer->allow ? "Allow: " : "",
+                        answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "",
+                        keep_alive ? "" : "Connection: close\r\n");
+}
+
 /* Sends an answer. A peer for which there is no memory left is cut off: it would wait for ever. */
 static void connection_send(struct http_connection *connection, const struct http_answer *answer, bool keep_alive, bool with_body)
 {
     struct buffer bytes = {0};
-    int error =
-        buffer_print(&bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s%s%s%s\r\n", answer->status,
-                     http_status_text(answer->status), answer->content_type, answer->body.length, answer->allow ? "Allow: " : "",
-                     answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
+    char length[48];
+    snprintf(length, sizeof(length), "Content-Length: %zu\r\n", answer->body.length);
+    int error = head_print(answer, length, keep_alive, &bytes);
     if (error == 0 && with_body)
         error = buffer_append(&bytes, answer->body.bytes, answer->body.length);
     if (error == 0)
@@ -60,6 +87,74 @@ static void connection_send(struct http_connection *connection, const struct htt
     buffer_done(&bytes);
     if (error < 0 || !keep_alive)
         connection_close(connection);
+}
+
+static int chunk_send(struct stream *stream, const struct buffer *text, bool last)
+{
+    uint8_t *bytes;
+    size_t room;
+    size_t bytes_max = HTTP_CHUNK_HEAD_BYTES + text->length + sizeof("\r\n" HTTP_CHUNK_LAST);
+    int error = stream_send_begin(stream, bytes_max, &bytes, &room);
+    if (error < 0)
+        return error;
+    size_t length = 0;
+    if (text->length > 0) {
+        length = (size_t)snprintf((char *)bytes, HTTP_CHUNK_HEAD_BYTES, "%zx\r\n", text->length);
+        memcpy(bytes + length, text->bytes, text->length);
+        memcpy(bytes + length + text->length, "\r\n", 2);
+        length += text->length + 2;
+    }
+    if (last) {
+        memcpy(bytes + length, HTTP_CHUNK_LAST, sizeof(HTTP_CHUNK_LAST) - 1);
+        length += sizeof(HTTP_CHUNK_LAST) - 1;
+    }
+    stream_send_commit(stream, length);
+    return 0;
+}
+
+/* The stream has room when a piece is made. Where that breaks off the peer must not take what it has got for the whole. */
+static void connection_on_piece(void *ctx, const struct buffer *text, int result)
+{
+    struct http_connection *connection = ctx;
+    struct loop *loop = connection->server->config.loop;
+    bool last = result == 0;
+    if (result >= 0)
+        result = connection->chunked ? chunk_send(connection->stream, text, last)
+                                     : stream_send(connection->stream, text->bytes, text->length);
+    if (result < 0) {
+        connection_abort(connection);
+        return;
+    }
+    timer_start(loop, &connection->timer, loop_now_ns(loop) + HTTP_IDLE_NS);
+    if (!last)
+        return;
+    if (connection->keeps_alive)
+        stream_resume(connection->stream);
+    else
+        connection_close(connection);
+}
+
+/* The head now, the body by and by; nothing more is received before its end. */
+static void connection_send_long(struct http_connection *connection, struct http_answer *answer, bool with_body)
+{
+    struct http_reader *reader = &connection->reader;
+    struct buffer bytes = {0};
+    connection->chunked = reader->parser.http_minor > 0;
+    connection->keeps_alive = http_reader_keeps_alive(reader) && connection->chunked;
+    const char *length = connection->chunked ? "Transfer-Encoding: chunked\r\n" : "";
+    int error = head_print(answer, length, connection->keeps_alive, &bytes);
+    if (error == 0)
+        error = stream_send(connection->stream, bytes.bytes, bytes.length);
+    buffer_done(&bytes);
+    if (error < 0 || !with_body) {
+        pieces_done(&answer->pieces);
+        if (error < 0 || !connection->keeps_alive)
+            connection_close(connection);
+        return;
+    }
+    stream_pause(connection->stream);
+    pieces_begin(&connection->long_answer, &answer->pieces);
+    answer->pieces = (struct pieces){.next = NULL};
 }
 
 /* What the reader refuses never reaches the handler; where that speaks JSON, so does the refusal. */
@@ -114,8 +209,11 @@ static void connection_answer(struct http_connection *connection)
     int error = connection->server->config.on_request(connection->server->config.context, &request, &answer);
     if (error < 0)
         connection_refuse(connection, 500);
+    else if (answer.pieces.next)
+        connection_send_long(connection, &answer, !http_reader_is_head(reader));
     else
         connection_send(connection, &answer, http_reader_keeps_alive(reader), !http_reader_is_head(reader));
+    pieces_done(&answer.pieces);
     buffer_done(&answer.body);
 }
 
@@ -135,7 +233,8 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
     bool within = http_reader_is_within(&connection->reader);
     size_t done = 0;
     /* A peer that pipelines and does not read gets no more answers until it does; its bytes wait in the stream. */
-    while (done < length && !connection->closing && stream_pending_bytes(stream) < HTTP_PENDING_BYTES_MAX) {
+    while (done < length && !connection->closing && !pieces_are_under_way(&connection->long_answer) &&
+           stream_pending_bytes(stream) < HTTP_PENDING_BYTES_MAX) {
         size_t taken;
         int result = http_reader_feed(&connection->reader, bytes + done, length - done, &taken);
         if (result > HTTP_READER_REQUEST) {
@@ -155,6 +254,13 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
     return connection->closing ? length : done;
 }
 
+static void connection_on_drained(void *ctx, struct stream *stream)
+{
+    struct http_connection *connection = ctx;
+    (void)stream;
+    pieces_on_drained(&connection->long_answer);
+}
+
 static void connection_on_closed(void *ctx, struct stream *stream, int error)
 {
     (void)stream;
@@ -166,7 +272,9 @@ static void connection_on_timer(void *ctx, struct timer *timer)
 {
     struct http_connection *connection = ctx;
     (void)timer;
-    if (http_reader_is_within(&connection->reader))
+    if (pieces_are_under_way(&connection->long_answer))
+        connection_abort(connection);
+    else if (http_reader_is_within(&connection->reader))
         connection_refuse(connection, 408);
     else
         connection_close(connection);
@@ -174,6 +282,7 @@ static void connection_on_timer(void *ctx, struct timer *timer)
 
 static const struct stream_handlers connection_handlers = {
     .on_bytes = connection_on_bytes,
+    .on_drained = connection_on_drained,
     .on_closed = connection_on_closed,
 };
 
@@ -187,6 +296,12 @@ static void server_on_accept(void *ctx, struct listener *listener, struct stream
         return;
     connection->server = server;
     connection->stream = stream;
+    connection->long_answer = (struct pieces_answer){
+        .line = &server->pieces,
+        .stream = stream,
+        .on_piece = connection_on_piece,
+        .ctx = connection,
+    };
     list_init(&connection->link);
     list_append(&server->connections, &connection->link);
     http_reader_init(&connection->reader, server->config.body_bytes_max);
@@ -203,6 +318,7 @@ int http_server_new(const struct http_config *config, struct http_server **ret_s
         return -ENOMEM;
     server->config = *config;
     list_init(&server->connections);
+    pieces_line_init(&server->pieces, config->loop);
     listener_config_init(&listening);
     listening.address = config->address;
     listening.retry_bind = true;
@@ -232,6 +348,7 @@ void http_server_free(struct http_server *server)
         stream_abort(connection->stream);
         connection_free(connection);
     }
+    pieces_line_done(&server->pieces);
     free(server);
 }
 

@@ -1,14 +1,16 @@
 /* http - a small HTTP/1.1 server for machines that watch the daemons, and for those that speak to rm in HTTP: GET and HEAD, and,
- * where a body may be sent, POST, PUT and DELETE; keep-alive, pipelining. Answers are whole texts, made at once.
+ * where a body may be sent, POST, PUT and DELETE; keep-alive, pipelining. Answers are whole texts, made at once, or long ones that are
+ * made piece by piece (core/io/pieces.h) and sent in chunks; to HTTP/1.0 up to the connection's end.
  *
  * Limits: 8 KiB of request line and headers, 5 s from a request's first byte to its last however it drips, 30 s idle between
- * requests, connections_max connections (the longest idle one gives way).
+ * requests or without reading of a long answer, connections_max connections (the longest idle one gives way).
  * Thread: the loop's. Memory: the server's own. Nothing blocks. */
 #pragma once
 
 #include "core/base/address.h"
 #include "core/base/buffer.h"
 #include "core/base/macros.h"
+#include "core/io/pieces.h"
 
 #define HTTP_CONNECTIONS_MAX 64 /* for those who only watch */
 
@@ -35,6 +37,7 @@ struct http_answer {
     const char *content_type; /* static; "text/plain; charset=utf-8" unless the handler says otherwise */
     const char *allow; /* static; with 405: the verbs there are */
     struct buffer body; /* the handler appends; the server frees */
+    struct pieces pieces; /* instead of a body, with status 200; the server takes it over */
 };
 
 /* Negative: 500. The request is valid during the call. */

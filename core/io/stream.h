@@ -83,6 +83,9 @@ void stream_send_commit(struct stream *stream, size_t length);
 /* Bytes taken by stream_send that the kernel does not have yet. */
 size_t stream_pending_bytes(const struct stream *stream);
 
+/* These have reached high_bytes, and not fallen below low_bytes since: on_drained is still to come. */
+bool stream_is_full(const struct stream *stream);
+
 /* Stops and resumes receiving; what arrived already is kept and shown after stream_resume. */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);

@@ -20,6 +20,11 @@ size_t stream_pending_bytes(const struct stream *stream)
     return stream->sending.length - stream->sent + stream->filling.length;
 }
 
+bool stream_is_full(const struct stream *stream)
+{
+    return stream->throttled;
+}
+
 void stream_mark_dirty(struct stream *stream)
 {
     if (list_is_empty(&stream->dirty_link))

@@ -4,13 +4,15 @@
 import http.client
 import json
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import SANITIZED, Cluster, address_new, check, main, run, usher, wait_until
+from support.cluster import BIN, SANITIZED, Cluster, Process, address_new, check, main, run, usher, wait_until
 
 
 class Api:
@@ -324,4 +326,35 @@ def our_own_nodes_heartbeat_over_http():
         check(code == 2 and "without it too" in err, f"a dispatcher without a list: {code} {err}")
 
 
-main(mistakes_are_told, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)
+def long_lists_hold_nobody_up():
+    """Thousands of nodes that come and go while lists of them are read, by some who read and one who does not."""
+    count = 2000 if SANITIZED else 10_000
+    with Cluster() as cluster:
+        rm, api = rm_start(cluster)
+        host, port = api.connection.host, api.connection.port
+        cluster.processes["fleet"] = fleet = Process(cluster, "fleet", [
+            BIN / "bench-fleet", "--rm", rm, "--nodes", count, "--changes-per-s", 300, "--warmup", "3s", "--duration", "60s", "--json"])
+        wait_until("all nodes are known", lambda: len(api("GET", "/v1/nodes")[1]["nodes"]) >= count)
+        idle = socket.create_connection((host, port))
+        idle.sendall(b"GET /v1/nodes HTTP/1.1\r\nHost: rm\r\n\r\n")
+        for _ in range(2):
+            for path in ("/v1/nodes", "/v1/nodes?service=echo"):
+                addresses = [node["address"] for node in api("GET", path)[1]["nodes"]]
+                check(len(addresses) >= count and len(set(addresses)) == len(addresses), f"{path}: {len(addresses)}, twice some")
+            targets = [group["targets"][0] for group in api("GET", "/sd")[1]]
+            check(len(targets) >= count * 0.9 and len(set(targets)) == len(targets), f"/sd: {len(targets)}")
+            code, out, err = run("usherctl", "-s", cluster.socket("rm"), "nodes", "--json")
+            check(code == 0 and len(json.loads(out)["nodes"]) >= count, f"usherctl nodes: {code} {err}")
+        old = http.client.HTTPConnection(host, port, timeout=10)
+        old._http_vsn, old._http_vsn_str = 10, "HTTP/1.0"
+        old.request("GET", "/v1/nodes")
+        check(len(json.loads(old.getresponse().read())["nodes"]) >= count, "HTTP/1.0 gets all of them")
+        idle.close()
+        check(fleet.running(), f"the fleet ended: {fleet.log()[-400:]}")
+        fleet.signal(signal.SIGTERM)
+        fleet.popen.wait(10)
+        result = json.loads(fleet.log().splitlines()[-1])
+        check(result["lost"] < result["heartbeats"] / 100, f"heartbeats were not acknowledged: {result}")
+
+
+main(mistakes_are_told, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)

@@ -15,7 +15,7 @@
 #include "core/base/errors.h"
 #include "core/base/exit_code.h"
 
-#define ANSWER_BYTES_MAX (64u << 20)
+#define ANSWER_BYTES_MAX (512u << 20) /* 800,000 nodes */
 #define READ_BYTES 16384
 
 /* A connected descriptor, or a negative errno. Unix sockets connect at once or not at all. */
@@ -99,13 +99,14 @@ static int send_all(int fd, const char *bytes, size_t length, uint64_t deadline_
     return 0;
 }
 
-/* The answer's line without its end. -ECONNRESET: closed before. */
-static int receive_line(int fd, struct buffer *line, uint64_t deadline_ns)
+/* The answer's line without its end. A long one is made while it is read: what counts is how long nothing comes. -ECONNRESET: closed
+ * before. */
+static int receive_line(int fd, struct buffer *line, uint64_t timeout_ns)
 {
     while (line->length < ANSWER_BYTES_MAX) {
         int error = buffer_reserve(line, READ_BYTES);
         if (error == 0)
-            error = wait_ready(fd, POLLIN, deadline_ns);
+            error = wait_ready(fd, POLLIN, clock_monotonic_ns() + timeout_ns);
         if (error < 0)
             return error;
         ssize_t got = recv(fd, line->bytes + line->length, READ_BYTES, 0);
@@ -142,17 +143,22 @@ static int exchange(int fd, const char *request, uint64_t timeout_ns, struct buf
     int error = send_all(fd, request, strlen(request), deadline_ns);
     if (error == 0)
         error = send_all(fd, "\n", 1, deadline_ns);
-    return error ? error : receive_line(fd, line, deadline_ns);
+    return error ? error : receive_line(fd, line, timeout_ns);
 }
 
-static int fail_exchange(const char *path, int error, uint64_t timeout_ns, struct conf_error *ret_error)
+static int fail_exchange(const char *path, int error, uint64_t timeout_ns, const struct buffer *line,
+                         struct conf_error *ret_error)
 {
     char time[DURATION_TEXT_BYTES];
     if (error == -ETIMEDOUT)
         conf_error_set(ret_error, "no answer from %s within %s: the daemon hangs or is overloaded; try a longer --timeout", path,
                        duration_format(timeout_ns, time));
+    else if (error == -EMSGSIZE)
+        conf_error_set(ret_error, "the answer of %s is longer than %u MiB; ask for less, such as the nodes of one service", path,
+                       ANSWER_BYTES_MAX >> 20);
     else if (error == -ECONNRESET || error == -EPIPE)
-        conf_error_set(ret_error, "the daemon at %s closed the connection without an answer; is it just ending?", path);
+        conf_error_set(ret_error, "the daemon at %s closed the connection %s answer; is it just ending?", path,
+                       line->length > 0 ? "within its" : "without an");
     else
         conf_error_set(ret_error, "talking to %s failed: %s", path, error_text(error));
     return EXIT_CODE_UNREACHABLE;
@@ -173,7 +179,7 @@ int connection_call(const char *path, const char *const *words, size_t word_coun
         return fail_connect(path, fd, ret_error);
     }
     int error = exchange(fd, request, timeout_ns, &line);
-    int code = error < 0 ? fail_exchange(path, error, timeout_ns, ret_error) : EXIT_CODE_OK;
+    int code = error < 0 ? fail_exchange(path, error, timeout_ns, &line, ret_error) : EXIT_CODE_OK;
     if (code == EXIT_CODE_OK) {
         json_t *answer = json_loadb((const char *)line.bytes, line.length, 0, NULL);
         if (json_is_object(answer)) {

@@ -44,7 +44,37 @@ static int run_wait(void *state, struct admin_call *call)
     return ADMIN_LATER;
 }
 
+static int pieces_made;
+static int pieces_freed;
+
+/* {"ok":true,"rows":[0,1,2]}; after that there is no end to it. */
+static int piece_next(void *ctx, struct buffer *text)
+{
+    static const char padding[40000] = "";
+    (void)ctx;
+    bool first = pieces_made++ == 0;
+    if (pieces_made == 3)
+        return buffer_print(text, ",2]}\n");
+    if (pieces_made > 3)
+        return buffer_append(text, padding, sizeof(padding)) < 0 ? -ENOMEM : PIECES_MORE;
+    return buffer_print(text, first ? "{\"ok\":true,\"rows\":[0" : ",1") < 0 ? -ENOMEM : PIECES_MORE;
+}
+
+static void pieces_free(void *ctx)
+{
+    (void)ctx;
+    pieces_freed++;
+}
+
+static int run_rows(void *state, struct admin_call *call)
+{
+    (void)state;
+    call->pieces = (struct pieces){.next = piece_next, .free = pieces_free};
+    return ADMIN_PIECES;
+}
+
 static const struct admin_command commands[] = {
+    {"rows", "", 0, 0, "says much by and by", run_rows},
     {"wait", "", 0, 0, "answers later", run_wait},
     {"echo", "WORD", 1, 1, "says it again", run_echo},
     {"large", "", 0, 0, "says much", run_large},
@@ -237,6 +267,43 @@ Test(admin_server, lines_behind_an_answer_that_comes_later_wait_for_it)
     run();
     cr_expect_str_eq(hear(fd, &closed), "{\"ok\":true,\"at\":\"last\"}\n{\"ok\":true,\"word\":\"a\"}\n");
     cr_expect_not(closed);
+    close(fd);
+}
+
+Test(admin_server, client_that_does_not_read_gets_no_more_pieces)
+{
+    int fd = client();
+    pieces_made = 3; /* endless */
+    say(fd, "rows\n", 5);
+    for (int i = 0; i < 400; i++)
+        run();
+    int made = pieces_made;
+    cr_expect_lt(made, 100, "%d", made);
+    close(fd);
+    run();
+    cr_expect_eq(pieces_freed, 1);
+}
+
+Test(admin_server, server_may_go_before_the_last_piece)
+{
+    int fd = client();
+    say(fd, "rows\n", 5);
+    admin_server_free(server);
+    server = NULL;
+    cr_expect_eq(pieces_freed, 1);
+    close(fd);
+}
+
+Test(admin_server, lines_behind_an_answer_in_pieces_wait_for_it)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "rows\necho a\n", 12);
+    for (int i = 0; i < 400; i++)
+        run();
+    cr_expect_str_eq(hear(fd, &closed), "{\"ok\":true,\"rows\":[0,1,2]}\n{\"ok\":true,\"word\":\"a\"}\n");
+    cr_expect_not(closed);
+    cr_expect_eq(pieces_freed, 1);
     close(fd);
 }
 

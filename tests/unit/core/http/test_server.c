@@ -16,6 +16,33 @@ static struct http_server *server;
 static size_t handled;
 static char answer[1 << 20];
 
+/* An answer in pieces: "piece 0;", "piece 1;" and so on. */
+static struct {
+    int count; /* of pieces; negative: it breaks off after as many */
+    size_t padding; /* of each */
+    int made;
+    int freed;
+} pieces;
+
+static int piece_next(void *ctx, struct buffer *text)
+{
+    static char padding[1 << 16];
+    cr_assert_eq(ctx, &pieces);
+    if (pieces.made == -pieces.count)
+        return -EIO;
+    int number = pieces.made++;
+    memset(padding, 'x', pieces.padding);
+    if (buffer_append(text, padding, pieces.padding) < 0 || buffer_print(text, "piece %d;", number) < 0)
+        return -ENOMEM;
+    return pieces.made == pieces.count ? 0 : PIECES_MORE;
+}
+
+static void pieces_free(void *ctx)
+{
+    cr_assert_eq(ctx, &pieces);
+    pieces.freed++;
+}
+
 static int on_request(void *context, const struct http_request *request, struct http_answer *ret_answer)
 {
     (void)context;
@@ -26,6 +53,10 @@ static int on_request(void *context, const struct http_request *request, struct 
         static char large[300000];
         memset(large, 'x', sizeof(large));
         return buffer_append(&ret_answer->body, large, sizeof(large));
+    }
+    if (strcmp(request->path, "/pieces") == 0) {
+        ret_answer->pieces = (struct pieces){.next = piece_next, .free = pieces_free, .ctx = &pieces};
+        return 0;
     }
     if (strcmp(request->path, "/none") == 0)
         ret_answer->status = 404;
@@ -289,4 +320,132 @@ Test(server, large_answer_arrives_whole)
     cr_expect_eq(strlen(body + 4), 300000);
     cr_expect(closed);
     close(fd);
+}
+
+/* ---- answers in pieces ---- */
+
+static void run_pieces(void)
+{
+    for (int i = 0; i < 400; i++)
+        run();
+}
+
+Test(server, answer_that_breaks_off_ends_the_connection_without_its_last_chunk)
+{
+    bool closed;
+    pieces.count = -2;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.1\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect(closed);
+    cr_expect_null(strstr(text, "\r\n0\r\n"), "%s", text);
+    cr_expect_eq(pieces.freed, 1);
+    close(fd);
+}
+
+Test(server, reader_that_does_not_read_gets_no_more_pieces)
+{
+    pieces.count = 10000;
+    pieces.padding = 50000;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.1\r\n\r\n");
+    run_pieces();
+    int made = pieces.made;
+    cr_expect_lt(made, 400, "%d pieces of 50 KB, to a socket that takes a few MB", made);
+    run_pieces();
+    cr_expect_eq(pieces.made, made);
+    close(fd);
+    run();
+    cr_expect_eq(pieces.freed, 1);
+}
+
+Test(server, reader_that_leaves_ends_its_answer)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    pieces.count = 1 << 30;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.1\r\n\r\n");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    close(fd);
+    run_pieces();
+    cr_expect_eq(pieces.freed, 1);
+}
+
+Test(server, server_that_goes_ends_its_answers)
+{
+    pieces.count = 1 << 30;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.1\r\n\r\n");
+    http_server_free(server);
+    server = NULL;
+    cr_expect_eq(pieces.freed, 1);
+    close(fd);
+}
+
+Test(server, pieces_come_as_chunks_and_the_next_request_waits_for_the_last_one)
+{
+    bool closed;
+    pieces.count = 3;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.1\r\n\r\nGET /behind HTTP/1.1\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text,
+                              "\r\nTransfer-Encoding: chunked\r\n\r\n8\r\npiece 0;\r\n8\r\npiece 1;\r\n8\r\npiece 2;\r\n0\r\n\r\n"
+                              "HTTP/1.1 200 OK\r\n"),
+                       "%s", text);
+    cr_expect_not_null(strstr(text, "path /behind"), "%s", text);
+    cr_expect_null(strstr(strstr(text, "0\r\n\r\n"), "chunked"), "%s", text);
+    cr_expect_not(closed);
+    cr_expect_eq(pieces.freed, 1);
+    close(fd);
+}
+
+Test(server, pieces_are_told_to_http_1_0_up_to_the_end)
+{
+    bool closed;
+    pieces.count = 2;
+    int fd = client();
+    say(fd, "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_not_null(strstr(text, "\r\nConnection: close\r\n\r\npiece 0;piece 1;"), "%s", text);
+    cr_expect(closed);
+    close(fd);
+}
+
+Test(server, head_of_pieces_makes_none)
+{
+    bool closed;
+    pieces.count = 2;
+    int fd = client();
+    say(fd, "HEAD /pieces HTTP/1.1\r\n\r\nGET /behind HTTP/1.1\r\n\r\n");
+    const char *text = hear(fd, &closed);
+    cr_expect_eq(pieces.made, 0);
+    cr_expect_eq(pieces.freed, 1);
+    cr_expect_not_null(strstr(text, "path /behind"), "%s", text);
+    close(fd);
+}
+
+/* What the kernel has for the client already, without letting the server go on. */
+static size_t pieces_received(int fd)
+{
+    ssize_t length = recv(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+    answer[length > 0 ? length : 0] = '\0';
+    return count_of(answer, "piece");
+}
+
+Test(server, two_answers_in_pieces_take_turns)
+{
+    pieces.count = 1 << 30;
+    int first = client(), second = client();
+    say(first, "GET /pieces HTTP/1.1\r\n\r\n");
+    say(second, "GET /pieces HTTP/1.1\r\n\r\n");
+    (void)pieces_received(first);
+    (void)pieces_received(second);
+    run_pieces();
+    size_t of_first = pieces_received(first), of_second = pieces_received(second);
+    cr_expect_gt(of_first, 10);
+    cr_expect_leq(of_first, 2 * of_second, "%zu %zu", of_first, of_second);
+    cr_expect_leq(of_second, 2 * of_first, "%zu %zu", of_first, of_second);
+    close(first);
+    close(second);
 }
