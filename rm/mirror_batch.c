@@ -139,13 +139,30 @@ bool mirror_batch_command(const struct mirror_batch *batch, enum mirror_command 
     return any;
 }
 
-void mirror_beats_expire(uint16_t region, int64_t redis_now_ms, uint64_t valid_ms, struct redis_command *command)
+void mirror_expiry_bound(int64_t redis_now_ms, uint64_t valid_ms, char bound[static MIRROR_SCORE_BYTES])
+{
+    snprintf(bound, MIRROR_SCORE_BYTES, "(%lld", (long long)(redis_now_ms - (int64_t)valid_ms));
+}
+
+static void beats_command(uint16_t region, const char *name, const char *bound, struct redis_command *command)
 {
     char key[REDIS_KEY_BYTES];
-    char before[32];
-    snprintf(before, sizeof(before), "(%lld", (long long)(redis_now_ms - (int64_t)valid_ms));
-    redis_command_begin(command, "ZREMRANGEBYSCORE");
+    redis_command_begin(command, name);
     redis_command_add(command, redis_key_format(REDIS_KEY_BEATS, region, key));
     redis_command_add(command, "-inf");
-    redis_command_add(command, before);
+    redis_command_add(command, bound);
+}
+
+void mirror_beats_look(uint16_t region, const char *bound, struct redis_command *command)
+{
+    beats_command(region, "ZRANGEBYSCORE", bound, command);
+    redis_command_add(command, "WITHSCORES");
+    redis_command_add(command, "LIMIT");
+    redis_command_add_number(command, MIRROR_EXPIRE_NODES - 1);
+    redis_command_add_number(command, 1);
+}
+
+void mirror_beats_expire(uint16_t region, const char *bound, struct redis_command *command)
+{
+    beats_command(region, "ZREMRANGEBYSCORE", bound, command);
 }

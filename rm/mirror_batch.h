@@ -20,7 +20,7 @@
 enum mirror_command {
     MIRROR_BEATS_ADD, /* R1: [address, timestamp] */
     MIRROR_LOADS_ADD, /* R1: [address, load] */
-    MIRROR_LOADS_REMOVE, /* R2: the faulty leave the load set; beats go by score, see mirror_beats_expire */
+    MIRROR_LOADS_REMOVE, /* R2: the faulty leave the load set; beats go by score, see below */
     MIRROR_FAULTS_ADD, /* R2 */
     MIRROR_FAULTS_REMOVE, /* R4 */
     MIRROR_NODES_SET,
@@ -54,5 +54,16 @@ void mirror_batch_take_loads(const struct cluster *cluster, uint16_t region, str
 /* False: the batch needs no command of this kind. */
 bool mirror_batch_command(const struct mirror_batch *batch, enum mirror_command kind, struct redis_command *command);
 
-/* Takes expired beats out by their score, so that one rm never removes what another has written since. */
-void mirror_beats_expire(uint16_t region, int64_t redis_now_ms, uint64_t valid_ms, struct redis_command *command);
+/* Expired beats go by their score, so that one rm never removes what another has written since; and so many at a time, so that Redis is not
+ * blocked for long however many expire together. */
+#define MIRROR_EXPIRE_NODES 500u
+#define MIRROR_SCORE_BYTES 40u
+
+/* A bound as Redis takes it: all beats before this moment. */
+void mirror_expiry_bound(int64_t redis_now_ms, uint64_t valid_ms, char bound[static MIRROR_SCORE_BYTES]);
+
+/* Asks for the MIRROR_EXPIRE_NODESth beat below the bound: [node, score], or [] where there are fewer. */
+void mirror_beats_look(uint16_t region, const char *bound, struct redis_command *command);
+
+/* Takes out all beats up to the bound. */
+void mirror_beats_expire(uint16_t region, const char *bound, struct redis_command *command);

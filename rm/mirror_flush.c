@@ -60,34 +60,47 @@ void mirror_flush_continue(struct mirror *mirror)
     timer_start(mirror->config.loop, &mirror->pump_timer, mirror->finishing ? 0 : mirror_now_ns(mirror) + gap_ns);
 }
 
-/* But for its last command. */
+/* But for the expired. */
 static bool flush_is_sent(const struct mirror *mirror)
 {
     return mirror->flush_left == 0 && mirror_order_left(&mirror->loads) == 0;
 }
 
+void mirror_flush_look(struct mirror *mirror)
+{
+    if (mirror->flushing && mirror->expiry == MIRROR_EXPIRY_DONE && mirror->calls == 0)
+        flush_end(mirror);
+}
+
+bool mirror_flush_answered(struct mirror *mirror, const struct redisReply *reply)
+{
+    mirror->calls--;
+    if (!reply)
+        return false; /* on_down ends the flush */
+    if (!redis_reply_is_error(reply))
+        return true;
+    counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
+    mirror->refused = true;
+    snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
+    return false;
+}
+
 static void on_written(void *ctx, const struct redisReply *reply)
 {
     struct mirror *mirror = ctx;
-    mirror->calls--;
+    (void)!mirror_flush_answered(mirror, reply);
     if (!reply)
-        return; /* on_down ends the flush */
-    if (redis_reply_is_error(reply)) {
-        counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
-        mirror->refused = true;
-        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
-    }
-    if (mirror->expire_sent && mirror->calls == 0)
-        flush_end(mirror);
-    else if (!flush_is_sent(mirror) && !timer_is_running(&mirror->pump_timer))
+        return;
+    if (!flush_is_sent(mirror) && !timer_is_running(&mirror->pump_timer))
         mirror_flush_continue(mirror);
+    mirror_flush_look(mirror);
 }
 
 /* Losing a command loses nothing for good: if memory ran out the node's next heartbeat brings it again; if the connection broke
  * everything is written anew. */
-static void flush_send(struct mirror *mirror)
+void mirror_flush_send(struct mirror *mirror, redis_on_reply *on_reply)
 {
-    if (redis_connection_call(mirror->connection, &mirror->command, on_written, mirror) == 0)
+    if (redis_connection_call(mirror->connection, &mirror->command, on_reply, mirror) == 0)
         mirror->calls++;
     else
         counter_add(mirror->config.counters, COUNTER_MIRROR_ERRORS, 1);
@@ -97,7 +110,7 @@ static void batch_send(struct mirror *mirror, const struct mirror_batch *batch)
 {
     for (enum mirror_command kind = 0; kind < MIRROR_COMMANDS; kind++)
         if (mirror_batch_command(batch, kind, &mirror->command))
-            flush_send(mirror);
+            mirror_flush_send(mirror, on_written);
 }
 
 /* The first half of a flush: all about the next nodes but their loads. */
@@ -135,20 +148,15 @@ static void flush_pump(struct mirror *mirror)
         if (!flush_is_sent(mirror))
             mirror_flush_continue(mirror);
     }
-    if (!flush_is_sent(mirror) || mirror->expire_sent)
-        return;
-    mirror->expire_sent = true;
-    mirror_beats_expire(mirror->config.region, mirror_redis_now_ms(mirror), mirror->config.cluster->config.valid_ns / NS_PER_MS,
-                        &mirror->command);
-    flush_send(mirror);
-    if (mirror->calls == 0)
-        flush_end(mirror);
+    if (flush_is_sent(mirror))
+        mirror_expire(mirror);
 }
 
 void mirror_flush_begin(struct mirror *mirror)
 {
     mirror->flushing = true;
-    mirror->expire_sent = false;
+    mirror->expiry = MIRROR_EXPIRY_AHEAD;
+    mirror->expiry_portions = 0;
     mirror->refused = false;
     mirror->calls = 0;
     mirror->flush_nodes = mirror->config.cluster->dirty.count;

@@ -10,6 +10,16 @@
 #include "rm/mirror_load.h"
 #include "rm/mirror_order.h"
 
+/* The end of a flush: expired beats go, a portion at a time. */
+enum mirror_expiry {
+    MIRROR_EXPIRY_AHEAD,
+    MIRROR_EXPIRY_LOOK, /* asks for the score that ends the portion; then: */
+    MIRROR_EXPIRY_BELOW, /* what is below that score goes; where there was nothing: */
+    MIRROR_EXPIRY_TIES, /* what has that score: more than a portion arrived in the same millisecond */
+    MIRROR_EXPIRY_REST, /* less than a portion was left */
+    MIRROR_EXPIRY_DONE,
+};
+
 struct mirror {
     struct mirror_config config;
     struct redis_connection *connection;
@@ -26,7 +36,9 @@ struct mirror {
     bool loaded;
     bool loading; /* all, or operators' words */
     bool flushing;
-    bool expire_sent; /* the flush's last command */
+    enum mirror_expiry expiry; /* as far as it is, its call unanswered unless a pause goes before it */
+    uint32_t expiry_portions; /* of the flush */
+    char expiry_score[MIRROR_SCORE_BYTES]; /* LOOK's answer, with room for a bracket before it */
     bool refused; /* this flush met an error reply */
     bool was_refused; /* the one before did */
     bool finishing; /* without pauses */
@@ -62,6 +74,18 @@ void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns);
 
 /* The next batch of the flush in progress, when its time comes. */
 void mirror_flush_continue(struct mirror *mirror);
+
+/* When all else of a flush is written: the next portion of expired beats. */
+void mirror_expire(struct mirror *mirror);
+
+/* One of the flush's commands has been answered. False: the connection broke, or it was an error, which is noted. */
+NODISCARD bool mirror_flush_answered(struct mirror *mirror, const struct redisReply *reply);
+
+/* Sends mirror->command as one of the flush's. */
+void mirror_flush_send(struct mirror *mirror, redis_on_reply *on_reply);
+
+/* Ends the flush where nothing of it is left. */
+void mirror_flush_look(struct mirror *mirror);
 
 void mirror_on_flush(void *ctx, struct timer *timer);
 void mirror_on_pump(void *ctx, struct timer *timer);

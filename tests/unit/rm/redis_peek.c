@@ -34,6 +34,21 @@ int64_t redis_peek_count(const char *path, const char *command)
     return (int64_t)redis_peek_number(path, command);
 }
 
+void redis_peek_fill(const char *path, const char *key, uint32_t count, uint64_t score, uint32_t per_score)
+{
+    redisContext *context = redisConnectUnix(path);
+    for (uint32_t i = 0; context && i < count; i++)
+        redisAppendCommand(context, "ZADD %s %llu 10.%u.%u.%u:7500", key, (unsigned long long)score + i / per_score, i >> 16,
+                           i >> 8 & 255, i & 255);
+    for (uint32_t i = 0; context && i < count; i++) {
+        void *reply = NULL;
+        if (redisGetReply(context, &reply) == REDIS_OK)
+            freeReplyObject(reply);
+    }
+    if (context)
+        redisFree(context);
+}
+
 void redis_peek_clean(const char *folder)
 {
     static const char *const files[] = {"appendonlydir/appendonly.aof.1.base.rdb",

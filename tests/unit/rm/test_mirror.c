@@ -225,6 +225,57 @@ Test(mirror, expired_node_moves_to_the_fault_list_and_back)
     cr_assert_eq(ask("ZCARD usher:1:faults"), 0);
 }
 
+#define BEATS "usher:1:beats"
+
+static void expired_fill(uint32_t count, uint32_t per_ms)
+{
+    redis_peek_fill(redis_server_target(server)->path, BEATS, count, clock_wall_ms() - 600000, per_ms);
+}
+
+static bool beats_are_gone(void)
+{
+    return ask("ZCARD " BEATS) == 0;
+}
+
+Test(mirror, very_many_beats_of_the_same_millisecond_expire_too)
+{
+    wait_until(is_up);
+    expired_fill(2 * MIRROR_EXPIRE_NODES + 1, 2 * MIRROR_EXPIRE_NODES);
+    wait_until(beats_are_gone);
+}
+
+Test(mirror, beats_that_expire_together_go_in_portions)
+{
+    int64_t most = 0;
+    beating = true;
+    wait_until(is_written);
+    expired_fill(20000, 100);
+    uint64_t until_ns = clock_monotonic_ns() + WAIT_NS;
+    for (int64_t left = ask("ZCARD " BEATS), now; left > 3 && clock_monotonic_ns() < until_ns; left = now) {
+        run_once();
+        now = ask("ZCARD " BEATS);
+        most = left - now > most ? left - now : most;
+    }
+    cr_expect_eq(ask("ZCARD " BEATS), 3, "those of the living stay");
+    cr_expect_gt(most, 0);
+    cr_expect_leq(most, MIRROR_EXPIRE_NODES);
+}
+
+/* A slow command may be one that was not let to the CPU: of several tries one is enough. */
+Test(mirror, hundred_thousand_expired_beats_block_redis_for_no_5_ms)
+{
+    int64_t slow = 1;
+    wait_until(is_up);
+    cr_assert_eq(ask("CONFIG SET slowlog-log-slower-than 5000"), 0);
+    for (int tries = 0; tries < 5 && slow > 0; tries++) {
+        expired_fill(100000, 100);
+        cr_assert_eq(ask("SLOWLOG RESET"), 0);
+        wait_until(beats_are_gone);
+        slow = ask("SLOWLOG LEN");
+    }
+    cr_expect_eq(slow, 0);
+}
+
 Test(mirror, next_rm_knows_what_the_last_one_knew)
 {
     struct address address = fixture_address(2);

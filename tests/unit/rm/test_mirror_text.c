@@ -203,9 +203,11 @@ Test(mirror_batch, beats_expire_by_score)
 {
     static const char expected[] = "*4\r\n$16\r\nZREMRANGEBYSCORE\r\n$13\r\nusher:7:beats\r\n$4\r\n-inf\r\n$5\r\n(7000\r\n";
     struct redis_command command = {.word_count = 0};
+    char bound[MIRROR_SCORE_BYTES];
     const uint8_t *bytes;
     size_t length;
-    mirror_beats_expire(7, 10000, 3000, &command);
+    mirror_expiry_bound(10000, 3000, bound);
+    mirror_beats_expire(7, bound, &command);
     cr_assert_eq(redis_command_finish(&command, &bytes, &length), 0);
     cr_assert_eq(length, sizeof(expected) - 1);
     cr_assert_arr_eq(bytes, expected, length);
