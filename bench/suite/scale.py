@@ -5,6 +5,7 @@ base it is set against is what a manager that keeps everything in Redis would ne
 for each heartbeat. Both in turn, a few rounds of each."""
 
 import argparse
+import http.client
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 from suite import machine, servers
@@ -24,6 +26,7 @@ TARGETS = ["usher-rm", "usher-dispatcher", "usherctl", "bench-fleet"]
 SLOW_US = 5000  # Redis must never be blocked for longer (P8)
 CORES_MAX = 1.0
 START_S = 8  # until 100,000 nodes are registered and written
+SILENCE_S = 8  # after the last heartbeat: until all have expired (--heartbeat-valid, 3 s) and Redis has been told
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -40,10 +43,26 @@ def cpu_with_children_s(pid):
     return cpu_ns(pid) / 1e9 + sum(map(int, fields[13:15])) * TICK_S
 
 
+def waited_s(pid):
+    """How long the main thread has stood ready for a CPU that others had, and how often it had to give it up."""
+    delay_ns = int(pathlib.Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1])
+    status = pathlib.Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return delay_ns / 1e9, int(status.split("nonvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def put_first(pid):
+    """The main thread gets its CPU whenever it wants it; what it forks does not."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        raise Trouble("--redis-first: this needs CAP_SYS_NICE: run it as root") from None
+
+
 class Redis:
     """As much of a Redis client as is needed to look into one."""
 
-    def __init__(self, path):
+    def __init__(self, path, pid):
+        self.pid = pid
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(5)
         self.socket.connect(str(path))
@@ -77,11 +96,14 @@ class Redis:
             self("CONFIG", "SET", name, value)
         self("SLOWLOG", "RESET")
         self("LATENCY", "RESET")
+        self.waited = waited_s(self.pid)
 
     def watch_end(self):
         slow = [{"us": entry[2], "command": " ".join(entry[3][:2])} for entry in self("SLOWLOG", "GET", 100)]
         events = {event[0]: event[3] for event in self("LATENCY", "LATEST")}
-        return {"slowlog": slow, "latency_ms_max": events, "memory_mb": int(self.info("memory")["used_memory"]) / 1e6}
+        waited, interrupted = (now - before for now, before in zip(waited_s(self.pid), self.waited))
+        return {"slowlog": slow, "latency_ms_max": events, "memory_mb": int(self.info("memory")["used_memory"]) / 1e6,
+                "waited_s": waited, "interrupted": interrupted}
 
 
 def control(binaries, socket_path, *words):
@@ -104,18 +126,21 @@ def pin(pid, cpus):
 class Region:
     """usher-rm with its Redis, and dispatchers that follow it."""
 
-    def __init__(self, stage, binaries, dispatchers, redis_apart):
+    def __init__(self, stage, binaries, options):
+        dispatchers = options.dispatchers
         self.binaries = binaries
-        self.address = address_free()
+        self.address, self.http = address_free(), address_free()
         self.control = stage.folder / "rm.sock"
         self.rm = stage.start("usher-rm", [program(binaries, "usher-rm"), "--listen", self.address, "--state-dir", stage.folder / "rm",
-                                           "--admin", self.control])
+                                           "--admin", self.control, "--http", self.http])
         self.rm.wait_until("connected to its Redis", self.redis_is_up)
         status = control(binaries, self.control, "status")["redis"]
         self.redis_pid = status["pid"]
-        if redis_apart:
+        if options.redis_apart:
             pin(self.redis_pid, {stage.cpus.load})
-        self.redis = Redis(status["where"].split("unix:", 1)[1])
+        if options.redis_first:
+            put_first(self.redis_pid)
+        self.redis = Redis(status["where"].split("unix:", 1)[1], self.redis_pid)
         self.dispatchers = []
         for number in range(dispatchers):
             path = stage.folder / f"d{number}.sock"
@@ -170,11 +195,59 @@ class Fleet:
             raise Trouble(f"bench-fleet failed: {self.process.log().strip()[-400:]}") from None
 
 
+class Reader(threading.Thread):
+    """curl, which asks rm for the list of all nodes again and again."""
+
+    def __init__(self, region, interval_s, cpus):
+        super().__init__(daemon=True)
+        self.command = ["taskset", "-c", str(cpus.load), "curl", "-sS", "-o", "/dev/null", "-w", "%{time_total} %{size_download} %{http_code}",
+                        f"http://{region.http}/v1/nodes"]
+        self.interval_s = interval_s
+        self.lists, self.trouble = [], None
+        self.ended = threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            began = time.monotonic()
+            answer = subprocess.run(self.command, capture_output=True, text=True, check=False)
+            if answer.returncode or not answer.stdout.endswith(" 200"):
+                self.trouble = f"GET /v1/nodes: {answer.stdout} {answer.stderr.strip()}"
+                return
+            self.lists.append(tuple(float(part) for part in answer.stdout.split()[:2]))
+            self.ended.wait(max(0, self.interval_s - (time.monotonic() - began)))
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        if self.trouble or not self.lists:
+            raise Trouble(self.trouble or "GET /v1/nodes was never answered")
+        return {"count": len(self.lists), "s": statistics.median(each[0] for each in self.lists), "bytes": self.lists[-1][1]}
+
+
+def measure_silence(region):
+    """All nodes have just fallen silent: what rm and Redis have to do when they expire, and for how long rm answers nobody meanwhile."""
+    region.redis.watch_begin()
+    connection = http.client.HTTPConnection(region.http, timeout=10)
+    began, stalls_s = time.monotonic(), []
+    while time.monotonic() - began < SILENCE_S:
+        asked = time.monotonic()
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        stalls_s.append(time.monotonic() - asked)
+        time.sleep(0.002)
+    connection.close()
+    beats = region.redis("ZCARD", "usher:1:beats")
+    return {"stall_ms_max": max(stalls_s) * 1e3, "beats_left": beats, "redis": region.redis.watch_end()}
+
+
 def measure_usher(options, binaries, cpus):
     with Stage(cpus) as stage, alone():
-        region = Region(stage, binaries, options.dispatchers, options.redis_apart)
+        region = Region(stage, binaries, options)
         before = region.memory()
         fleet = Fleet(stage, binaries, options, options.warmup, options.duration, "--rm", region.address)
+        reader = Reader(region, options.list_every, cpus) if options.list_every else None
+        if reader:
+            reader.start()
         region.redis.watch_begin()
         used, began, counted = region.cpu_s(), time.monotonic(), stats_of(binaries, region.control)
         ages = []
@@ -185,14 +258,18 @@ def measure_usher(options, binaries, cpus):
         now_used, now_counted = region.cpu_s(), stats_of(binaries, region.control)
         watched = region.redis.watch_end()
         after, seconds = region.memory(), ended - began
-        region.redis.close()
+        lists = reader.end() if reader else None
         result = fleet.result()
+        silence = measure_silence(region) if options.silence else None
+        region.redis.close()
     grown = {name: (now_counted[name] - counted[name]) / seconds for name in now_counted if name in counted}
     used = {name: (now_used[name] - used[name]) / seconds for name in used}
     return {
         "cores": {**used, "sum": used["rm"] + used["redis"]},
         "fleet": result,
-        "redis": watched,
+        "redis": {**watched, "waited_share": watched["waited_s"] / seconds},
+        "lists": lists,
+        "silence": silence,
         "heartbeats_per_s": grown['usher_heartbeats_total{result="accepted"}'],
         "delta_mb_per_s": grown["usher_directory_bytes_total"] / 1e6,
         "redis_lost": now_counted["usher_redis_lost_total"],
@@ -234,7 +311,8 @@ def report_text(options, rounds):
     usher = [pair["usher"] for pair in rounds if not pair["usher"]["void"]]
     pairs = [pair for pair in rounds if not pair["usher"]["void"] and pair["zadds"] and not pair["zadds"]["void"]]
     lines = [f"{options.nodes:,} nodes, a heartbeat a second each, {options.dispatchers} dispatchers, {len(rounds)} round(s) of "
-             f"{options.duration:g} s; Redis on {'the CPU of the load' if options.redis_apart else 'the CPU of rm'}"]
+             f"{options.duration:g} s; Redis on {'the CPU of the load' if options.redis_apart else 'the CPU of rm'}"
+             f"{', before all others there (SCHED_FIFO)' if options.redis_first else ''}"]
     for pair in rounds:
         for name in ("usher", "zadds"):
             if pair[name] and pair[name]["void"]:
@@ -254,20 +332,36 @@ def report_text(options, rounds):
         row("rm and Redis / that Redis alone", [pair["usher"]["cores"]["sum"] / pair["zadds"]["cores"] for pair in pairs])
     row("heartbeats accepted a second", [each["heartbeats_per_s"] for each in usher], digits=0)
     row("acknowledged within, p99", [each["fleet"]["ack_ms"]["p99"] for each in usher], " ms", digits=1)
+    row("acknowledged within, longest", [each["fleet"]["ack_ms"]["max"] for each in usher], " ms", digits=1)
     row("not acknowledged", [each["fleet"]["lost"] for each in usher], digits=0)
     row("deltas", [each["delta_mb_per_s"] for each in usher], " MB/s", digits=1)
     row("nodes written to Redis a second", [each["mirrored_per_s"] for each in usher], digits=0)
     row("Redis given up (100 ms silent), times", [each["redis_lost"] for each in usher], digits=0)
-    row("Redis blocked above 5 ms, times", [len(each["redis"]["slowlog"]) for each in usher], digits=0)
-    for each in usher:
-        for entry in each["redis"]["slowlog"][:5]:
-            lines.append(f"    {entry['us'] / 1000:.1f} ms: {entry['command']}")
-        if each["redis"]["latency_ms_max"]:
-            lines.append(f"    latency events, longest in ms: {each['redis']['latency_ms_max']}")
+    row("Redis ready, but others had its CPU", [each["redis"]["waited_share"] * 100 for each in usher], " % of the time", digits=1)
+    row("Redis interrupted by others, times", [each["redis"]["interrupted"] for each in usher], digits=0)
+
+    def slow(found):
+        row("Redis blocked above 5 ms, times", [len(each["slowlog"]) for each in found], digits=0)
+        for each in found:
+            for entry in each["slowlog"][:5]:
+                lines.append(f"    {entry['us'] / 1000:.1f} ms: {entry['command']}")
+            if each["latency_ms_max"]:
+                lines.append(f"    latency events, longest in ms: {each['latency_ms_max']}")
+
+    slow([each["redis"] for each in usher])
+    if options.list_every:
+        row("lists of all nodes read", [each["lists"]["count"] for each in usher], digits=0)
+        row("each within", [each["lists"]["s"] for each in usher], " s")
+        row("each", [each["lists"]["bytes"] / 1e6 for each in usher], " MB", digits=1)
     if options.dispatchers and all(each["age_s"] for each in usher):
         row("age at the dispatchers, p50", [each["age_s"]["p50"] for each in usher], " s")
         row("age at the dispatchers, p99", [each["age_s"]["p99"] for each in usher], " s")
         row("age at the dispatchers, oldest", [each["age_s"]["max"] for each in usher], " s")
+    if options.silence:
+        lines.append("then all nodes fell silent at once:")
+        row("rm answered nobody for, longest", [each["silence"]["stall_ms_max"] for each in usher], " ms", digits=1)
+        row("beats left in Redis", [each["silence"]["beats_left"] for each in usher], digits=0)
+        slow([each["silence"]["redis"] for each in usher])
     for name in ("rm", "redis", "dispatcher"):
         row(f"bytes a node: {name}", [each["bytes_per_node"][name] for each in usher], digits=0)
     return "\n".join(lines)
@@ -288,12 +382,17 @@ def arguments_read():
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--redis-apart", action="store_true", help="Redis works on the CPU of the nodes and dispatchers instead of rm's: where "
                         "both share one, each waits for the other whatever they need")
+    parser.add_argument("--redis-first", action="store_true", help="Redis gets its CPU whenever it wants it (SCHED_FIFO; needs CAP_SYS_NICE), "
+                        "as it would on a CPU of its own: what its slowlog tells then is its own work, not others' in between")
+    parser.add_argument("--list-every", type=float, default=0, metavar="SECONDS", help="curl reads the list of all nodes from rm as often, on "
+                        "the CPU of the nodes and dispatchers (0: never)")
+    parser.add_argument("--silence", action="store_true", help="at the end all nodes fall silent at once: watch what that does to rm and Redis")
     parser.add_argument("--no-base", action="store_true", help="without the Redis that gets two ZADDs for each heartbeat")
     parser.add_argument("--bin", metavar="DIR", help="measure the programs of this folder; build nothing")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured there too")
     options = parser.parse_args()
     for name, low, high in (("nodes", 1, 1_000_000), ("dispatchers", 0, 16), ("services", 1, 65535), ("services_per_node", 1, 16),
-                            ("rounds", 1, 100), ("duration", 0.5, 3600), ("changes", 0, 100_000)):
+                            ("rounds", 1, 100), ("duration", 0.5, 3600), ("changes", 0, 100_000), ("list_every", 0, 3600)):
         if not low <= getattr(options, name) <= high:
             parser.error(f"--{name.replace('_', '-')}: give {low} to {high}")
     if options.bin and not pathlib.Path(options.bin).is_dir():
