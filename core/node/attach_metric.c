@@ -1,7 +1,6 @@
 #include "core/node/attach_metric.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +82,7 @@ int attach_metric_find(const char *page, size_t length, const char *name, double
     }
     if (!found)
         return -ENOENT;
-    if (!(sum >= 0) || isinf(sum))
+    if (!(sum >= 0 && sum <= ATTACH_METRIC_MAX))
         return -ERANGE;
     *ret_value = sum;
     return 0;

@@ -11,5 +11,8 @@
 
 #include "core/base/macros.h"
 
-/* -ENOENT: no line counts. -ERANGE: what stands there is no number, or the sum is below 0 or not finite. */
+/* More is a mistake on the page, and no count of jobs. */
+#define ATTACH_METRIC_MAX 1e9
+
+/* -ENOENT: no line counts. -ERANGE: what stands there is no number, or the sum is below 0 or above ATTACH_METRIC_MAX. */
 NODISCARD int attach_metric_find(const char *page, size_t length, const char *name, double *ret_value);

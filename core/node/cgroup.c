@@ -309,3 +309,17 @@ void cgroup_read(const struct cgroup *cgroup, struct cgroup_use *ret_use)
     if (cgroup->memory[0] != '\0')
         ret_use->memory_bytes = memory_use_read(cgroup);
 }
+
+int cgroup_pressure_read(const struct cgroup *cgroup, const char *controller, char *ret_text, size_t capacity)
+{
+    char name[32];
+    const char *folder = "";
+    if (cgroup->unified && strcmp(controller, "cpu") == 0)
+        folder = cgroup->cpu;
+    else if (cgroup->unified && strcmp(controller, "memory") == 0)
+        folder = cgroup->memory;
+    if (*folder == '\0')
+        return -ENOENT;
+    snprintf(name, sizeof(name), "%s.pressure", controller);
+    return text_read(folder, name, ret_text, capacity);
+}

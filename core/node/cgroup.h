@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/macros.h"
@@ -32,6 +33,10 @@ void cgroup_find(const char *proc_root, struct cgroup *ret_cgroup);
 
 /* Only what has a limit is read; the rest is 0. */
 void cgroup_read(const struct cgroup *cgroup, struct cgroup_use *ret_use);
+
+/* The text of the controller's pressure file ("cpu", "memory") of the group that limits it, for proc_pressure_parse. -ENOENT: no limit, or
+ * version 1, which has none; other errors of open(2) and read(2). */
+NODISCARD int cgroup_pressure_read(const struct cgroup *cgroup, const char *controller, char *ret_text, size_t capacity);
 
 /* "max 100000", "150000 100000": CPUs, INFINITY for max. -EINVAL. */
 NODISCARD int cgroup_cpu_max_parse(const char *text, double *ret_cpus);

@@ -19,6 +19,7 @@ static void add_resources(struct wire_heartbeat *heartbeat, const struct resourc
         [RESOURCE_NIC_IN] = WIRE_METADATA_NIC_IN,
         [RESOURCE_NIC_OUT] = WIRE_METADATA_NIC_OUT,
         [RESOURCE_PRESSURE_CPU] = WIRE_METADATA_PRESSURE_CPU,
+        [RESOURCE_PRESSURE_MEMORY] = WIRE_METADATA_PRESSURE_MEMORY,
         [RESOURCE_PRESSURE_IO] = WIRE_METADATA_PRESSURE_IO,
     };
     for (uint32_t i = 0; i < RESOURCES; i++)

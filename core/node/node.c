@@ -69,10 +69,10 @@ static void look_at_changes(struct node *node, const struct load_sample *sample)
         [CHANGE_MEMORY] = sample->part[LOAD_MEMORY],
         [CHANGE_DISK] = sample->part[LOAD_DISK],
         [CHANGE_QUEUE] = sample->part[LOAD_QUEUE] / (float)node->config.slots,
-        [CHANGE_DISK_READ] = report->value[RESOURCE_DISK_READ],
-        [CHANGE_DISK_WRITE] = report->value[RESOURCE_DISK_WRITE],
-        [CHANGE_NIC_IN] = report->value[RESOURCE_NIC_IN],
-        [CHANGE_NIC_OUT] = report->value[RESOURCE_NIC_OUT],
+        [CHANGE_DISK_READ] = report->latest[RESOURCE_DISK_READ],
+        [CHANGE_DISK_WRITE] = report->latest[RESOURCE_DISK_WRITE],
+        [CHANGE_NIC_IN] = report->latest[RESOURCE_NIC_IN],
+        [CHANGE_NIC_OUT] = report->latest[RESOURCE_NIC_OUT],
     };
     if (change_add(&node->change, loop_now_ns(node->loop), values))
         announcer_change(node);

@@ -34,6 +34,7 @@ const char *const resource_names[RESOURCES] = {
     [RESOURCE_NIC_IN] = "nic_in",
     [RESOURCE_NIC_OUT] = "nic_out",
     [RESOURCE_PRESSURE_CPU] = "pressure_cpu",
+    [RESOURCE_PRESSURE_MEMORY] = "pressure_memory",
     [RESOURCE_PRESSURE_IO] = "pressure_io",
 };
 
@@ -43,6 +44,7 @@ enum source {
     SOURCE_DISKS,
     SOURCE_NET,
     SOURCE_PRESSURE_CPU,
+    SOURCE_PRESSURE_MEMORY,
     SOURCE_PRESSURE_IO,
     SOURCES,
 };
@@ -53,6 +55,7 @@ static const char *const source_paths[SOURCES] = {
     [SOURCE_DISKS] = "/proc/diskstats",
     [SOURCE_NET] = "/proc/net/dev",
     [SOURCE_PRESSURE_CPU] = "/proc/pressure/cpu",
+    [SOURCE_PRESSURE_MEMORY] = "/proc/pressure/memory",
     [SOURCE_PRESSURE_IO] = "/proc/pressure/io",
 };
 
@@ -227,6 +230,7 @@ static void throughput_take(struct resources *resources, enum resource resource,
     double now = (double)bytes / 1e6 / ((double)elapsed_ns / (double)NS_PER_S);
     double share = (double)elapsed_ns / (double)(elapsed_ns + resources->config.window_ns);
     *mean += (float)(share * (now - (double)*mean));
+    resources->report.latest[resource] = (float)now;
 }
 
 /* Space that only root may use counts as used, as df(1) does. */
@@ -270,10 +274,13 @@ static void take_net(struct resources *resources, struct reading *now, const str
     throughput_take(resources, RESOURCE_NIC_OUT, sent, elapsed_ns);
 }
 
-static void take_pressure(struct resources *resources, enum source source, enum resource resource)
+/* Of the control group where that limits the controller, else of the machine. */
+static void take_pressure(struct resources *resources, enum source source, const char *controller, enum resource resource)
 {
     float share;
-    if (resources->fds[source] >= 0 && read_text(resources, source, 256) && proc_pressure_parse(resources->text, &share) == 0)
+    bool told = cgroup_pressure_read(&resources->group, controller, resources->text, TEXT_BYTES) == 0 ||
+                read_text(resources, source, 256);
+    if (told && proc_pressure_parse(resources->text, &share) == 0)
         report_set(resources, resource, (double)share);
 }
 
@@ -288,8 +295,9 @@ void resources_take(struct resources *resources, uint64_t now_ns, struct load_sa
     ret_sample->part[LOAD_MEMORY] = take_memory(resources, now);
     ret_sample->part[LOAD_DISK] = take_disks(resources, now, before, elapsed_ns);
     take_net(resources, now, before, elapsed_ns);
-    take_pressure(resources, SOURCE_PRESSURE_CPU, RESOURCE_PRESSURE_CPU);
-    take_pressure(resources, SOURCE_PRESSURE_IO, RESOURCE_PRESSURE_IO);
+    take_pressure(resources, SOURCE_PRESSURE_CPU, "cpu", RESOURCE_PRESSURE_CPU);
+    take_pressure(resources, SOURCE_PRESSURE_MEMORY, "memory", RESOURCE_PRESSURE_MEMORY);
+    take_pressure(resources, SOURCE_PRESSURE_IO, "io", RESOURCE_PRESSURE_IO);
     resources->latest = 1 - resources->latest;
     if (now_ns - resources->looked_ns >= CAPACITY_LOOK_NS)
         capacities_look(resources, now_ns);

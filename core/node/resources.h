@@ -29,6 +29,7 @@ enum resource {
     RESOURCE_NIC_IN,
     RESOURCE_NIC_OUT,
     RESOURCE_PRESSURE_CPU, /* share of the time in which some task waited for it (PSI), 0 … 1 */
+    RESOURCE_PRESSURE_MEMORY,
     RESOURCE_PRESSURE_IO,
     RESOURCES,
 };
@@ -39,6 +40,7 @@ extern const char *const resource_names[RESOURCES];
 struct resource_report {
     uint32_t known; /* bit by resource */
     float value[RESOURCES];
+    float latest[RESOURCES]; /* throughputs: MB/s since the sample before, not smoothed; others: 0 */
 };
 
 struct resources_config {

@@ -23,8 +23,8 @@
 #define ADDRESSES_MAX 16u
 #define EXCLUDES_MAX 16u
 #define NODE_SERVICES_MAX 16u
-#define ECHOES_MAX 64u
-#define METADATA_MAX 16u
+#define ECHOES_MAX 63u /* what a datagram holds beside the rest of a HEARTBEAT */
+#define METADATA_MAX 17u
 #define ACK_DISPATCHERS_MAX 69u /* what a datagram holds beside the rest of a HEARTBEAT_ACK */
 #define SERVICE_NAME_BYTES_MAX 63u
 #define ERROR_TEXT_BYTES_MAX 255u

@@ -32,6 +32,9 @@ Test(metric, what_is_no_number_is_an_error)
     cr_expect_eq(find("x NaN\n", "x"), -ERANGE);
     cr_expect_eq(find("x +Inf\n", "x"), -ERANGE);
     cr_expect_eq(find("x -1\n", "x"), -ERANGE);
+    cr_expect_eq(find("x 1e39\n", "x"), -ERANGE, "no float holds it");
+    cr_expect_eq(find("x 5e9\n", "x"), -ERANGE, "no number of jobs holds it");
+    cr_expect_eq(find("x 1e9\nx 1\n", "x"), -ERANGE, "nor a sum");
     cr_expect_eq(find("x{a=\"b 5", "x"), -ERANGE, "labels that never end");
 }
 

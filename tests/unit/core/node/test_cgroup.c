@@ -158,6 +158,24 @@ Test(cgroup, version_2_takes_the_least_limit_above, .fini = remove_all)
     cr_expect_eq(use.memory_bytes, 500000);
 }
 
+Test(cgroup, pressure_is_that_of_the_group_with_the_limit, .fini = remove_all)
+{
+    struct cgroup cgroup;
+    char text[64];
+    make("0::/slice/own\n", "30 1 0:2 / @/fs rw - cgroup2 cgroup2 rw\n");
+    folder("fs/slice");
+    folder("fs/slice/own");
+    file("fs/slice/cpu.max", "50000 100000\n");
+    file("fs/slice/cpu.pressure", "of the slice\n");
+    file("fs/slice/own/cpu.pressure", "of its own\n");
+    file("fs/slice/own/memory.pressure", "of nobody\n");
+    find(&cgroup);
+    cr_assert_eq(cgroup_pressure_read(&cgroup, "cpu", text, sizeof(text)), 0);
+    cr_expect_str_eq(text, "of the slice\n");
+    cr_expect_eq(cgroup_pressure_read(&cgroup, "memory", text, sizeof(text)), -ENOENT, "no limit");
+    cr_expect_eq(cgroup_pressure_read(&cgroup, "io", text, sizeof(text)), -ENOENT);
+}
+
 Test(cgroup, version_1_has_a_hierarchy_for_each, .fini = remove_all)
 {
     struct cgroup cgroup;
