@@ -154,6 +154,8 @@ static int inquiry_encode_address(struct inquiry *inquiry, uint64_t request_id, 
     uint32_t padded_length = wire_address_bytes(request->count, ADDRESS_IPV6);
     if (padded_length < INQUIRY_PADDED_BYTES_MIN)
         padded_length = INQUIRY_PADDED_BYTES_MIN;
+    if (inquiry->transport == FRAME_TCP)
+        padded_length = 0; /* there a reply may be longer than its request */
     request->has_feedback = client->has_feedback;
     request->feedback = client->feedback;
     client->has_feedback = false;

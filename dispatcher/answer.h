@@ -46,3 +46,15 @@ void answer_prepare(struct answer_context *context, const struct request request
 /* Writes the answer to one of the requests prepared, ≤ request->limit bytes; returns its length, or 0 where there is none: the request
  * is older than its wait, or too short to get even an ERROR. */
 uint32_t answer_encode(struct answer_context *context, const struct request *request, uint8_t *bytes);
+
+/* Answers that have been written behind each other. */
+struct answer_run {
+    uint32_t count;
+    uint32_t bytes;
+    uint32_t limits; /* of their requests, together */
+};
+
+/* The same for the first of `count` prepared requests, as long as they are usual ones over TCP, of one connection, and there is room for
+ * the limit of each. */
+void answer_encode_run(struct answer_context *context, const struct request requests[], uint32_t count, uint8_t *bytes,
+                       size_t room, struct answer_run *ret_run);

@@ -92,7 +92,9 @@ timer_function core_on_look;
 void connection_answered(struct connection *connection, uint32_t limits);
 
 /* send_tcp.c */
-void send_tcp(struct core *core, const struct request *request);
+
+/* Answers the first of `count` prepared requests, which came over TCP, and those behind it that can go with it. Returns how many, ≥ 1. */
+uint32_t send_tcp(struct core *core, const struct request requests[], uint32_t count);
 
 /* Ends the run, when the batch has been answered. */
 void send_tcp_flush(struct core *core);

@@ -29,11 +29,11 @@ static void send_udp(struct core *core, const struct request *request)
 static void send_answers(struct core *core, const struct request requests[], uint32_t count, uint64_t now_ns)
 {
     answer_prepare(&core->answers, requests, count, now_ns);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count;) {
         if (LIKELY(requests[i].transport == FRAME_UDP))
-            send_udp(core, &requests[i]);
+            send_udp(core, &requests[i++]);
         else
-            send_tcp(core, &requests[i]);
+            i += send_tcp(core, &requests[i], count - i);
     }
 }
 

@@ -33,13 +33,21 @@ static __attribute__((noinline)) void run_begin(struct core *core, const struct 
     }
 }
 
-void send_tcp(struct core *core, const struct request *request)
+uint32_t send_tcp(struct core *core, const struct request requests[], uint32_t count)
 {
     struct outgoing_run *run = &core->run;
-    if (UNLIKELY(run->source != request->source || run->generation != request->generation ||
-                 run->room - run->length < request->limit))
-        run_begin(core, request);
-    run->limits += request->limit;
+    struct answer_run answers = {0};
+    if (run->source != requests->source || run->generation != requests->generation || run->room - run->length < requests->limit)
+        run_begin(core, requests);
     if (LIKELY(run->bytes))
-        run->length += answer_encode(&core->answers, request, run->bytes + run->length);
+        answer_encode_run(&core->answers, requests, count, run->bytes + run->length, run->room - run->length, &answers);
+    run->length += answers.bytes;
+    run->limits += answers.limits;
+    if (LIKELY(answers.count))
+        return answers.count;
+    /* The first one is not a usual one, or its client has gone. */
+    run->limits += requests->limit;
+    if (run->bytes)
+        run->length += answer_encode(&core->answers, requests, run->bytes + run->length);
+    return 1;
 }

@@ -92,7 +92,8 @@ static int asker_write(const struct jobs *jobs, const struct jobs_asker *asker, 
         .has_feedback = asker->has_feedback,
         .feedback = asker->feedback,
     };
-    return wire_address_request_encode(&request, id, wire_address_bytes(1, ADDRESS_IPV6), bytes, DATAGRAM_BYTES_MAX);
+    uint32_t padded_length = jobs->config->tcp ? 0 : wire_address_bytes(1, ADDRESS_IPV6);
+    return wire_address_request_encode(&request, id, padded_length, bytes, DATAGRAM_BYTES_MAX);
 }
 
 bool asker_ask(struct jobs *jobs, uint64_t planned_ns)

@@ -16,7 +16,8 @@ _Static_assert(ENGINE_KNOWN_BYTES == ADDRESS_REPLY_BYTES_MIN, "all of an ADDRESS
 
 static int usher_request_write(const struct engine_config *config, uint8_t *bytes, size_t capacity, struct conf_error *ret_error)
 {
-    /* As libusher does, room for IPv6 nodes, whatever the dispatcher is asked at; as long as so many fit the datagram. */
+    /* As libusher does: over UDP room for IPv6 nodes, whatever the dispatcher is asked at, as long as so many fit the datagram; no
+     * padding over TCP, where a reply may be longer than its request. */
     enum address_family family = ADDRESS_IPV6;
     if (config->pack * wire_address_bytes(config->count, ADDRESS_IPV6) > DATAGRAM_BYTES_MAX)
         family = ADDRESS_IPV4;
@@ -25,7 +26,8 @@ static int usher_request_write(const struct engine_config *config, uint8_t *byte
         .count = config->count,
         .wait_ms = (uint32_t)((config->timeout_ns + NS_PER_MS - 1) / NS_PER_MS), /* as libusher does: later it is lost anyway */
     };
-    int length = wire_address_request_encode(&request, 0, wire_address_bytes(config->count, family), bytes, capacity);
+    uint32_t padded_length = config->stream ? 0 : wire_address_bytes(config->count, family);
+    int length = wire_address_request_encode(&request, 0, padded_length, bytes, capacity);
     if (length < 0)
         conf_error_set(ret_error, "no request could be made (%s)", error_text(length));
     return length;

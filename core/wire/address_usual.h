@@ -38,8 +38,9 @@ static inline bool wire_usual_request_decode(const uint8_t *bytes, size_t availa
     uint32_t length = bytes_load_u32(bytes + 8);
     uint32_t longest = available < DATAGRAM_BYTES_MAX ? (uint32_t)available : DATAGRAM_BYTES_MAX;
     uint8_t count = bytes[32];
-    if (UNLIKELY(length < USUAL_REQUEST_BYTES_MIN || length > longest || count - 1u >= ADDRESSES_MAX || bytes[33] != 0 ||
-                 !wire_padding_is_zero(bytes + USUAL_REQUEST_BYTES_MIN, bytes + length)))
+    if (UNLIKELY(length < USUAL_REQUEST_BYTES_MIN || length > longest || count - 1u >= ADDRESSES_MAX || bytes[33] != 0))
+        return false;
+    if (length != USUAL_REQUEST_BYTES_MIN && UNLIKELY(!wire_padding_is_zero(bytes + USUAL_REQUEST_BYTES_MIN, bytes + length)))
         return false;
     ret_request->length = length;
     ret_request->request_id = bytes_load_u64(bytes + 12);

@@ -53,6 +53,22 @@ TEST_BOTH(core_runs, clients_and_datagrams_in_turn_get_their_own_answers)
         close(clients[i]);
 }
 
+TEST_BOTH(core_runs, unusual_requests_between_usual_ones_are_answered_in_their_turn)
+{
+    int client = bench_client(bench, SOCK_STREAM);
+    uint8_t bytes[BENCH_QUEUE * REQUEST_BYTES];
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < BENCH_QUEUE; i++)
+        length += request_write(bytes + length, i, i % 5 == 3 ? 2 : 1, 0);
+    cr_assert_eq(send(client, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
+    for (uint32_t i = 0; i < BENCH_QUEUE; i++) {
+        expect_address(&answers[0], bench, client, i);
+        cr_assert_eq(answers[0].frame.length, wire_address_bytes(i % 5 == 3 ? 2 : 1, ADDRESS_IPV4));
+    }
+    cr_assert_eq(bench_counter(bench, COUNTER_PICKS_OK), BENCH_QUEUE);
+    close(client);
+}
+
 /* Thousands of them cost nobody anything. */
 TEST_BOTH(core_runs, idle_connections_are_not_looked_at)
 {

@@ -120,3 +120,9 @@ Test(ask, requests_are_as_long_as_their_replies)
     configured("--pack 28");
     cr_assert_eq(engine_request_bytes(&config, &why), 44, "so many only fit with IPv4 nodes");
 }
+
+Test(ask, requests_over_tcp_are_not_padded)
+{
+    configured("--proto tcp --count 2");
+    cr_assert_eq(engine_request_bytes(&config, &why), 34);
+}
