@@ -112,11 +112,12 @@ static void keys_note(struct explanation *explanation, const struct policy_metho
 static void drawn_note(struct explanation *explanation, const struct policy_methods *methods, struct world *world,
                        const struct pick_item *item)
 {
-    for (uint32_t i = 0; i < methods->candidate_count; i++) {
+    uint32_t count = item->in_turn ? 1 : methods->candidate_count;
+    for (uint32_t i = 0; i < count; i++) {
         struct explained_node *node = note(explanation, world, item->candidate[i], EXPLAIN_DRAWN);
         node->qualifies = member_qualifies(methods, &node->known, item->candidate[i]);
     }
-    keys_note(explanation, methods, world, item->candidate, methods->candidate_count);
+    keys_note(explanation, methods, world, item->candidate, count);
 }
 
 _Static_assert(TOKEN_SAMPLES <= PICK_CANDIDATES_MAX, "keys are for so many");
@@ -236,7 +237,7 @@ static int world_pick(struct world *world, const struct snapshot *snapshot, cons
         source = EXPLAIN_IDLE;
     } else if (world->state.turns != turns) {
         explanation->reason = EXPLAIN_OLD;
-        source = EXPLAIN_ANEW;
+        source = item.in_turn && !anew ? EXPLAIN_DRAWN : EXPLAIN_ANEW;
     } else if (anew) {
         explanation->reason = reason_anew(methods, &world->values[member.slot], member);
         source = EXPLAIN_ANEW;

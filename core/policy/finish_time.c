@@ -30,7 +30,7 @@
 #define OCTAVES_4(of, factor) OCTAVE(of, factor), OCTAVE(of, 2 * (factor)), OCTAVE(of, 4 * (factor)), OCTAVE(of, 8 * (factor))
 #define LAST 2147483648.0f
 #define TIMES(of)                                                                                                                \
-    of(0), OCTAVES_4(of, 1.0f), OCTAVES_4(of, 16.0f), OCTAVES_4(of, 256.0f), OCTAVES_4(of, 4096.0f), OCTAVES_4(of, 65536.0f),    \
+    OCTAVES_4(of, 1.0f), OCTAVES_4(of, 16.0f), OCTAVES_4(of, 256.0f), OCTAVES_4(of, 4096.0f), OCTAVES_4(of, 65536.0f),           \
         OCTAVES_4(of, 1048576.0f), OCTAVES_4(of, 16777216.0f), OCTAVE(of, LAST / 8), OCTAVE(of, LAST / 4), OCTAVE(of, LAST / 2), \
         of(1e-6f * LAST), of(1.0905077e-6f * LAST), of(1.1892071e-6f * LAST), of(1.2968396e-6f * LAST),                          \
         of(1.4142136e-6f * LAST), of(1.5422108e-6f * LAST), of(1.6817928e-6f * LAST)
@@ -38,8 +38,8 @@
 #define SECONDS(time_s) (time_s)
 #define UNITS(time_s) (int32_t)(((time_s) < FINISH_LEFT_S_MAX ? (time_s) : FINISH_LEFT_S_MAX) / FINISH_UNIT_S + 0.5f)
 
-const float finish_code_s[UINT8_MAX + 1] = {TIMES(SECONDS)};
-const int32_t finish_code_units[UINT8_MAX + 1] = {TIMES(UNITS)};
+const float finish_code_s[UINT8_MAX + 1] = {0, TIMES(SECONDS)};
+const int32_t finish_code_units[UINT8_MAX + 1] = {FINISH_UNITS_UNKNOWN, TIMES(UNITS)};
 
 void finish_time_init(struct finish_time *finish, struct idle_tokens *tokens)
 {

@@ -12,7 +12,11 @@
 
 /* finish_time.c: 0, then 2^(k/8) µs. */
 extern const float finish_code_s[UINT8_MAX + 1];
-extern const int32_t finish_code_units[UINT8_MAX + 1]; /* the same, as `free` counts */
+extern const int32_t finish_code_units[UINT8_MAX + 1]; /* the same, as `free` counts; of 0, FINISH_UNITS_UNKNOWN */
+
+/* Smaller than what is known of any node. */
+#define FINISH_UNITS_UNKNOWN (INT32_MIN / 2)
+#define FINISH_UNITS_MAX ((int32_t)(FINISH_LEFT_S_MAX / FINISH_UNIT_S))
 
 static inline float code_to_s(uint8_t code)
 {
@@ -37,16 +41,27 @@ static inline void token_clear(struct node_values *values)
         atomic_fetch_and_explicit(&values->token, (uint8_t)~mask, memory_order_relaxed);
 }
 
+static inline uint32_t slot_count_of(const struct node_values *values)
+{
+    uint32_t slots = atomic_load_explicit(&values->slots, memory_order_relaxed);
+    return slots + (slots == 0);
+}
+
 static inline float slots_of(const struct node_values *values)
 {
-    uint16_t slots = atomic_load_explicit(&values->slots, memory_order_relaxed);
-    return (float)(slots | (slots == 0));
+    return (float)slot_count_of(values);
 }
 
 /* What one of its jobs takes on average. */
 static inline float mean_s(const struct node_values *values)
 {
     return code_to_s(atomic_load_explicit(&values->job_code, memory_order_relaxed));
+}
+
+static inline uint32_t mean_units(const struct node_values *values)
+{
+    int32_t mean = finish_code_units[atomic_load_explicit(&values->job_code, memory_order_relaxed)];
+    return mean > 0 ? (uint32_t)mean : 0;
 }
 
 /* Of the time until all is done, the part in which a slot is free: the last jobs end one after the other. */
@@ -56,14 +71,20 @@ static inline float spare_s(const struct node_values *values)
 }
 
 /* Until a slot is free; < 0: since when one has been. */
-static inline int32_t wait_units(const struct node_values *values, uint64_t now_ns)
+static inline int32_t wait_units(const struct node_values *values, uint32_t now)
 {
-    return (int32_t)(atomic_load_explicit(&values->free, memory_order_relaxed) - (uint32_t)(now_ns >> FINISH_UNIT_BITS));
+    return (int32_t)(atomic_load_explicit(&values->free, memory_order_relaxed) - now);
+}
+
+/* Now, as `free` counts. */
+static inline uint32_t finish_units_of(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns >> FINISH_UNIT_BITS);
 }
 
 static inline float wait_s(const struct node_values *values, uint64_t now_ns)
 {
-    return (float)wait_units(values, now_ns) * FINISH_UNIT_S;
+    return (float)wait_units(values, finish_units_of(now_ns)) * FINISH_UNIT_S;
 }
 
 /* Until all is done. */
@@ -76,7 +97,7 @@ static inline float left_s(const struct node_values *values, uint64_t now_ns)
 static inline void store_left_s(struct node_values *values, float left_s, uint64_t now_ns)
 {
     float wait = larger(smaller(left_s - spare_s(values), FINISH_LEFT_S_MAX), -FINISH_LEFT_S_MAX);
-    uint32_t free = (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)(wait * (1 / FINISH_UNIT_S));
+    uint32_t free = finish_units_of(now_ns) + (uint32_t)(int32_t)(wait * (1 / FINISH_UNIT_S));
     atomic_store_explicit(&values->free, free, memory_order_relaxed);
 }
 

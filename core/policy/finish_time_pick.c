@@ -40,72 +40,96 @@ static inline uint32_t candidates_best(struct candidate candidates[], uint32_t c
 
 static inline uint8_t job_code_of(const struct node_values *values, struct snapshot_member member)
 {
-    return atomic_load_explicit(&values->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed);
+    return atomic_load_explicit(&values->job_codes[(uint32_t)member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed);
+}
+
+static inline uint32_t job_units_of(float job_s)
+{
+    return (uint32_t)(smaller(job_s, FINISH_LEFT_S_MAX) * (1 / FINISH_UNIT_S));
 }
 
 /* ---- four at once ----
  *
- * What candidates_best does, for the usual case, in vectors of four, and in whole numbers: without a branch that depends on chance, which
- * costs more than all else here. */
+ * What candidates_best does, for the usual case, in whole numbers and in few instructions, which is what a pick costs: nothing is looked
+ * at of all four that can be looked at of the best one alone, and there is no branch that depends on chance. */
 
-typedef int32_t int_4 __attribute__((vector_size(16)));
-_Static_assert(PICK_CANDIDATES_MAX == 4, "in one vector");
+struct contender {
+    struct node_values *there;
+    int32_t job; /* units */
+};
 
-/* The keys, the last two bits of which give way to the candidate's index. */
-static inline int_4 ranks_of(int_4 waits, int_4 jobs)
+/* The compiler must know nothing of it: it would make branches of the choices that lead here. */
+static inline int32_t unpredictable(int32_t value)
 {
-    int_4 idle = waits >> IDLE_SHARE_BITS, positive = waits > idle;
-    int_4 keys = ((waits & positive) | (idle & ~positive)) + jobs;
-    return (keys & ~3) | (int_4){0, 1, 2, 3};
+    __asm__("" : "+r"(value));
+    return value;
 }
 
-/* Some have not told how long their jobs take, or are not fresh. */
-static __attribute__((noinline, cold)) int best_of_any(const struct node_values *values, const struct snapshot_member members[],
-                                                       uint64_t now_ns, float *ret_job_s)
+/* Its key, the last two bits of which give way to its index. */
+static inline int32_t rank_of(struct node_values *values, const struct snapshot_member members[], int32_t index, uint32_t now)
+{
+    struct node_values *there = member_values(values, members[index]);
+    int32_t wait = wait_units(there, now), idle = wait >> IDLE_SHARE_BITS;
+    uint32_t rest = (uint32_t)(wait > idle ? wait : idle), job = (uint32_t)finish_code_units[job_code_of(there, members[index])];
+    return ((int32_t)(rest + job) & ~3) | index;
+}
+
+/* One whose jobs' time is not known is the best of any. */
+static inline struct contender best_of_four(struct node_values *values, const struct snapshot_member members[], uint32_t now)
+{
+    int32_t a = rank_of(values, members, 0, now), b = rank_of(values, members, 1, now);
+    int32_t c = rank_of(values, members, 2, now), d = rank_of(values, members, 3, now);
+    int32_t first = a < b ? a : b, second = c < d ? c : d;
+    struct snapshot_member best = members[unpredictable(first < second ? first : second) & 3];
+    struct node_values *there = member_values(values, best);
+    return (struct contender){.there = there, .job = finish_code_units[job_code_of(there, best)]};
+}
+
+/* Some have not told how long their jobs take. NULL: not all are fresh. */
+static __attribute__((noinline, cold)) struct node_values *
+best_of_any(struct node_values *values, const struct snapshot_member members[], uint64_t now_ns, int32_t *ret_job)
 {
     struct candidate candidates[PICK_CANDIDATES_MAX];
     for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
         if (!node_is_fresh(&values[members[i].slot]))
-            return PICK_UNSURE;
+            return NULL;
         candidates[i] = candidate_of(values, members[i].slot, members[i].service_ordinal, now_ns);
     }
     uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
-    *ret_job_s = candidates[best].job_s;
-    return (int)best;
+    *ret_job = (int32_t)job_units_of(candidates[best].job_s);
+    return &values[candidates[best].slot];
 }
 
-/* The best one's index; PICK_UNSURE: not all of them are fresh. */
-static inline int best_of_four(const struct node_values *values, const struct snapshot_member members[], uint64_t now_ns,
-                               float *ret_job_s)
+/* What the picks of a batch have in common, in units. */
+struct finish_moment {
+    uint32_t now;
+    uint32_t jobs; /* that a pick stands for: one for each dispatcher */
+    uint32_t job_max; /* with so many of them no sum goes beyond its range */
+    int32_t turn; /* jobs shorter than that are so short that nodes get turns */
+};
+
+static inline struct finish_moment finish_moment_of(const struct pick_state *state)
 {
-    const struct node_values *a = &values[members[0].slot], *b = &values[members[1].slot];
-    const struct node_values *c = &values[members[2].slot], *d = &values[members[3].slot];
-    uint8_t codes[4] = {job_code_of(a, members[0]), job_code_of(b, members[1]), job_code_of(c, members[2]),
-                        job_code_of(d, members[3])};
-    /* One branch, not eight. */
-    unsigned usual =
-        (unsigned)node_is_fresh(a) & (unsigned)node_is_fresh(b) & (unsigned)node_is_fresh(c) & (unsigned)node_is_fresh(d);
-    usual &= (unsigned)(codes[0] != 0) & (unsigned)(codes[1] != 0) & (unsigned)(codes[2] != 0) & (unsigned)(codes[3] != 0);
-    if (UNLIKELY(!usual))
-        return best_of_any(values, members, now_ns, ret_job_s);
-    int_4 ranks = ranks_of((int_4){wait_units(a, now_ns), wait_units(b, now_ns), wait_units(c, now_ns), wait_units(d, now_ns)},
-                           (int_4){finish_code_units[codes[0]], finish_code_units[codes[1]], finish_code_units[codes[2]],
-                                   finish_code_units[codes[3]]});
-    int32_t first = ranks[0] < ranks[1] ? ranks[0] : ranks[1], second = ranks[2] < ranks[3] ? ranks[2] : ranks[3];
-    int best = (first < second ? first : second) & 3;
-    *ret_job_s = code_to_s(codes[best]);
-    return best;
+    uint32_t dispatchers = atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
+    float turn_s = smaller(finish_time_age_s(state->finish) / TURN_AGE_JOBS, FINISH_LEFT_S_MAX);
+    return (struct finish_moment){
+        .now = finish_units_of(state->now_ns),
+        .jobs = dispatchers,
+        .job_max = (uint32_t)FINISH_UNITS_MAX / dispatchers,
+        .turn = (int32_t)(turn_s * (1 / FINISH_UNIT_S)),
+    };
 }
 
-/* The node gets so many jobs more. */
-static inline void node_gets(struct node_values *values, float job_s, float jobs, uint64_t now_ns)
+/* The node gets so many jobs more, each of which takes so long. */
+static inline void node_gets(struct node_values *values, uint32_t job, uint32_t jobs, const struct finish_moment *moment)
 {
-    const float units_max = FINISH_LEFT_S_MAX / FINISH_UNIT_S;
-    float share = 1 / slots_of(values) * (1 / FINISH_UNIT_S), mean = mean_s(values);
-    float idle = mean * share - mean * (1 / FINISH_UNIT_S); /* all slots are free */
-    float wait = larger((float)wait_units(values, now_ns), idle) + jobs * job_s * share;
-    uint32_t free = (uint32_t)(now_ns >> FINISH_UNIT_BITS) + (uint32_t)(int32_t)smaller(wait, units_max);
-    atomic_store_explicit(&values->free, free, memory_order_relaxed);
+    uint32_t slots = slot_count_of(values), mean = mean_units(values);
+    int32_t wait = wait_units(values, moment->now);
+    int32_t idle = (int32_t)(mean / slots - mean); /* all slots are free */
+    int32_t begin = wait > idle ? wait : idle;
+    int32_t end = (int32_t)((uint32_t)begin + (job < moment->job_max ? job : moment->job_max) * jobs / slots);
+    atomic_store_explicit(&values->free, moment->now + (uint32_t)(end < FINISH_UNITS_MAX ? end : FINISH_UNITS_MAX),
+                          memory_order_relaxed);
 }
 
 /* In the general case, not to be handed out for this request: excluded, or chosen already. */
@@ -147,11 +171,10 @@ static bool tokens_sift(struct pick_state *state, struct node_values *values, ui
 
 /* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. */
 static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id,
-                                               const struct pick *general, struct snapshot_member member, float job_s,
-                                               float dispatchers)
+                                               const struct pick *general, struct contender best_drawn,
+                                               const struct finish_moment *moment)
 {
-    struct candidate drawn = candidate_of(values, member.slot, member.service_ordinal, state->now_ns);
-    drawn.job_s = job_s;
+    struct candidate drawn = {.job_s = (float)best_drawn.job * FINISH_UNIT_S, .wait_s = wait_s(best_drawn.there, state->now_ns)};
     struct idle_token found[TOKEN_SAMPLES];
     struct candidate candidates[TOKEN_SAMPLES];
     uint32_t count = idle_tokens_sample(state->finish->tokens, service_id, &state->random, found);
@@ -165,9 +188,51 @@ static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct 
     if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
         return PICK_UNSURE;
     token_clear(&values[slot]);
-    node_gets(&values[slot], candidates[best].job_s, told ? 1 : dispatchers, state->now_ns);
+    node_gets(&values[slot], job_units_of(candidates[best].job_s), told ? 1 : moment->jobs, moment);
     state->idle_picks++;
     return (int)slot;
+}
+
+/* ---- turns ----
+ *
+ * Weighted round robin: each in turn, a slower one in fewer of the laps. Whether what is known is too old is seen from the best of four.
+ * When it is for all four, the service counts as turning: whose turn it is, is drawn, as under round-robin, and its memory waited for with
+ * that of the whole batch. Now and then four are drawn to see whether it is still so. */
+
+#define TURN_LOOKS 64u /* one in so many picks looks */
+
+/* What is known of the node is too old for how short its jobs are. */
+static inline bool is_for_turns(const struct node_values *there, struct snapshot_member member, int32_t turn)
+{
+    int32_t job = finish_code_units[job_code_of(there, member)];
+    return job > 0 && job < turn;
+}
+
+static inline uint32_t turn_index(uint64_t service_id)
+{
+    return hash_mix(service_id) % POLICY_CURSORS;
+}
+
+/* Of services of one index, the first. */
+static void turning_begin(struct pick_state *state, struct node_values *values, const struct pick_item *item, int32_t turn)
+{
+    uint64_t *turning = &state->turning[turn_index(item->service_id)];
+    if (*turning != 0 || item->service_id == 0)
+        return;
+    for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++)
+        if (!is_for_turns(member_values(values, item->candidate[i]), item->candidate[i], turn))
+            return;
+    *turning = item->service_id;
+    state->turning_count++;
+}
+
+static void turning_end(struct pick_state *state, uint64_t service_id)
+{
+    uint64_t *turning = &state->turning[turn_index(service_id)];
+    if (*turning != service_id || service_id == 0)
+        return;
+    *turning = 0;
+    state->turning_count--;
 }
 
 static void turn_note(struct finish_time *finish, uint64_t now_ns)
@@ -176,35 +241,43 @@ static void turn_note(struct finish_time *finish, uint64_t now_ns)
         atomic_store_explicit(&finish->turned_ns, now_ns, memory_order_relaxed);
 }
 
-/* Weighted round robin: each in turn, a slower one in fewer of the laps. PICK_UNSURE: none within reach. `general`: as above. */
-static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state, struct node_values *values, uint64_t service_id,
-                                                        const struct snapshot_member members[], uint32_t member_count,
-                                                        const struct pick *general)
+/* Whether the member takes this turn; it is handed out then. */
+static inline bool turn_takes(struct pick_state *state, struct node_values *values, uint64_t service_id, uint32_t member_count,
+                              struct snapshot_member member, uint32_t turn)
 {
-    uint32_t at = hash_mix(service_id) % POLICY_CURSORS;
+    const struct node_values *there = member_values(values, member);
+    float job_s = code_to_s(job_code_of(there, member));
+    if (UNLIKELY(!node_is_fresh(there) || !(job_s > 0) || wait_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s))
+        return false;
+    float *fastest = &state->turn_peak[turn_index(service_id)];
+    float speed = slots_of(there) / job_s, peak = larger(speed, *fastest * TURN_PEAK_FADING);
+    *fastest = peak;
+    /* The whole part of lap × share grows in just that share of the laps; not in the same ones for all. */
+    uint32_t laps = turn / member_count;
+    double lap = laps + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
+    if ((uint64_t)((lap + 1) * share) == (uint64_t)(lap * share))
+        return false;
+    state->turns++;
+    turn_note(state->finish, state->now_ns);
+    return true;
+}
+
+/* The slot of the next one that takes its turn. PICK_UNSURE: none within reach. `general`: as above. */
+static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, struct node_values *values, uint64_t service_id,
+                                                  const struct snapshot_member members[], uint32_t member_count,
+                                                  const struct pick *general)
+{
+    uint32_t *cursor = &state->cursor[turn_index(service_id)];
     for (uint32_t i = 0; i < TURN_TRIES; i++) {
-        uint32_t turn = state->cursor[at]++;
+        uint32_t turn = (*cursor)++;
         struct snapshot_member member = members[turn % member_count];
-        const struct node_values *there = &values[member.slot];
-        float job_s = code_to_s(
-            atomic_load_explicit(&there->job_codes[member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed));
-        if (!node_is_fresh(there) || !(job_s > 0) || wait_s(there, state->now_ns) > TURN_WAIT_JOBS * job_s ||
-            is_refused(general, member.slot))
-            continue;
-        float speed = slots_of(there) / job_s;
-        float peak = state->turn_peak[at] * TURN_PEAK_FADING;
-        state->turn_peak[at] = peak = speed > peak ? speed : peak;
-        /* The whole part of lap × share grows in just that share of the laps; not in the same ones for all. */
-        uint32_t laps = turn / member_count;
-        double lap = laps + (double)(member.slot % 64) / 64, share = (double)(speed / peak);
-        if ((uint64_t)((lap + 1) * share) > (uint64_t)(lap * share)) {
-            state->turns++;
-            turn_note(state->finish, state->now_ns);
+        if (!is_refused(general, member.slot) && turn_takes(state, values, service_id, member_count, member, turn))
             return (int)member.slot;
-        }
     }
     return PICK_UNSURE;
 }
+
+/* ---- batches ---- */
 
 /* So many nodes' values fit into the cache nearest to memory that is a core's own. */
 #define NODES_MANY 8192u
@@ -212,49 +285,122 @@ static __attribute__((noinline, cold)) int pick_in_turn(struct pick_state *state
 /* Four at random; that two of them may be the same costs less than looking. Where there are many, two and who stands behind each: the
  * values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that
  * would show: neighbours meet again too often. */
-static void finish_time_draw(struct pick_batch *batch)
+static inline __attribute__((always_inline)) void draw_four(struct pick_batch *batch, struct pick_item *item,
+                                                            struct random_state *random)
 {
-    struct random_state *random = &batch->state->random;
+    uint32_t count = item->member_count, third, fourth;
+    uint64_t bits = random_next(random);
+    uint32_t first = random_part(&bits, count), second = random_part(&bits, count);
+    if (count < NODES_MANY) {
+        third = random_part(&bits, count);
+        fourth = random_part(&bits, count);
+    } else {
+        third = first + 1 < count ? first + 1 : 0;
+        fourth = second + 1 < count ? second + 1 : 0;
+    }
+    item_candidate(batch, item, 0, first);
+    item_candidate(batch, item, 1, second);
+    item_candidate(batch, item, 2, third);
+    item_candidate(batch, item, 3, fourth);
+}
+
+static inline void draw_turn(struct pick_batch *batch, struct pick_item *item)
+{
+    item->turn = batch->state->cursor[turn_index(item->service_id)]++;
+    item_candidate(batch, item, 0, item->turn % item->member_count);
+}
+
+static __attribute__((noinline)) void draw_some_in_turn(struct pick_batch *batch)
+{
+    struct pick_state *state = batch->state;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
-        uint32_t first, second, third, fourth, count = item->member_count;
-        random_below_two(random, count, count, &first, &third);
-        if (count < NODES_MANY) {
-            random_below_two(random, count, count, &second, &fourth);
-        } else {
-            second = first + 1 < count ? first + 1 : 0;
-            fourth = third + 1 < count ? third + 1 : 0;
-        }
-        item_candidate(batch, item, 0, first);
-        item_candidate(batch, item, 1, second);
-        item_candidate(batch, item, 2, third);
-        item_candidate(batch, item, 3, fourth);
+        uint64_t id = item->service_id;
+        /* Tokens are compared with the best of four. */
+        item->in_turn = id != 0 && state->turning[turn_index(id)] == id && random_below(&state->random, TURN_LOOKS) != 0 &&
+                        !idle_tokens_exist(state->finish->tokens, id);
+        if (item->in_turn)
+            draw_turn(batch, item);
+        else
+            draw_four(batch, item, &state->random);
+    }
+}
+
+static void finish_time_draw(struct pick_batch *batch)
+{
+    batch->drew_turns = batch->state->turning_count != 0;
+    if (UNLIKELY(batch->drew_turns)) {
+        draw_some_in_turn(batch);
+        return;
+    }
+    struct random_state random = batch->state->random; /* a copy that no store can change: it stays in registers */
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        draw_four(batch, &batch->items[i], &random);
+    batch->state->random = random;
+}
+
+/* The slot, or PICK_UNSURE. */
+static inline __attribute__((always_inline)) int pick_of_four(struct pick_state *state, struct node_values *values,
+                                                              const struct pick_item *item, const struct finish_moment *moment)
+{
+    struct contender best = best_of_four(values, item->candidate, moment->now);
+    int slot = PICK_UNSURE;
+    if (UNLIKELY(best.job < 0)) {
+        best.there = best_of_any(values, item->candidate, state->now_ns, &best.job);
+        if (!best.there)
+            return PICK_UNSURE;
+    }
+    if (UNLIKELY(!node_is_fresh(best.there)))
+        return PICK_UNSURE;
+    if (UNLIKELY(idle_tokens_exist(state->finish->tokens, item->service_id)))
+        slot = pick_idle(state, values, item->service_id, NULL, best, moment);
+    if (slot == PICK_UNSURE && UNLIKELY(best.job < moment->turn)) {
+        turning_begin(state, values, item, moment->turn);
+        slot = pick_in_turn(state, values, item->service_id, item->members, item->member_count, NULL);
+    }
+    if (slot == PICK_UNSURE) {
+        node_gets(best.there, (uint32_t)best.job, moment->jobs, moment);
+        slot = (int)(best.there - values);
+    }
+    pick_count(&values[slot]);
+    return slot;
+}
+
+/* The one whose turn was drawn, or the next that takes its own. PICK_UNSURE: turns are not for all of the service's nodes. */
+static int turn_pick(struct pick_state *state, struct node_values *values, const struct pick_item *item, int32_t turn)
+{
+    int slot = (int)item->candidate[0].slot;
+    if (UNLIKELY(!is_for_turns(&values[slot], item->candidate[0], turn)))
+        return PICK_UNSURE;
+    if (UNLIKELY(!turn_takes(state, values, item->service_id, item->member_count, item->candidate[0], item->turn)))
+        slot = pick_in_turn(state, values, item->service_id, item->members, item->member_count, NULL);
+    if (slot != PICK_UNSURE)
+        pick_count(&values[slot]);
+    return slot;
+}
+
+static __attribute__((noinline)) void choose_some_in_turn(struct pick_batch *batch, const struct finish_moment *moment)
+{
+    struct pick_state *state = batch->state;
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        uint64_t turns = state->turns;
+        item->result = item->in_turn ? turn_pick(state, batch->values, item, moment->turn)
+                                     : pick_of_four(state, batch->values, item, moment);
+        if (UNLIKELY(state->turns == turns))
+            turning_end(state, item->service_id);
     }
 }
 
 static void finish_time_choose_batch(struct pick_batch *batch)
 {
-    struct pick_state *state = batch->state;
-    struct node_values *values = batch->values;
-    float dispatchers = (float)atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
-    float turn_s = finish_time_age_s(state->finish) / TURN_AGE_JOBS;
-    for (uint32_t i = 0; i < batch->item_count; i++) {
-        struct pick_item *item = &batch->items[i];
-        float job_s;
-        int best = best_of_four(values, item->candidate, state->now_ns, &job_s);
-        item->result = PICK_UNSURE;
-        if (UNLIKELY(best < 0))
-            continue;
-        if (idle_tokens_exist(state->finish->tokens, item->service_id))
-            item->result = pick_idle(state, values, item->service_id, NULL, item->candidate[best], job_s, dispatchers);
-        if (item->result == PICK_UNSURE && UNLIKELY(job_s < turn_s))
-            item->result = pick_in_turn(state, values, item->service_id, item->members, item->member_count, NULL);
-        if (item->result == PICK_UNSURE) {
-            item->result = (int)item->candidate[best].slot;
-            node_gets(&values[item->result], job_s, dispatchers, state->now_ns);
-        }
-        pick_count(&values[item->result]);
+    struct finish_moment moment = finish_moment_of(batch->state);
+    if (UNLIKELY(batch->drew_turns)) {
+        choose_some_in_turn(batch, &moment);
+        return;
     }
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        batch->items[i].result = pick_of_four(batch->state, batch->values, &batch->items[i], &moment);
 }
 
 /* What a batch does with one item, for a request with demands of its own: most often that of a client whose node has just failed. */
@@ -271,18 +417,18 @@ static const struct snapshot_member *finish_time_choose(struct pick *pick)
             return NULL;
         candidates[i] = candidate_of(values, members[i]->slot, members[i]->service_ordinal, state->now_ns);
     }
-    uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
-    float job_s = candidates[best].job_s;
-    float dispatchers = (float)atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
+    uint32_t drawn = candidates_best(candidates, PICK_CANDIDATES_MAX);
+    struct contender best = {&values[candidates[drawn].slot], (int32_t)job_units_of(candidates[drawn].job_s)};
+    struct finish_moment moment = finish_moment_of(state);
     int slot = PICK_UNSURE;
     /* Of expired nodes neither says anything. */
     if (pick->demand != DEMAND_ANY && idle_tokens_exist(state->finish->tokens, service_id))
-        slot = pick_idle(state, values, service_id, pick, *members[best], job_s, dispatchers);
-    if (slot == PICK_UNSURE && pick->demand != DEMAND_ANY && job_s < finish_time_age_s(state->finish) / TURN_AGE_JOBS)
+        slot = pick_idle(state, values, service_id, pick, best, &moment);
+    if (slot == PICK_UNSURE && pick->demand != DEMAND_ANY && best.job < moment.turn)
         slot = pick_in_turn(state, values, service_id, pick->members, pick->member_count, pick);
     if (slot == PICK_UNSURE) {
-        node_gets(&values[members[best]->slot], job_s, dispatchers, state->now_ns);
-        return members[best];
+        node_gets(best.there, (uint32_t)best.job, moment.jobs, &moment);
+        return members[drawn];
     }
     pick->found = (struct snapshot_member){.slot = (uint32_t)slot & (SNAPSHOT_SLOTS_MAX - 1)};
     return &pick->found;

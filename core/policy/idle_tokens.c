@@ -50,7 +50,7 @@ static bool cell_is_of(uint64_t cell, uint64_t hash)
 bool idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
 {
     uint64_t hash = hash_mix(service_id);
-    struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     if (tail - head >= TOKEN_RING_CELLS)
@@ -63,9 +63,8 @@ bool idle_tokens_push(struct idle_tokens *tokens, uint64_t service_id, uint32_t 
 void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id,
                       idle_tokens_keep_function *keep, const void *ctx)
 {
-    uint64_t hash = hash_mix(service_id);
-    struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
-    const struct token_ring *source = &from->rings[hash % TOKEN_RINGS];
+    struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
+    const struct token_ring *source = &from->rings[token_ring_index(service_id)];
     atomic_store_explicit(&ring->tail, atomic_load_explicit(&source->tail, memory_order_relaxed), memory_order_relaxed);
     atomic_store_explicit(&ring->head, atomic_load_explicit(&source->head, memory_order_relaxed), memory_order_relaxed);
     for (uint32_t i = 0; i < TOKEN_RING_CELLS; i++) {
@@ -86,7 +85,7 @@ static uint32_t ring_length(const struct token_ring *ring)
 bool idle_tokens_hold(const struct idle_tokens *tokens, uint64_t service_id, uint32_t slot, uint32_t ordinal, uint8_t tenure)
 {
     uint64_t hash = hash_mix(service_id);
-    const struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    const struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed), length = ring_length(ring);
     for (uint32_t i = 0; i < length; i++)
         if (atomic_load_explicit(&ring->cells[(head + i) & MASK], memory_order_relaxed) == cell_of(hash, slot, ordinal, tenure))
@@ -96,15 +95,7 @@ bool idle_tokens_hold(const struct idle_tokens *tokens, uint64_t service_id, uin
 
 uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id)
 {
-    return ring_length(&tokens->rings[hash_mix(service_id) % TOKEN_RINGS]);
-}
-
-bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
-{
-    if (tokens == NULL)
-        return false;
-    const struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
-    return atomic_load_explicit(&ring->tail, memory_order_relaxed) != atomic_load_explicit(&ring->head, memory_order_relaxed);
+    return ring_length(&tokens->rings[token_ring_index(service_id)]);
 }
 
 uint32_t idle_tokens_total(const struct idle_tokens *tokens)
@@ -119,7 +110,7 @@ uint32_t idle_tokens_sample(const struct idle_tokens *tokens, uint64_t service_i
                             struct idle_token ret_found[static TOKEN_SAMPLES])
 {
     uint64_t hash = hash_mix(service_id);
-    const struct token_ring *ring = &tokens->rings[hash % TOKEN_RINGS];
+    const struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint32_t length = atomic_load_explicit(&ring->tail, memory_order_relaxed) - head;
     if (LIKELY(length == 0 || length > TOKEN_RING_CELLS))
@@ -164,7 +155,7 @@ static void close_hole(struct token_ring *ring, uint32_t at)
 
 bool idle_tokens_take(struct idle_tokens *tokens, uint64_t service_id, const struct idle_token *token)
 {
-    struct token_ring *ring = &tokens->rings[hash_mix(service_id) % TOKEN_RINGS];
+    struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
     uint64_t cell = token->cell;
     if (!atomic_compare_exchange_strong_explicit(&ring->cells[token->at & MASK], &cell, 0, memory_order_relaxed,
                                                  memory_order_relaxed))

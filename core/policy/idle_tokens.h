@@ -55,8 +55,22 @@ typedef bool idle_tokens_keep_function(const void *ctx, uint32_t slot, uint8_t t
 void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id,
                       idle_tokens_keep_function *keep, const void *ctx);
 
+/* By one multiplication (snapshot_cell): every pick asks. */
+#define TOKEN_RING_BITS 8
+static inline uint32_t token_ring_index(uint64_t service_id)
+{
+    return (uint32_t)(service_id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TOKEN_RING_BITS));
+}
+_Static_assert(TOKEN_RINGS == 1u << TOKEN_RING_BITS, "an index for every ring");
+
 /* False: certainly not. tokens may be NULL. */
-bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id);
+static inline bool idle_tokens_exist(const struct idle_tokens *tokens, uint64_t service_id)
+{
+    if (!tokens)
+        return false;
+    const struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];
+    return atomic_load_explicit(&ring->tail, memory_order_relaxed) != atomic_load_explicit(&ring->head, memory_order_relaxed);
+}
 
 /* How many stand in the service's ring, those of services that share it included. */
 uint32_t idle_tokens_count(const struct idle_tokens *tokens, uint64_t service_id);

@@ -45,6 +45,8 @@ struct pick_state {
     uint64_t turns; /* nodes that finish-time has picked in turn, since what it knew was too old */
     uint64_t idle_picks; /* nodes that it has picked because they had said that they were idle, or looked so */
     float turn_peak[POLICY_CURSORS]; /* the fastest lately, by hash of the service */
+    uint64_t turning[POLICY_CURSORS]; /* services of which finish-time draws whose turn it is, by hash; 0: none */
+    uint32_t turning_count; /* of these */
     float dispatcher_share; /* a dispatcher's turns to a worker's under random and round-robin: 1/1.5 */
 };
 
@@ -78,6 +80,7 @@ struct pick_item {
     const struct snapshot_member *members; /* of the service */
     const struct snapshot_share *shares; /* likewise, or NULL */
     struct snapshot_member candidate[PICK_CANDIDATES_MAX];
+    bool in_turn; /* of finish-time, while any service is turning: the first candidate, whose turn it is, stands alone */
 };
 
 /* The same as policy_pick with count 1 and no excludes for each of up to PICK_BATCH_MAX requests, of which the service_id is set. */

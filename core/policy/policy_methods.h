@@ -37,6 +37,7 @@ struct pick_batch {
     struct node_values *values;
     struct pick_item *items; /* of services that have members */
     uint32_t item_count;
+    bool drew_turns; /* finish-time, by its draw: items say whether they are in turn */
 };
 
 /* Random draws before a pass over all members: with one draw in eight acceptable, one call in 70 takes that pass. */
@@ -86,12 +87,18 @@ const struct snapshot_member *pick_at_random(struct pick *pick);
 /* The same in one pass over all members: reservoir sampling (Chao 1982). */
 const struct snapshot_member *pick_by_pass(struct pick *pick);
 
+/* In 32 bits, so that a member's word, masked, is how far away they are. */
+static inline struct node_values *member_values(struct node_values *values, struct snapshot_member member)
+{
+    return (struct node_values *)(void *)((char *)values + (uint32_t)member.slot * (uint32_t)sizeof(*values));
+}
+
 /* The member becomes a candidate; its values are on their way into the cache. */
 static inline void member_candidate(const struct pick_batch *batch, struct pick_item *item, uint32_t index,
                                     struct snapshot_member member)
 {
     item->candidate[index] = member;
-    __builtin_prefetch(&batch->values[member.slot], 1);
+    __builtin_prefetch(member_values(batch->values, member), 1);
 }
 
 /* So does the one at a position below the item's member_count. */

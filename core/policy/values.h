@@ -32,6 +32,13 @@ enum node_value_token {
 };
 
 struct node_values {
+    /* For finish-time: finish_time.h. Codes first, so that where one is takes no addition. */
+    _Atomic uint8_t job_codes[VALUES_SERVICES_MAX]; /* expected time of a job of its k-th service, as finish_time_code has it */
+    _Atomic uint32_t free; /* when a slot will be, after all that the node has, and is expected to get; may be past; wraps */
+    _Atomic uint16_t slots; /* 0: nothing known yet */
+    _Atomic uint8_t token; /* of enum node_value_token */
+    _Atomic uint8_t job_code; /* of one of the jobs that it has */
+
     _Atomic uint16_t flags; /* mask of enum node_value_flag */
     _Atomic uint16_t below_mask; /* bit k: below the average load of the node's k-th service (requirement R3) */
     _Atomic float load_index; /* as reported */
@@ -39,13 +46,6 @@ struct node_values {
     _Atomic uint32_t picks; /* answers of this dispatcher that named the node; wraps */
     _Atomic uint32_t picks_at_report; /* picks when the newest report was applied */
     struct address address;
-
-    /* For finish-time: finish_time.h. */
-    _Atomic uint32_t free; /* when a slot will be, after all that the node has, and is expected to get; may be past; wraps */
-    _Atomic uint16_t slots; /* 0: nothing known yet */
-    _Atomic uint8_t token; /* of enum node_value_token */
-    _Atomic uint8_t job_code; /* expected time of one of the jobs that it has, as finish_time_code has it */
-    _Atomic uint8_t job_codes[VALUES_SERVICES_MAX]; /* of a job of its k-th service */
 } ALIGN_CACHE_LINE;
 _Static_assert(sizeof(struct node_values) == CACHE_LINE_BYTES, "what a pick touches of a node is one cache line");
 
