@@ -95,17 +95,6 @@ static int take_services(struct body *body, const json_t *value)
     return 0;
 }
 
-/* 0: no such key. */
-static uint8_t metadata_key(const char *name)
-{
-    for (uint32_t key = 1; key <= UINT8_MAX; key++) {
-        const char *known = wire_metadata_name((uint8_t)key);
-        if (known && strcmp(known, name) == 0)
-            return (uint8_t)key;
-    }
-    return 0;
-}
-
 static bool metadata_is_share(uint8_t key)
 {
     return key == WIRE_METADATA_CPU_USE || key == WIRE_METADATA_MEMORY_USE || key == WIRE_METADATA_DISK_USE;
@@ -131,7 +120,7 @@ static int take_own_metric(struct body *body, const char *name, const json_t *va
 
 static int take_metric(struct body *body, const char *name, const json_t *value)
 {
-    uint8_t key = metadata_key(name);
+    uint8_t key = wire_metadata_find(name);
     double number = json_number_value(value);
     if (key == 0)
         return take_own_metric(body, name, value);

@@ -191,8 +191,12 @@ struct cluster_restored {
     uint64_t timestamp_ms;
     float load_index;
     float load_per_job;
+    uint32_t jobs_queued;
+    uint32_t jobs_running;
     uint8_t service_count;
+    uint8_t metadata_count;
     struct wire_service_load services[NODE_SERVICES_MAX]; /* each once */
+    struct wire_metadata metadata[METADATA_MAX]; /* likewise */
 };
 
 /* Takes in what is newer than memory, which is nothing for a node that was heard by this process. -ENOMEM, -ENOSPC. */

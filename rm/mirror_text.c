@@ -111,15 +111,48 @@ static int services_take(struct services *services, json_t *object, struct clust
     return 0;
 }
 
+/* Capacities, above all: a node over HTTP tells them once. Names that we don't know are passed over, as keys in heartbeats. */
+static int metadata_take(json_t *object, struct cluster_restored *restored)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(object))
+        return -EINVAL;
+    json_object_foreach(object, name, value)
+    {
+        uint8_t key = wire_metadata_find(name);
+        if (key == 0)
+            continue;
+        struct wire_metadata *metadata = &restored->metadata[restored->metadata_count];
+        if (restored->metadata_count == METADATA_MAX || number_take(value, &metadata->value) < 0)
+            return -EINVAL;
+        metadata->key = key;
+        restored->metadata_count++;
+    }
+    return 0;
+}
+
+static int jobs_take(const json_t *value, uint32_t *ret_jobs)
+{
+    json_int_t jobs = json_integer_value(value);
+    if (!json_is_integer(value) || jobs < 0 || jobs > UINT32_MAX)
+        return -EINVAL;
+    *ret_jobs = (uint32_t)jobs;
+    return 0;
+}
+
 static int node_take(struct services *services, json_t *root, struct cluster_restored *restored)
 {
     const char *kind, *boot;
     int flags, slots;
     json_int_t sequence, timestamp_ms;
-    json_t *load, *load_per_job, *offered;
-    if (json_unpack(root, "{s:s, s:i, s:i, s:s, s:I, s:I, s:o, s:o, s:o}", "kind", &kind, "flags", &flags, "slots", &slots,
-                    "boot", &boot, "sequence", &sequence, "timestamp_ms", &timestamp_ms, "load", &load, "load_per_job",
-                    &load_per_job, "services", &offered) < 0)
+    json_t *load, *load_per_job, *queued, *running, *offered, *metadata;
+    if (json_unpack(root, "{s:s, s:i, s:i, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", &kind, "flags", &flags, "slots",
+                    &slots, "boot", &boot, "sequence", &sequence, "timestamp_ms", &timestamp_ms, "load", &load, "load_per_job",
+                    &load_per_job, "queued", &queued, "running", &running, "services", &offered, "metadata", &metadata) < 0)
+        return -EINVAL;
+    if (jobs_take(queued, &restored->jobs_queued) < 0 || jobs_take(running, &restored->jobs_running) < 0 ||
+        metadata_take(metadata, restored) < 0)
         return -EINVAL;
     if (flags < 0 || (flags & ~WIRE_NODE_FLAGS_OF_NODE) != 0 || slots < 0 || slots > UINT16_MAX || sequence < 0 ||
         timestamp_ms < 0 || !json_is_object(offered) || hexadecimal_parse(boot, &restored->boot.boot_id) < 0 ||

@@ -5,6 +5,8 @@
  *
  * Where several rm share a Redis each reads the words again and again: what is later there is adopted, what is older is written anew. So
  * they agree whichever of them was away when, and in whatever order they wrote. */
+#include <string.h>
+
 #include "rm/averages.h"
 #include "rm/changes.h"
 #include "rm/cluster.h"
@@ -35,6 +37,11 @@ int cluster_restore(struct cluster *cluster, struct cluster_time now, const stru
     node->timestamp_ms = restored->timestamp_ms;
     node->load_index = restored->load_index;
     node->load_per_job = restored->load_per_job;
+    node->jobs_queued = restored->jobs_queued;
+    node->jobs_running = restored->jobs_running;
+    node->metadata_count = restored->metadata_count;
+    memcpy(node->metadata, restored->metadata, restored->metadata_count * sizeof(node->metadata[0]));
+    weights_update(cluster, slot);
     node->restored = true;
     return 0;
 }

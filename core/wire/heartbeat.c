@@ -1,6 +1,7 @@
 #include "core/wire/heartbeat.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "core/wire/envelope.h"
 #include "core/wire/heartbeat_parts.h"
@@ -151,4 +152,14 @@ const char *wire_metadata_name(uint8_t key)
 #undef METADATA
     default: return NULL;
     }
+}
+
+uint8_t wire_metadata_find(const char *name)
+{
+#define METADATA(symbol, key, known, text)                                                                                       \
+    if (strcmp(name, known) == 0)                                                                                                \
+        return WIRE_METADATA_##symbol;
+#include "core/wire/metadata.def"
+#undef METADATA
+    return 0;
 }

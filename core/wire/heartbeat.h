@@ -98,6 +98,9 @@ NODISCARD int wire_heartbeat_decode(const struct frame *frame, struct wire_heart
 /* "cpu_use"; NULL for a key we don't know. */
 const char *wire_metadata_name(uint8_t key);
 
+/* The key of that name, or 0. */
+uint8_t wire_metadata_find(const char *name);
+
 enum wire_ack_flag {
     WIRE_ACK_REGISTER_WANTED = 1, /* rm does not know this node's services: send REGISTER */
 };

@@ -19,6 +19,10 @@ static void node_try(const char *text, size_t length)
         CHECK((restored.flags & ~WIRE_NODE_FLAGS_OF_NODE) == 0);
         for (uint8_t i = 0; i < restored.service_count; i++)
             CHECK(isfinite(restored.services[i].work_s) && isfinite(restored.services[i].rate));
+        CHECK(restored.metadata_count <= METADATA_MAX);
+        for (uint8_t i = 0; i < restored.metadata_count; i++)
+            CHECK(wire_metadata_name(restored.metadata[i].key) && isfinite(restored.metadata[i].value) &&
+                  restored.metadata[i].value >= 0);
     }
     services_done(&services);
 }

@@ -12,7 +12,7 @@ import threading
 import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import BIN, SANITIZED, Cluster, Process, address_new, check, main, run, usher, wait_until
+from support.cluster import BIN, SANITIZED, Cluster, Process, address_new, check, main, redis_cli, run, usher, wait_until
 
 
 class Api:
@@ -276,6 +276,36 @@ def operators_weight_survives_a_restart():
         check(answer[1]["weight"] == 1, f"after auto: {answer}")
 
 
+def weights_survive_a_kill_of_rm():
+    """Capacities that were told once, with PUT, count again after kill -9 and a start, though heartbeats tell nothing but the CPU's use."""
+    with Cluster() as cluster:
+        rm, http_address = address_new(), address_new()
+        process = cluster.rm(rm, "--http", http_address, "--heartbeat-valid", "1m")
+        wait_until("rm is up", lambda: " started " in process.log())
+        api = Api(http_address)
+        capacities = {"10.0.0.1:80": 16, "10.0.0.2:80": 8, "10.0.0.3:80": 4}
+        for address, cores in capacities.items():
+            told = message("a", services=["web"], slots=4, metrics={"cpu_cores": cores, "cpu_use": 0.2})
+            check(api("PUT", f"/v1/nodes/{address}", told)[0] == 200, f"registering {address}")
+
+        def is_written():
+            return int(redis_cli(cluster, "rm", "HLEN", "usher:1:nodes")) == len(capacities)
+
+        wait_until("Redis knows them", is_written)
+        process.kill()
+        process.start()
+        wait_until("rm has read what it knew", lambda: len(cluster.nodes("rm")) == len(capacities))
+        api = Api(http_address)
+        for address, cores in capacities.items():
+            got = api("GET", f"/v1/nodes/{address}")[1]["weights"][0]
+            check(abs(got - cores * 0.8 / 8) < 1e-4, f"before its first heartbeat {address} weighs {got}")
+        for address in ("10.0.0.1:80", "10.0.0.2:80"):  # the third one has died meanwhile
+            got, answer = api("POST", f"/v1/nodes/{address}/heartbeat", message("a", metrics={"cpu_use": 0.5}))
+            check(got == 200 and abs(answer["weight"] - capacities[address] * 0.5 / 8) < 1e-4, f"{address}: {got} {answer}")
+        [row] = [row for row in api("GET", "/v1/services")[1]["services"] if row["service"] == "web"]
+        check(row["weight_terms"]["cpu"] == "counts", f"the term counts: {row}")
+
+
 def our_own_nodes_heartbeat_over_http():
     """A worker that knows rm's --http address alone, and a server attached to it; a dispatcher that heartbeats both ways."""
     with Cluster() as cluster:
@@ -357,4 +387,5 @@ def long_lists_hold_nobody_up():
         check(result["lost"] < result["heartbeats"] / 100, f"heartbeats were not acknowledged: {result}")
 
 
-main(mistakes_are_told, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet, dispatchers_place_by_weight, operators_weight_survives_a_restart)
+main(mistakes_are_told, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,
+     dispatchers_place_by_weight, operators_weight_survives_a_restart, weights_survive_a_kill_of_rm)

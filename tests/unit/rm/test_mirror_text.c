@@ -27,7 +27,14 @@ static void check_refused(const char *address, const char *text)
     cr_assert_eq(mirror_node_parse(&fixture->cluster->services, address, text, strlen(text), &restored), -EINVAL, "%s", text);
 }
 
-#define NODE_BEGIN "{\"kind\":\"worker\",\"flags\":0,\"slots\":1,\"boot\":\"0000000000000001\",\"sequence\":1,\"timestamp_ms\":1,"
+#define NODE_START "{\"kind\":\"worker\",\"flags\":0,\"slots\":1,\"boot\":\"0000000000000001\",\"sequence\":1,\"timestamp_ms\":1,"
+#define NODE_BEGIN NODE_START "\"queued\":0,\"running\":0,\"metadata\":{},"
+#define NODE_END "\"load\":1,\"load_per_job\":1,\"services\":{}}"
+
+static int parse(const char *text, struct cluster_restored *ret_restored)
+{
+    return mirror_node_parse(&fixture->cluster->services, "127.0.0.1:1", text, strlen(text), ret_restored);
+}
 
 Test(mirror_text, damaged_nodes_are_refused)
 {
@@ -42,6 +49,36 @@ Test(mirror_text, damaged_nodes_are_refused)
     check_refused("127.0.0.1:1", NODE_BEGIN "\"load\":1,\"load_per_job\":1,\"services\":{\"a b\":[1,1]}}");
     check_refused("127.0.0.1:1", NODE_BEGIN "\"load\":1,\"load_per_job\":1,\"services\":{\"echo\":[1]}}");
     check_refused("127.0.0.1:1", NODE_BEGIN "\"load\":1,\"load_per_job\":1,\"services\":{\"#12\":[1,1]}}");
+}
+
+Test(mirror_text, damaged_metadata_and_counts_are_refused)
+{
+    struct cluster_restored restored;
+    cr_assert_eq(parse(NODE_BEGIN NODE_END, &restored), 0, "what is damaged below is whole here");
+    static const char *const damaged[] = {
+        NODE_START "\"queued\":0,\"running\":0," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":[]," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":{\"cpu_cores\":-1}," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":{\"cpu_cores\":1e31}," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":{\"cpu_cores\":\"8\"}," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":{\"cpu_use\":0,\"cpu_use\":0}," NODE_END,
+        NODE_START "\"queued\":-1,\"running\":0,\"metadata\":{}," NODE_END,
+        NODE_START "\"queued\":4294967296,\"running\":0,\"metadata\":{}," NODE_END,
+        NODE_START "\"queued\":0,\"running\":0.5,\"metadata\":{}," NODE_END,
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(damaged); i++)
+        check_refused("127.0.0.1:1", damaged[i]);
+}
+
+Test(mirror_text, metadata_that_we_do_not_know_are_passed_over)
+{
+    struct cluster_restored restored;
+    static const char text[] =
+        NODE_START "\"queued\":0,\"running\":0,\"metadata\":{\"colour\":\"blue\",\"cpu_cores\":8}," NODE_END;
+    cr_assert_eq(parse(text, &restored), 0);
+    cr_assert_eq(restored.metadata_count, 1);
+    cr_assert_eq(restored.metadata[0].key, WIRE_METADATA_CPU_CORES);
+    cr_assert_eq(restored.metadata[0].value, 8.0f);
 }
 
 Test(mirror_text, damaged_words_of_operators_are_refused)
@@ -66,8 +103,11 @@ Test(mirror_text, node_comes_back_as_it_was)
     heartbeat.node_flags = WIRE_NODE_NO_ECHO;
     heartbeat.service_count = 2;
     heartbeat.services[1] = (struct wire_service_load){.service_id = 0xabcdef, .work_s = 2, .rate = 3};
-    heartbeat.metadata_count = 1;
+    heartbeat.jobs_queued = 3;
+    heartbeat.jobs_running = 2;
+    heartbeat.metadata_count = 2;
     heartbeat.metadata[0] = (struct wire_metadata){.key = WIRE_METADATA_CPU_USE, .value = 0.5f};
+    heartbeat.metadata[1] = (struct wire_metadata){.key = WIRE_METADATA_CPU_CORES, .value = 16};
     cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
     const struct node *node = &fixture->cluster->nodes[slot];
     cr_assert_eq(mirror_node_print(fixture->cluster, node, &text), 0);
@@ -82,6 +122,13 @@ Test(mirror_text, node_comes_back_as_it_was)
     cr_assert_eq(restored.services[0].service_id, fixture_service("echo"));
     cr_assert_eq(restored.services[1].service_id, 0xabcdef);
     cr_assert_eq(restored.services[1].rate, 3.0f);
+    cr_assert_eq(restored.jobs_queued, 3);
+    cr_assert_eq(restored.jobs_running, 2);
+    cr_assert_eq(restored.metadata_count, 2);
+    cr_assert_eq(restored.metadata[0].key, WIRE_METADATA_CPU_USE);
+    cr_assert_eq(restored.metadata[0].value, 0.5f);
+    cr_assert_eq(restored.metadata[1].key, WIRE_METADATA_CPU_CORES);
+    cr_assert_eq(restored.metadata[1].value, 16.0f);
     buffer_done(&text);
 }
 

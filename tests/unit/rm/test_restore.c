@@ -149,6 +149,56 @@ Test(restore, fresh_nodes_stay_in_the_order_of_their_silence)
     }
 }
 
+/* ---- capacity and use, which weights are made of ---- */
+
+static void restore_cpu(uint32_t number, float cores, float use)
+{
+    struct cluster_restored restored = {
+        .address = fixture_address(number),
+        .kind = WIRE_NODE_WORKER,
+        .slots = 1,
+        .boot = {.boot_id = number + 1, .sequence = 100},
+        .jobs_queued = 3,
+        .service_count = 1,
+        .metadata_count = 2,
+        .services = {{.service_id = fixture_service("echo")}},
+        .metadata = {{.key = WIRE_METADATA_CPU_CORES, .value = cores}, {.key = WIRE_METADATA_CPU_USE, .value = use}},
+    };
+    cr_assert_eq(cluster_restore(fixture->cluster, fixture->now, &restored), 0);
+    cluster_restore_age(fixture->cluster, fixture->now, &restored.address, NS_PER_S);
+}
+
+static float weight(uint32_t number)
+{
+    struct address address = fixture_address(number);
+    return weights_of(fixture->cluster, &fixture->cluster->nodes[cluster_find(fixture->cluster, &address)], 0);
+}
+
+Test(restore, nodes_weigh_what_they_weighed_before_they_heartbeat)
+{
+    restore_cpu(1, 16, 0.5f);
+    restore_cpu(2, 8, 0.25f);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    cr_assert_float_eq(weight(1), 1.0, 1e-6); /* 16 · (1 − 0.5) / 8 */
+    cr_assert_float_eq(weight(2), 0.75, 1e-6);
+    cr_assert_eq(fixture->cluster->nodes[0].jobs_queued, 3);
+}
+
+Test(restore, node_that_stays_silent_takes_no_term_from_the_others)
+{
+    restore_cpu(1, 16, 0.5f);
+    restore_cpu(2, 8, 0.25f);
+    cluster_restore_commit(fixture->cluster, fixture->now);
+    fixture->sequence = 100;
+    struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 1, 1);
+    heartbeat.metadata_count = 2;
+    heartbeat.metadata[0] = (struct wire_metadata){.key = WIRE_METADATA_CPU_CORES, .value = 16};
+    heartbeat.metadata[1] = (struct wire_metadata){.key = WIRE_METADATA_CPU_USE, .value = 0.25f};
+    uint32_t slot;
+    cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+    cr_assert_float_eq(weight(1), 1.5, 1e-6);
+}
+
 /* ---- operators' words, which other rm write too ---- */
 
 static const struct node *word_read(uint32_t number, uint64_t version_ms, uint8_t flags, const char *reason, bool expect_adopted)

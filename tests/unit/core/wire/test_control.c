@@ -124,6 +124,13 @@ Test(metadata, unknown_key_has_no_name)
     cr_expect_str_eq(wire_metadata_name(WIRE_METADATA_CPU_USE), "cpu_use");
 }
 
+Test(metadata, unknown_name_has_no_key)
+{
+    cr_expect_eq(wire_metadata_find("colour"), 0);
+    cr_expect_eq(wire_metadata_find(""), 0);
+    cr_expect_eq(wire_metadata_find("pressure_io"), WIRE_METADATA_PRESSURE_IO);
+}
+
 Test(register, invalid_name_cannot_be_encoded)
 {
     uint8_t bytes[DATAGRAM_BYTES_MAX];
