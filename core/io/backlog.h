@@ -21,11 +21,14 @@ struct backlog {
     bool stamping; /* whether the kernel is to stamp what comes */
     uint32_t bytes_min;
     uint32_t bytes_max;
-    uint64_t age_ns_max; /* above this, what stands is too old; 0: bytes stays as it is */
+    uint64_t age_ns_max; /* above this, what stands is too old, unless the thread had not its CPU; 0: bytes stays as it is */
     uint64_t emptied_ns; /* when the socket was last seen to be nearly empty */
     uint64_t looked_ns; /* when stamping ended last */
     uint64_t interval_end_ns;
     uint64_t age_ns_min; /* the youngest of this interval */
+    uint64_t away_ns_max; /* and the longest time from a large batch to the next */
+    uint64_t batch_ns; /* the last batch */
+    uint32_t count; /* its datagrams */
 };
 
 /* bytes_max: what the socket has; bytes_min ≤ bytes_max. */

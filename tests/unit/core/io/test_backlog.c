@@ -93,12 +93,47 @@ Test(backlog, minimum_above_the_maximum_is_the_maximum)
     cr_assert_eq(backlog.bytes, 1000);
 }
 
-Test(backlog, all_the_room_is_back_within_a_second_after_an_overload)
+Test(backlog, all_the_room_is_back_within_two_seconds_after_an_overload)
 {
     (void)run(&backlog, &now_ns, 60000, 256, 200 * NS_PER_MS);
-    (void)run(&backlog, &now_ns, 1000, 1, 0);
+    (void)run(&backlog, &now_ns, 1500, 1, 0);
     cr_assert_eq(backlog.bytes, BYTES_MAX);
     cr_assert_not(backlog.stamping);
+}
+
+/* Turns of 4 large batches, one a millisecond, and the thread has not its CPU for away_ms after each; what comes out is age_ns old. */
+static void run_turns(uint32_t turns, uint32_t away_ms, uint64_t age_ns)
+{
+    for (uint32_t i = 0; i < turns; i++) {
+        now_ns += away_ms * NS_PER_MS;
+        (void)run(&backlog, &now_ns, 4, 256, age_ns);
+    }
+}
+
+Test(backlog, what_stands_because_the_thread_was_away_is_kept)
+{
+    run_turns(100, 24, 12 * NS_PER_MS);
+    cr_assert_eq(backlog.bytes, BYTES_MAX);
+}
+
+Test(backlog, what_stands_longer_than_half_the_time_away_gets_less_room)
+{
+    run_turns(5, 23, 24 * NS_PER_MS);
+    cr_assert_eq(backlog.bytes, BYTES_MAX / 2);
+}
+
+Test(backlog, however_long_the_thread_is_away_nothing_old_is_kept)
+{
+    run_turns(100, 400, 4 * AGE_NS_MAX + NS_PER_MS);
+    cr_assert_lt(backlog.bytes, BYTES_MAX / 10);
+}
+
+Test(backlog, room_grows_by_a_quarter)
+{
+    (void)run(&backlog, &now_ns, 120, 256, 50 * NS_PER_MS);
+    uint32_t bytes = backlog.bytes;
+    (void)run(&backlog, &now_ns, 100, 256, NS_PER_MS);
+    cr_assert_eq(backlog.bytes, bytes / 4 * 5);
 }
 
 Test(backlog, age_that_is_just_right_is_kept)
