@@ -82,6 +82,7 @@ int scenario_from_options(const struct scenario_options *options, struct scenari
         .dispatchers_work = options->dispatchers_work,
         .heartbeat_ns = options->heartbeat_ns,
         .refresh_ns = options->refresh_ns,
+        .in_step = options->in_step,
         .push_ns = options->push_ns,
         .delay_ns = options->delay_ns,
         .budget = options->budget,

@@ -39,6 +39,7 @@ struct scenario {
     double load; /* of all slots at their speeds, 0 … 1; the arrivals' rate follows from it */
     uint64_t heartbeat_ns;
     uint64_t refresh_ns; /* how often dispatchers pull; 0: never */
+    bool in_step; /* all at the same time */
     uint64_t push_ns; /* how long a pushed report or token travels; 0: nothing is pushed */
     uint64_t delay_ns; /* from the pick until the job is at the node */
     double budget; /* messages a node may send per second, heartbeats included */

@@ -17,7 +17,7 @@ struct stale_node {
     uint64_t at_ns; /* of its newest report; 0: none yet */
     uint32_t jobs; /* as reported */
     uint32_t picks; /* own, since then */
-    double weight; /* of design B: spare capacity, 0 … 1 */
+    double weight; /* of design B: spare capacity, its share of all that could be, 0 … 1 */
     bool up;
 };
 
@@ -35,7 +35,9 @@ struct stale {
 };
 
 #define QUEUES_MAX 4096u /* longer ones count as this */
-#define WEIGHT_MIN 0.05
+/* Design B adds up what each resource has to spare. The CPU goes with the load; of the memory half is in use, whatever comes; what disks and
+ * network cards can do is not known, so these are left out, as the product does. */
+#define MEMORY_SPARE 0.5
 /* What was reported, and how much has come since, is looked at anew so often, and not for each pick. */
 #define SHARES_NS (20 * NS_PER_MS)
 
@@ -100,9 +102,8 @@ void stale_on_report(struct world *world, uint32_t index, const struct report *r
     struct stale_node *node = &dispatcher->nodes[report->node];
     if (report->at_ns <= node->at_ns)
         return;
-    double idle = 1 - (double)report->busy;
-    *node = (struct stale_node){
-        .at_ns = report->at_ns, .jobs = report->jobs, .weight = idle > WEIGHT_MIN ? idle : WEIGHT_MIN, .up = report->up};
+    double weight = (1 - (double)report->busy + MEMORY_SPARE) / (1 + MEMORY_SPARE);
+    *node = (struct stale_node){.at_ns = report->at_ns, .jobs = report->jobs, .weight = weight, .up = report->up};
 }
 
 static uint32_t any_node(struct world *world, const struct stale_dispatcher *dispatcher)
@@ -125,17 +126,14 @@ static uint32_t pick_two(struct world *world, const struct stale *stale, const s
                                                                                                                   : first;
 }
 
+/* Of those that are equal the first, as who goes through a list finds it: so all dispatchers find the same one. */
 static uint32_t pick_least(struct world *world, const struct stale_dispatcher *dispatcher)
 {
-    uint32_t best = any_node(world, dispatcher), ties = 1;
-    for (uint32_t i = 0; i < world->scenario->nodes; i++) {
-        if (!dispatcher->nodes[i].up || dispatcher->nodes[i].jobs > dispatcher->nodes[best].jobs)
-            continue;
-        ties = dispatcher->nodes[i].jobs < dispatcher->nodes[best].jobs ? 1 : ties + 1;
-        if (random_below(&world->policy_random, ties) == 0)
+    uint32_t best = SIM_NODE_NONE;
+    for (uint32_t i = 0; i < world->scenario->nodes; i++)
+        if (dispatcher->nodes[i].up && (best == SIM_NODE_NONE || dispatcher->nodes[i].jobs < dispatcher->nodes[best].jobs))
             best = i;
-    }
-    return best;
+    return best == SIM_NODE_NONE ? any_node(world, dispatcher) : best;
 }
 
 static uint32_t pick_weighted(struct world *world, const struct stale_dispatcher *dispatcher)

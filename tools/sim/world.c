@@ -277,8 +277,10 @@ static void plan_firsts(struct world *world)
             events_add(&world->events, (uint64_t)(scenario->churn.up_ns * draw_exponential(&world->trouble_random)) + 1,
                        EVENT_CHURN, i, 0);
     }
+    uint64_t pull_ns = 0;
     for (uint32_t i = 0; i < scenario->dispatchers; i++) {
-        uint64_t pull_ns = at_random(world, scenario->refresh_ns ? scenario->refresh_ns : 1);
+        if (i == 0 || !scenario->in_step)
+            pull_ns = at_random(world, scenario->refresh_ns ? scenario->refresh_ns : 1);
         if (reports && scenario->refresh_ns)
             events_add(&world->events, pull_ns, EVENT_PULL, i, 0);
     }

@@ -67,6 +67,15 @@ Test(world, nodes_that_died_silently_are_not_handed_out_for_long)
     cr_expect_lt(outcome_of(&scenario, "least-loaded").p999, 200);
 }
 
+Test(world, dispatchers_that_pull_in_step_make_a_worse_herd)
+{
+    struct scenario scenario = scenario_small(50, 0.85);
+    scenario.jobs = 50000;
+    double apart = outcome_of(&scenario, "two-choices-stale").p99;
+    scenario.in_step = true;
+    cr_expect_gt(outcome_of(&scenario, "two-choices-stale").p99, apart);
+}
+
 Test(world, another_seed_gives_another_result)
 {
     struct scenario scenario = scenario_small(20, 0.8);
