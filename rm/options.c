@@ -37,6 +37,45 @@ const struct conf_program rm_conf = {
     .table_count = ARRAY_COUNT(tables),
 };
 
+/* The options that say as whom: --PREFIX-user and --PREFIX-password-file. `usable`: there is somebody to say it to. */
+static int login_take(const char *user, const char *file, bool usable, const char *where, struct redis_login *login,
+                      struct conf_error *ret_error)
+{
+    char password[REDIS_PASSWORD_BYTES_MAX + 1];
+    char reason[REDIS_LOGIN_REASON_BYTES];
+    int error = -EINVAL;
+    if (!user && !file)
+        return 0;
+    if (!usable)
+        conf_error_set(ret_error, "--%s-%s: there is nobody to say it to with --redis %s; leave it out", login->option,
+                       file ? "password-file" : "user", where);
+    else if (!file)
+        conf_error_set(ret_error, "--%s-user %.70s: the password is missing: give --%s-password-file", login->option, user,
+                       login->option);
+    else if (user && !redis_user_valid(user))
+        conf_error_set(ret_error, "--%s-user: \"%.70s\" is no user: names have 1 to %u characters, without blanks", login->option,
+                       user, REDIS_USER_BYTES_MAX);
+    else if ((error = redis_password_read(file, password, reason)) < 0)
+        conf_error_set(ret_error, "--%s-password-file %s", login->option, reason);
+    if (error < 0)
+        return error;
+    explicit_bzero(password, sizeof(password));
+    login->password_file = file;
+    if (user)
+        memcpy(login->user, user, strlen(user) + 1);
+    return 0;
+}
+
+static int logins_take(const struct rm_own_options *own, struct redis_target *target, struct conf_error *ret_error)
+{
+    int error = login_take(own->redis_user, own->redis_password_file, target->kind != REDIS_TARGET_EMBEDDED, own->redis,
+                           &target->login, ret_error);
+    if (error == 0)
+        error = login_take(own->sentinel_user, own->sentinel_password_file, target->kind == REDIS_TARGET_SENTINEL, own->redis,
+                           &target->sentinel_login, ret_error);
+    return error;
+}
+
 int rm_redis_target(const struct rm_options *options, struct redis_target *ret_target, struct conf_error *ret_error)
 {
     int error = redis_target_parse(options->own.redis, ret_target);
@@ -54,7 +93,7 @@ int rm_redis_target(const struct rm_options *options, struct redis_target *ret_t
                        "--redis %s: use embedded, unix:PATH, tcp:HOST:PORT or sentinel:NAME@HOST:PORT[,HOST:PORT…], with an IP "
                        "address or localhost as HOST",
                        options->own.redis);
-    return error;
+    return error < 0 ? error : logins_take(&options->own, ret_target, ret_error);
 }
 
 int rm_check(const void *options, struct conf_error *ret_error)

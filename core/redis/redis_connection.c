@@ -150,10 +150,9 @@ static void on_deadline(void *ctx, struct timer *timer)
     redisAsyncFree(connection->context);
 }
 
-static bool is_read_only(const struct redisReply *reply)
+static bool is_error_of(const struct redisReply *reply, const char *code)
 {
-    static const char code[] = "READONLY";
-    return redis_reply_is_error(reply) && strncmp(redis_reply_text(reply, NULL), code, sizeof(code) - 1) == 0;
+    return redis_reply_is_error(reply) && strncmp(redis_reply_text(reply, NULL), code, strlen(code)) == 0;
 }
 
 static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
@@ -167,7 +166,7 @@ static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
     deadline_update(connection);
     if (call.on_reply)
         call.on_reply(call.ctx, reply);
-    if (connection->sentinel && is_read_only(reply)) {
+    if (connection->sentinel && is_error_of(reply, "READONLY")) {
         reason_set(connection, "it is no master any more");
         redisAsyncFree(context);
     }
@@ -199,6 +198,57 @@ static bool is_master(const struct redisReply *reply)
     return strcmp(redis_reply_text(redis_reply_item(reply, 0), NULL), "master") == 0;
 }
 
+/* What the server says to our login, or to having none, and which options to look at. */
+static void refusal_set(struct redis_connection *connection, const struct redisReply *reply)
+{
+    const struct redis_login *login = &connection->config.target.login;
+    const char *option = login->option ? login->option : "redis";
+    char what[REDIS_REASON_BYTES];
+    if (is_error_of(reply, "NOAUTH"))
+        snprintf(what, sizeof(what), "it wants a password (NOAUTH): give --%s-password-file", option);
+    else if (is_error_of(reply, "WRONGPASS"))
+        snprintf(what, sizeof(what), "WRONGPASS: it does not take what --%s-user and --%s-password-file say", option, option);
+    else
+        snprintf(what, sizeof(what), "%s", redis_reply_text(reply, NULL));
+    reason_set(connection, what);
+}
+
+static void on_login(void *ctx, const struct redisReply *reply)
+{
+    struct redis_connection *connection = ctx;
+    if (!redis_reply_is_error(reply))
+        return;
+    refusal_set(connection, reply);
+    redisAsyncFree(connection->context);
+}
+
+/* Before anything else. The password leaves memory with what hiredis sends. */
+static int login_send(struct redis_connection *connection)
+{
+    const struct redis_login *login = &connection->config.target.login;
+    struct redis_command command = {.word_count = 0};
+    char password[REDIS_PASSWORD_BYTES_MAX + 1];
+    char reason[REDIS_LOGIN_REASON_BYTES];
+    if (!login->password_file)
+        return 0;
+    int error = redis_password_read(login->password_file, password, reason);
+    if (error < 0) {
+        reason_set(connection, reason);
+        return error;
+    }
+    redis_command_begin(&command, "AUTH");
+    if (login->user[0] != '\0')
+        redis_command_add(&command, login->user);
+    redis_command_add(&command, password);
+    error = call_send(connection, &command, on_login, connection);
+    if (error < 0)
+        reason_set(connection, "out of memory");
+    explicit_bzero(password, sizeof(password));
+    explicit_bzero(command.buffer.bytes, command.buffer.length);
+    redis_command_done(&command);
+    return error;
+}
+
 /* The answer to the first PING, or ROLE: a server that is still loading its data says so and is tried again later. */
 static void on_greeting(void *ctx, const struct redisReply *reply)
 {
@@ -206,7 +256,10 @@ static void on_greeting(void *ctx, const struct redisReply *reply)
     if (!reply)
         return;
     if (redis_reply_is_error(reply) || (connection->sentinel && !is_master(reply))) {
-        reason_set(connection, redis_reply_is_error(reply) ? redis_reply_text(reply, NULL) : "it is no master");
+        if (redis_reply_is_error(reply))
+            refusal_set(connection, reply);
+        else
+            reason_set(connection, "it is no master");
         redisAsyncFree(connection->context);
         return;
     }
@@ -223,9 +276,17 @@ static void greeting_send(struct redis_connection *connection)
 {
     struct redis_command command = {.word_count = 0};
     redis_command_begin(&command, connection->sentinel ? "ROLE" : "PING");
-    if (call_send(connection, &command, on_greeting, connection) < 0)
-        reason_set(connection, "out of memory"); /* nothing is pending: the deadline below ends the attempt */
+    int error = login_send(connection);
+    if (error == 0) {
+        error = call_send(connection, &command, on_greeting, connection);
+        if (error < 0)
+            reason_set(connection, "out of memory");
+    }
     redis_command_done(&command);
+    if (error < 0) {
+        redisAsyncFree(connection->context);
+        return;
+    }
     connection->oldest_since_ns = loop_now_ns(connection->config.loop);
     timer_start(connection->config.loop, &connection->deadline_timer,
                 connection->oldest_since_ns + connection->config.call_deadline_ns);

@@ -1,6 +1,7 @@
 /* redis_connection - one connection to a Redis server, kept up: calls without waiting, deadlines, reconnecting with back-off.
  * With sentinels, the server is whichever of them is the master: they are asked before each attempt, and while connected whether it
- * still is; a server that does not call itself the master, or refuses to be written to, is left.
+ * still is; a server that does not call itself the master, or refuses to be written to, is left. Where the target has a login, it is sent
+ * first.
  *
  * Invariant: every call that was taken is answered exactly once, in the order of the calls: with its reply, or with NULL when the
  * connection broke (whether the command was carried out is then unknown). At most REDIS_CALLS_MAX calls wait for an answer, so

@@ -41,7 +41,7 @@ static void reason_set(struct redis_sentinel *sentinel, enum outcome outcome, co
     if (sentinel->asked > 1 && sentinel->told > outcome)
         return;
     sentinel->told = outcome;
-    snprintf(sentinel->reason, sizeof(sentinel->reason), "sentinel %s %.100s",
+    snprintf(sentinel->reason, sizeof(sentinel->reason), "sentinel %s %.110s",
              address_format(&sentinel->target.sentinels[sentinel->index], address), what);
 }
 
@@ -118,7 +118,7 @@ static void on_step(void *ctx, struct timer *timer)
     if (sentinel->outcome == OUTCOME_SILENT) {
         char what[REDIS_REASON_BYTES];
         const char *why = sentinel->connection ? redis_connection_reason(sentinel->connection) : "out of memory";
-        snprintf(what, sizeof(what), "does not answer%s%.60s", why[0] ? ": " : "", why);
+        snprintf(what, sizeof(what), "does not answer%s%.90s", why[0] ? ": " : "", why);
         reason_set(sentinel, OUTCOME_SILENT, what);
     }
     redis_connection_free(sentinel->connection);
@@ -138,7 +138,9 @@ static void sentinel_next(struct redis_sentinel *sentinel)
 {
     struct redis_connection_config config = {
         .loop = sentinel->loop,
-        .target = {.kind = REDIS_TARGET_TCP, .address = sentinel->target.sentinels[sentinel->index]},
+        .target = {.kind = REDIS_TARGET_TCP,
+                   .address = sentinel->target.sentinels[sentinel->index],
+                   .login = sentinel->target.sentinel_login},
         .call_deadline_ns = REDIS_SENTINEL_DEADLINE_NS,
         .on_up = on_up,
         .on_down = on_down,

@@ -62,7 +62,11 @@ static int sentinels_parse(const char *text, struct redis_target *target)
 
 int redis_target_parse(const char *text, struct redis_target *ret_target)
 {
-    struct redis_target target = {.kind = REDIS_TARGET_EMBEDDED};
+    struct redis_target target = {
+        .kind = REDIS_TARGET_EMBEDDED,
+        .login.option = "redis",
+        .sentinel_login.option = "sentinel",
+    };
     const char *path = text_after(text, "unix:");
     const char *host = text_after(text, "tcp:");
     const char *sentinels = text_after(text, "sentinel:");

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "core/base/address.h"
+#include "core/redis/redis_login.h"
 
 #define REDIS_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
 #define REDIS_NAME_BYTES_MAX 63
@@ -25,10 +26,12 @@ struct redis_target {
     char name[REDIS_NAME_BYTES_MAX + 1]; /* REDIS_TARGET_SENTINEL: what these call the master and its replicas */
     struct address sentinels[REDIS_SENTINELS_MAX];
     uint32_t sentinel_count;
+    struct redis_login login; /* at the server, also at one that sentinels name */
+    struct redis_login sentinel_login;
 };
 
 /* "embedded", "unix:PATH", "tcp:HOST:PORT", "sentinel:NAME@HOST:PORT,HOST:PORT"; HOST is an IP address or localhost. -EINVAL: not one of
- * these. -ENAMETOOLONG: the path is longer than a socket's may be. */
+ * these. -ENAMETOOLONG: the path is longer than a socket's may be. Logins: without a password. */
 NODISCARD int redis_target_parse(const char *text, struct redis_target *ret_target);
 
 /* The same form back; returns text. */
