@@ -182,6 +182,8 @@ class Fleet:
                                                    options.services, "--services-per-node", options.services_per_node, "--changes-per-s",
                                                    options.changes, "--warmup", f"{warmup_s:g}s", "--duration", f"{duration_s:g}s", "--json"],
                                    {stage.cpus.load})
+        if options.redis_first:
+            put_first(self.process.pid)  # its heartbeats are due, whatever else is going on
         self.process.wait_until("counting", lambda: "counting" in self.process.log())
 
     def is_running(self):
@@ -312,7 +314,7 @@ def report_text(options, rounds):
     pairs = [pair for pair in rounds if not pair["usher"]["void"] and pair["zadds"] and not pair["zadds"]["void"]]
     lines = [f"{options.nodes:,} nodes, a heartbeat a second each, {options.dispatchers} dispatchers, {len(rounds)} round(s) of "
              f"{options.duration:g} s; Redis on {'the CPU of the load' if options.redis_apart else 'the CPU of rm'}"
-             f"{', before all others there (SCHED_FIFO)' if options.redis_first else ''}"]
+             f"{', before dispatchers there (SCHED_FIFO)' if options.redis_first and options.redis_apart else ', before rm (SCHED_FIFO)' if options.redis_first else ''}"]
     for pair in rounds:
         for name in ("usher", "zadds"):
             if pair[name] and pair[name]["void"]:
@@ -383,7 +385,8 @@ def arguments_read():
     parser.add_argument("--redis-apart", action="store_true", help="Redis works on the CPU of the nodes and dispatchers instead of rm's: where "
                         "both share one, each waits for the other whatever they need")
     parser.add_argument("--redis-first", action="store_true", help="Redis gets its CPU whenever it wants it (SCHED_FIFO; needs CAP_SYS_NICE), "
-                        "as it would on a CPU of its own: what its slowlog tells then is its own work, not others' in between")
+                        "as it would on a CPU of its own: what its slowlog tells then is its own work, not others' in between. The nodes that "
+                        "are played get it likewise, so that dispatchers have what is left")
     parser.add_argument("--list-every", type=float, default=0, metavar="SECONDS", help="curl reads the list of all nodes from rm as often, on "
                         "the CPU of the nodes and dispatchers (0: never)")
     parser.add_argument("--silence", action="store_true", help="at the end all nodes fall silent at once: watch what that does to rm and Redis")
