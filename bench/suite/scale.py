@@ -314,7 +314,7 @@ def report_text(options, rounds):
     pairs = [pair for pair in rounds if not pair["usher"]["void"] and pair["zadds"] and not pair["zadds"]["void"]]
     lines = [f"{options.nodes:,} nodes, a heartbeat a second each, {options.dispatchers} dispatchers, {len(rounds)} round(s) of "
              f"{options.duration:g} s; Redis on {'the CPU of the load' if options.redis_apart else 'the CPU of rm'}"
-             f"{', before dispatchers there (SCHED_FIFO)' if options.redis_first and options.redis_apart else ', before rm (SCHED_FIFO)' if options.redis_first else ''}"]
+             f"{', before all others there but the nodes (SCHED_FIFO)' if options.redis_first else ''}"]
     for pair in rounds:
         for name in ("usher", "zadds"):
             if pair[name] and pair[name]["void"]:
