@@ -286,6 +286,14 @@ int daemon_check_listen(const struct daemon_options *options, const struct addre
             address_format(listen, text));
         return -EINVAL;
     }
+    if (options->http.family != ADDRESS_NONE && !address_is_loopback(&options->http) && !options->insecure) {
+        conf_error_set(
+            ret_error,
+            "--http %s: nothing is authenticated yet, so only loopback (127.0.0.1) is allowed; where everybody who can reach "
+            "this address may use what is served there, add --insecure",
+            address_format(&options->http, text));
+        return -EINVAL;
+    }
     if (address_is_wildcard(listen) && options->advertise.family == ADDRESS_NONE) {
         conf_error_set(ret_error, "--listen %s: others need to know one address of this machine; add --advertise ip:port",
                        address_format(listen, text));

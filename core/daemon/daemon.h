@@ -129,8 +129,8 @@ struct address daemon_address_of(const struct daemon_options *options, const str
 /* Nothing is running any more after DRAIN_REFUSE or DRAIN_ABANDON: the daemon ends. */
 void daemon_drained(struct daemon *daemon);
 
-/* For check hooks. Without keys, whoever reaches this port can steer the cluster: without --insecure only loopback will do.
- * Also refuses a wildcard without --advertise, and what is no address to --advertise. -EINVAL with ret_error. */
+/* For check hooks. Without keys, whoever reaches this port can steer the cluster, and with rm's --http too: without --insecure only
+ * loopback will do, for both. Also refuses a wildcard without --advertise, and what is no address to --advertise. -EINVAL with ret_error. */
 NODISCARD int daemon_check_listen(const struct daemon_options *options, const struct address *listen,
                                   struct conf_error *ret_error);
 

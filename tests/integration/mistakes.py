@@ -96,6 +96,7 @@ def addresses_that_are_none(cluster):
 def listening_where_everybody_can_hear(cluster):
     for text in "0.0.0.0:7777", "[::]:7777", "192.0.2.1:7777":
         daemons(cluster, ["--listen", text], USAGE, text, "--insecure")
+        daemons(cluster, ["--listen", address_new(), "--http", text], USAGE, "--http", text, "--insecure")
     daemons(cluster, ["--listen", "192.0.2.1:7777", "--insecure"], FAILED, "192.0.2.1:7777", "does not have this address")
     daemons(cluster, ["--listen", "0.0.0.0:7777", "--insecure"], USAGE, "--advertise")
     for text in "0.0.0.0:1", "127.0.0.1:0", "[::]:1":

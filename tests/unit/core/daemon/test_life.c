@@ -80,6 +80,12 @@ Test(life, address_off_loopback_needs_insecure)
     expect_end(EXIT_CODE_USAGE, "add --insecure\n");
 }
 
+Test(life, http_off_loopback_needs_insecure)
+{
+    SAMPLE_START(&sample, "--http", "10.0.0.1:7001");
+    expect_end(EXIT_CODE_USAGE, "usher-sample: --http 10.0.0.1:7001: nothing is authenticated yet");
+}
+
 Test(life, wildcard_needs_advertise)
 {
     SAMPLE_START(&sample, "--listen", "0.0.0.0:7000", "--insecure");
