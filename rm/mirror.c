@@ -88,7 +88,7 @@ static void words_schedule(struct mirror *mirror)
 static void ready_enter(struct mirror *mirror)
 {
     mirror->ready = true;
-    changes_mark_all_dirty(mirror->config.cluster);
+    mirror_write_all(mirror);
     mirror_flush_schedule(mirror, 0);
 }
 
@@ -151,20 +151,15 @@ static void on_words(void *ctx, struct timer *timer)
         load_begin(mirror);
 }
 
-static void refusal_tell(struct mirror *mirror, const struct redisReply *reply)
-{
-    snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
-    if (!mirror->was_refused)
-        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
-    mirror->was_refused = true;
-}
-
 /* TIME → [seconds, microseconds]. Scores are by Redis' clock, since several rm with clocks of their own may share a store. */
 static void on_time(void *ctx, const struct redisReply *reply)
 {
     struct mirror *mirror = ctx;
-    if (redis_reply_is_error(reply))
-        refusal_tell(mirror, reply); /* of a sentinel, for instance: asked again with the next check */
+    mirror->time_refused = redis_reply_is_error(reply);
+    if (mirror->time_refused) { /* by a sentinel, for instance: asked again with the next check */
+        snprintf(mirror->refusal, sizeof(mirror->refusal), "%s", redis_reply_text(reply, NULL));
+        mirror_refusal_tell(mirror);
+    }
     if (redis_reply_count(reply) != 2)
         return;
     int64_t seconds = strtoll(redis_reply_text(redis_reply_item(reply, 0), NULL), NULL, 10);
@@ -325,12 +320,17 @@ const struct redis_target *mirror_server(const struct mirror *mirror)
     return redis_connection_server(mirror->connection);
 }
 
+const char *mirror_refusal(const struct mirror *mirror)
+{
+    return mirror->refusing ? mirror->refusal : "";
+}
+
 const char *mirror_reason(const struct mirror *mirror)
 {
     if (mirror->ready)
-        return mirror->was_refused ? mirror->refusal : "";
+        return mirror_refusal(mirror);
     if (redis_connection_is_up(mirror->connection))
-        return mirror->was_refused ? mirror->refusal : "reading what Redis holds";
+        return mirror->refusing ? mirror->refusal : "reading what Redis holds";
     return redis_connection_reason(mirror->connection);
 }
 

@@ -49,7 +49,10 @@ bool mirror_is_up(const struct mirror *mirror);
 /* The server that is written to, or was tried last: with sentinels, the master that they have named. */
 const struct redis_target *mirror_server(const struct mirror *mirror);
 
-/* Why it is not up, in one line. */
+/* What Redis says to what it refuses, until it has accepted everything once; "": it refuses nothing. */
+const char *mirror_refusal(const struct mirror *mirror);
+
+/* Why it is not up, or what it refuses, in one line. */
 const char *mirror_reason(const struct mirror *mirror);
 
 /* How long ago the last flush was complete; UINT64_MAX: never. */

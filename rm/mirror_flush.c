@@ -9,6 +9,8 @@
 #define FLUSH_REST_NS_MIN (20 * NS_PER_MS)
 #define FLUSH_GAP_NS_MAX NS_PER_MS
 
+#define WHOLE_INTERVAL_NS NS_PER_S /* while Redis refuses, everything is tried no more often */
+
 /* No more often are metadata written, at 10 µs each: a tenth of rm's time, when all are new. */
 #define METADATA_NODE_NS (100 * NS_PER_US)
 
@@ -32,6 +34,33 @@ void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns)
                 mirror_now_ns(mirror) + (rest_ns > FLUSH_REST_NS_MIN ? rest_ns : FLUSH_REST_NS_MIN));
 }
 
+void mirror_write_all(struct mirror *mirror)
+{
+    changes_mark_all_dirty(mirror->config.cluster);
+    mirror->whole_next = true;
+}
+
+void mirror_refusal_tell(struct mirror *mirror)
+{
+    if (!mirror->refusing)
+        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
+    mirror->refusing = true;
+}
+
+/* Redis may refuse some commands and accept others: a flush that met no refusal may just have had none of the refused kind. Only one that
+ * writes everything tells that the trouble is over, and brings what was refused. */
+static void refusal_look(struct mirror *mirror)
+{
+    if (mirror->refused) {
+        mirror_refusal_tell(mirror);
+    } else if (mirror->refusing && mirror->whole && !mirror->time_refused) {
+        LOG(MESSAGE_REDIS_ACCEPTS);
+        mirror->refusing = false;
+    } else if (mirror->refusing && mirror_now_ns(mirror) - mirror->whole_ns >= WHOLE_INTERVAL_NS) {
+        mirror_write_all(mirror);
+    }
+}
+
 static void flush_end(struct mirror *mirror)
 {
     mirror->flushing = false;
@@ -39,13 +68,7 @@ static void flush_end(struct mirror *mirror)
     mirror->flush_count++;
     mirror->mirrored_fresh = mirror->flush_fresh;
     counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
-    if (mirror->refused && !mirror->was_refused)
-        LOG(MESSAGE_REDIS_REFUSES, LOG_TEXT("reason", mirror->refusal));
-    if (!mirror->refused && mirror->was_refused) {
-        LOG(MESSAGE_REDIS_ACCEPTS);
-        changes_mark_all_dirty(mirror->config.cluster);
-    }
-    mirror->was_refused = mirror->refused;
+    refusal_look(mirror);
     mirror_flush_schedule(mirror, mirror_now_ns(mirror) - mirror->flush_started_ns);
 }
 
@@ -158,6 +181,10 @@ void mirror_flush_begin(struct mirror *mirror)
     mirror->expiry = MIRROR_EXPIRY_AHEAD;
     mirror->expiry_portions = 0;
     mirror->refused = false;
+    mirror->whole = mirror->whole_next;
+    mirror->whole_next = false;
+    if (mirror->whole)
+        mirror->whole_ns = mirror_now_ns(mirror);
     mirror->calls = 0;
     mirror->flush_nodes = mirror->config.cluster->dirty.count;
     mirror->flush_left = mirror->flush_nodes;

@@ -40,7 +40,11 @@ struct mirror {
     uint32_t expiry_portions; /* of the flush */
     char expiry_score[MIRROR_SCORE_BYTES]; /* LOOK's answer, with room for a bracket before it */
     bool refused; /* this flush met an error reply */
-    bool was_refused; /* the one before did */
+    bool refusing; /* some flush did, or TIME, and no whole flush has been accepted since */
+    bool time_refused;
+    bool whole; /* this flush writes everything */
+    bool whole_next;
+    uint64_t whole_ns; /* when the last one began */
     bool finishing; /* without pauses */
     uint32_t flush_nodes; /* of the flush in progress, or the last one */
     uint32_t flush_left; /* of these, still to be taken */
@@ -69,6 +73,9 @@ static inline int64_t mirror_redis_now_ms(const struct mirror *mirror)
 /* Writes all that is dirty now, then schedules the next flush. */
 void mirror_flush_begin(struct mirror *mirror);
 
+/* The next flush writes everything, as to a server that is new to us. */
+void mirror_write_all(struct mirror *mirror);
+
 /* The next flush, after one that took so long. */
 void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns);
 
@@ -80,6 +87,9 @@ void mirror_expire(struct mirror *mirror);
 
 /* One of the flush's commands has been answered. False: the connection broke, or it was an error, which is noted. */
 NODISCARD bool mirror_flush_answered(struct mirror *mirror, const struct redisReply *reply);
+
+/* Redis refuses, for mirror->refusal: said once, until it has accepted a whole flush. */
+void mirror_refusal_tell(struct mirror *mirror);
 
 /* Sends mirror->command as one of the flush's. */
 void mirror_flush_send(struct mirror *mirror, redis_on_reply *on_reply);

@@ -120,6 +120,7 @@ void rm_measure(void *state, struct measures *measures)
     gauge_set(&measures->gauges, GAUGE_PROTECTION_ACTIVE, rm->cluster->protection.active);
     gauge_set(&measures->gauges, GAUGE_HEARTBEAT_AGE, oldest_heartbeat_s(rm));
     gauge_set(&measures->gauges, GAUGE_REDIS_UP, mirror_is_up(rm->mirror));
+    gauge_set(&measures->gauges, GAUGE_REDIS_REFUSES, mirror_refusal(rm->mirror)[0] != '\0');
     char server[REDIS_TARGET_TEXT_BYTES];
     const char *labels[] = {redis_target_format(mirror_server(rm->mirror), server)};
     gauge_set_labelled(&measures->gauges, GAUGE_REDIS_SERVER, mirror_is_up(rm->mirror), labels);
@@ -137,5 +138,9 @@ bool rm_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
     /* A lost Redis is no reason to take rm out. */
     if (!mirror_is_up(rm->mirror))
         snprintf(ret_reason, DAEMON_REASON_BYTES, "Redis does not answer: nothing depends on it but a restart of this rm");
+    else if (mirror_refusal(rm->mirror)[0] != '\0')
+        snprintf(ret_reason, DAEMON_REASON_BYTES,
+                 "Redis refuses what is written (nothing depends on it but a restart of this rm): %s",
+                 mirror_refusal(rm->mirror));
     return true;
 }

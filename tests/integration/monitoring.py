@@ -126,7 +126,7 @@ def check_has_the_exit_codes_of_plugins():
             ("rm", ("usher_nonsense=1",), 3, "no metric usher_nonsense"),
             ("rm", ("usher_subscribers",), 3, "is no condition"),
             ("rm", ("usher_subscribers=1:x",), 3, "is no condition"),
-            ("dispatcher", (), 2, "no nodes in the directory"),
+            ("dispatcher", (), 2, "no directory yet: no rm has answered\n"),
             ("nobody", (), 2, "no admin socket"),
         ):
             got, out, err = run("usherctl", "-s", cluster.socket(name), "check", *conditions)

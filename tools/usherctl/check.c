@@ -11,20 +11,19 @@
 
 #define NAME_BYTES_MAX 200
 
-/* What is wrong at any daemon that says so. */
+/* What is wrong at any daemon that shows so, beside what its health says. A Redis and a directory that are not well are its health's. */
 static const struct {
     const char *metric;
     bool least; /* wrong below the limit, not above */
     double limit;
     enum check_result result;
+    bool follows; /* from what makes a daemon unhealthy, whose reason is enough then */
     const char *text;
 } rules[] = {
-    {"usher_directory_nodes", true, 1, CHECK_CRITICAL, "no nodes in the directory"},
-    {"usher_directory_old", false, 0, CHECK_WARNING, "rm does not answer, the last directory is served"},
-    {"usher_node_rm_up", true, 1, CHECK_WARNING, "a resource manager does not acknowledge heartbeats"},
-    {"usher_redis_up", true, 1, CHECK_WARNING, "Redis does not answer"},
-    {"usher_protection_active", false, 0, CHECK_WARNING, "so many nodes expired together that they are kept"},
-    {"usher_last_reload_success", true, 1, CHECK_WARNING, "the last reload found a mistake in the configuration"},
+    {"usher_directory_nodes", true, 1, CHECK_CRITICAL, true, "no nodes in the directory"},
+    {"usher_node_rm_up", true, 1, CHECK_WARNING, true, "a resource manager does not acknowledge heartbeats"},
+    {"usher_protection_active", false, 0, CHECK_WARNING, false, "so many nodes expired together that they are kept"},
+    {"usher_last_reload_success", true, 1, CHECK_WARNING, false, "the last reload found a mistake in the configuration"},
 };
 
 struct check {
@@ -73,7 +72,7 @@ static void rules_apply(struct check *check, const json_t *stats)
             if (series_is(series, rules[i].metric))
                 wrong = wrong || (rules[i].least ? number < rules[i].limit : number > rules[i].limit);
         }
-        if (wrong)
+        if (wrong && !(rules[i].follows && check->result == CHECK_CRITICAL))
             note(check, rules[i].result, rules[i].text);
     }
 }

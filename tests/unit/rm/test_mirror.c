@@ -328,6 +328,54 @@ Test(mirror, server_that_does_not_tell_its_time_is_told)
     cr_assert_not(mirror_is_up(mirror));
 }
 
+static bool is_refused(void)
+{
+    return mirror_refusal(mirror)[0] != '\0';
+}
+
+static bool is_accepted(void)
+{
+    return mirror_is_up(mirror) && !is_refused();
+}
+
+/* One episode, though most flushes have nothing that is refused: 2 s of them in which nobody says that all is well. */
+static void refusal_lasts(const char *reason)
+{
+    wait_until(is_refused);
+    cr_expect_not_null(strstr(mirror_reason(mirror), reason), "%s", mirror_reason(mirror));
+    uint64_t until_ns = clock_monotonic_ns() + 2 * NS_PER_S;
+    while (clock_monotonic_ns() < until_ns) {
+        run_once();
+        cr_assert(is_refused());
+    }
+    cr_expect(mirror_is_up(mirror));
+}
+
+Test(mirror, redis_without_memory_refuses_until_everything_is_written)
+{
+    beating = true;
+    wait_until(is_written);
+    beating = false;
+    cr_assert_eq(ask("CONFIG SET maxmemory 1"), 0);
+    fixture_beat(fixture, 1, 1);
+    refusal_lasts("OOM");
+    cr_assert_eq(ask("CONFIG SET maxmemory 0"), 0);
+    cr_assert_eq(ask("DEL usher:1:nodes"), 1);
+    wait_until(is_accepted);
+    cr_expect_eq(ask("HLEN usher:1:nodes"), 3);
+}
+
+Test(mirror, key_of_another_type_is_refused_until_it_is_gone)
+{
+    beating = true;
+    wait_until(is_written);
+    cr_assert_eq(ask("DEL usher:1:faults"), 0);
+    cr_assert_eq(ask("SET usher:1:faults x"), 0);
+    refusal_lasts("WRONGTYPE");
+    cr_assert_eq(ask("DEL usher:1:faults"), 1);
+    wait_until(is_accepted);
+}
+
 /* ---- another rm shares the store ---- */
 
 static bool second_is_drained(void)
