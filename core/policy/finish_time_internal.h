@@ -4,7 +4,7 @@
  * that range. */
 #pragma once
 
-#include "core/policy/values.h"
+#include "core/policy/policy_methods.h"
 
 #define FINISH_UNIT_BITS 8
 #define FINISH_UNIT_S 256e-9f
@@ -143,6 +143,20 @@ static inline float candidate_key(const struct candidate *candidate)
 /* Gives those whose job time is not known one. */
 void finish_candidates_complete(struct candidate candidates[], uint32_t count);
 
+static inline uint32_t candidates_best(struct candidate candidates[], uint32_t count)
+{
+    bool known = true;
+    for (uint32_t i = 0; i < count; i++)
+        known &= candidates[i].job_s > 0;
+    if (UNLIKELY(!known))
+        finish_candidates_complete(candidates, count);
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < count; i++)
+        if (candidate_key(&candidates[i]) < candidate_key(&candidates[best]))
+            best = i;
+    return best;
+}
+
 /* The node has told this dispatcher alone that it is idle. */
 static inline bool node_tells_idle(const struct node_values *values)
 {
@@ -160,3 +174,58 @@ static inline float idle_share(bool tells)
 {
     return tells ? TOKEN_SHARE : IDLE_TIME_SHARE;
 }
+
+/* ---- what the ways to pick share: finish_time_pick.c, finish_time_idle.c ---- */
+
+struct contender {
+    struct node_values *there;
+    int32_t job; /* units */
+};
+
+static inline uint32_t job_units_of(float job_s)
+{
+    return (uint32_t)(smaller(job_s, FINISH_LEFT_S_MAX) * (1 / FINISH_UNIT_S));
+}
+
+/* What the picks of a batch have in common, in units. */
+struct finish_moment {
+    uint32_t now;
+    uint32_t jobs; /* that a pick stands for: one for each dispatcher */
+    uint32_t job_max; /* with so many of them no sum goes beyond its range */
+    int32_t turn; /* jobs shorter than that are so short that nodes get turns */
+};
+
+static inline struct finish_moment finish_moment_of(const struct pick_state *state)
+{
+    uint32_t dispatchers = atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
+    float turn_s = smaller(finish_time_age_s(state->finish) / TURN_AGE_JOBS, FINISH_LEFT_S_MAX);
+    return (struct finish_moment){
+        .now = finish_units_of(state->now_ns),
+        .jobs = dispatchers,
+        .job_max = (uint32_t)FINISH_UNITS_MAX / dispatchers,
+        .turn = (int32_t)(turn_s * (1 / FINISH_UNIT_S)),
+    };
+}
+
+/* The node gets so many jobs more, each of which takes so long. */
+static inline void node_gets(struct node_values *values, uint32_t job, uint32_t jobs, const struct finish_moment *moment)
+{
+    uint32_t slots = slot_count_of(values), mean = mean_units(values);
+    int32_t wait = wait_units(values, moment->now);
+    int32_t idle = (int32_t)(mean / slots - mean); /* all slots are free */
+    int32_t begin = wait > idle ? wait : idle;
+    int32_t end = (int32_t)((uint32_t)begin + (job < moment->job_max ? job : moment->job_max) * jobs / slots);
+    atomic_store_explicit(&values->free, moment->now + (uint32_t)(end < FINISH_UNITS_MAX ? end : FINISH_UNITS_MAX),
+                          memory_order_relaxed);
+}
+
+/* In the general case, not to be handed out for this request: excluded, or chosen already. */
+static inline bool is_refused(const struct pick *general, uint32_t slot)
+{
+    return general != NULL && !pick_accepts(general, (struct snapshot_member){.slot = slot & (SNAPSHOT_SLOTS_MAX - 1)});
+}
+
+/* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. `general`: NULL, or the pick that has
+ * demands of its own. */
+int finish_pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id, const struct pick *general,
+                     struct contender best_drawn, const struct finish_moment *moment);

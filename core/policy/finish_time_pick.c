@@ -24,39 +24,15 @@ __attribute__((noinline, cold)) void finish_candidates_complete(struct candidate
             candidates[i].job_s = job_s;
 }
 
-static inline uint32_t candidates_best(struct candidate candidates[], uint32_t count)
-{
-    bool known = true;
-    for (uint32_t i = 0; i < count; i++)
-        known &= candidates[i].job_s > 0;
-    if (UNLIKELY(!known))
-        finish_candidates_complete(candidates, count);
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++)
-        if (candidate_key(&candidates[i]) < candidate_key(&candidates[best]))
-            best = i;
-    return best;
-}
-
 static inline uint8_t job_code_of(const struct node_values *values, struct snapshot_member member)
 {
     return atomic_load_explicit(&values->job_codes[(uint32_t)member.service_ordinal % VALUES_SERVICES_MAX], memory_order_relaxed);
-}
-
-static inline uint32_t job_units_of(float job_s)
-{
-    return (uint32_t)(smaller(job_s, FINISH_LEFT_S_MAX) * (1 / FINISH_UNIT_S));
 }
 
 /* ---- four at once ----
  *
  * What candidates_best does, for the usual case, in whole numbers and in few instructions, which is what a pick costs: nothing is looked
  * at of all four that can be looked at of the best one alone, and there is no branch that depends on chance. */
-
-struct contender {
-    struct node_values *there;
-    int32_t job; /* units */
-};
 
 /* The compiler must know nothing of it: it would make branches of the choices that lead here. */
 static inline int32_t unpredictable(int32_t value)
@@ -75,7 +51,8 @@ static inline int32_t rank_of(struct node_values *values, const struct snapshot_
 }
 
 /* One whose jobs' time is not known is the best of any. */
-static inline struct contender best_of_four(struct node_values *values, const struct snapshot_member members[], uint32_t now)
+static inline __attribute__((always_inline)) struct contender best_of_four(struct node_values *values,
+                                                                           const struct snapshot_member members[], uint32_t now)
 {
     int32_t a = rank_of(values, members, 0, now), b = rank_of(values, members, 1, now);
     int32_t c = rank_of(values, members, 2, now), d = rank_of(values, members, 3, now);
@@ -98,99 +75,6 @@ best_of_any(struct node_values *values, const struct snapshot_member members[], 
     uint32_t best = candidates_best(candidates, PICK_CANDIDATES_MAX);
     *ret_job = (int32_t)job_units_of(candidates[best].job_s);
     return &values[candidates[best].slot];
-}
-
-/* What the picks of a batch have in common, in units. */
-struct finish_moment {
-    uint32_t now;
-    uint32_t jobs; /* that a pick stands for: one for each dispatcher */
-    uint32_t job_max; /* with so many of them no sum goes beyond its range */
-    int32_t turn; /* jobs shorter than that are so short that nodes get turns */
-};
-
-static inline struct finish_moment finish_moment_of(const struct pick_state *state)
-{
-    uint32_t dispatchers = atomic_load_explicit(&state->finish->dispatchers, memory_order_relaxed);
-    float turn_s = smaller(finish_time_age_s(state->finish) / TURN_AGE_JOBS, FINISH_LEFT_S_MAX);
-    return (struct finish_moment){
-        .now = finish_units_of(state->now_ns),
-        .jobs = dispatchers,
-        .job_max = (uint32_t)FINISH_UNITS_MAX / dispatchers,
-        .turn = (int32_t)(turn_s * (1 / FINISH_UNIT_S)),
-    };
-}
-
-/* The node gets so many jobs more, each of which takes so long. */
-static inline void node_gets(struct node_values *values, uint32_t job, uint32_t jobs, const struct finish_moment *moment)
-{
-    uint32_t slots = slot_count_of(values), mean = mean_units(values);
-    int32_t wait = wait_units(values, moment->now);
-    int32_t idle = (int32_t)(mean / slots - mean); /* all slots are free */
-    int32_t begin = wait > idle ? wait : idle;
-    int32_t end = (int32_t)((uint32_t)begin + (job < moment->job_max ? job : moment->job_max) * jobs / slots);
-    atomic_store_explicit(&values->free, moment->now + (uint32_t)(end < FINISH_UNITS_MAX ? end : FINISH_UNITS_MAX),
-                          memory_order_relaxed);
-}
-
-/* In the general case, not to be handed out for this request: excluded, or chosen already. */
-static bool is_refused(const struct pick *general, uint32_t slot)
-{
-    return general != NULL && !pick_accepts(general, (struct snapshot_member){.slot = slot & (SNAPSHOT_SLOTS_MAX - 1)});
-}
-
-/* Which of the tokens found may be used; those that hold no longer are put away. True: these nodes have told this dispatcher alone.
- * `general`: NULL, or the pick that has demands of its own; what does not meet these stays where it is. */
-static bool tokens_sift(struct pick_state *state, struct node_values *values, uint64_t service_id, const struct pick *general,
-                        struct idle_token found[], uint32_t *count, struct candidate candidates[])
-{
-    bool told = false;
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < *count; i++) {
-        struct node_values *there = &values[found[i].slot];
-        bool same = node_values_tenure(there) == found[i].tenure;
-        bool tells = node_tells_idle(there);
-        struct candidate candidate = candidate_of(values, found[i].slot, found[i].ordinal, state->now_ns);
-        if (!same || !node_is_fresh(there) || !candidate_is_idle(&candidate, tells)) {
-            if (idle_tokens_take(state->finish->tokens, service_id, &found[i]) && same)
-                token_clear(there);
-            continue;
-        }
-        if (is_refused(general, found[i].slot))
-            continue;
-        if (tells && !told)
-            used = 0;
-        told |= tells;
-        if (tells != told)
-            continue;
-        candidates[used] = candidate;
-        found[used++] = found[i];
-    }
-    *count = used;
-    return told;
-}
-
-/* The slot of an idle node that is to be preferred to the best of those drawn, or PICK_UNSURE. */
-static __attribute__((noinline)) int pick_idle(struct pick_state *state, struct node_values *values, uint64_t service_id,
-                                               const struct pick *general, struct contender best_drawn,
-                                               const struct finish_moment *moment)
-{
-    struct candidate drawn = {.job_s = (float)best_drawn.job * FINISH_UNIT_S, .wait_s = wait_s(best_drawn.there, state->now_ns)};
-    struct idle_token found[TOKEN_SAMPLES];
-    struct candidate candidates[TOKEN_SAMPLES];
-    uint32_t count = idle_tokens_sample(state->finish->tokens, service_id, &state->random, found);
-    bool told = tokens_sift(state, values, service_id, general, found, &count, candidates);
-    if (count == 0)
-        return PICK_UNSURE;
-    uint32_t best = candidates_best(candidates, count);
-    if (candidate_key(&drawn) < idle_share(told) * candidate_key(&candidates[best]))
-        return PICK_UNSURE;
-    uint32_t slot = found[best].slot;
-    if (!idle_tokens_take(state->finish->tokens, service_id, &found[best]))
-        return PICK_UNSURE;
-    token_clear(&values[slot]);
-    node_gets(&values[slot], job_units_of(candidates[best].job_s), told ? 1 : moment->jobs, moment);
-    state->idle_picks++;
-    return (int)slot;
 }
 
 /* ---- turns ----
@@ -285,23 +169,58 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
 /* Four at random; that two of them may be the same costs less than looking. Where there are many, two and who stands behind each: the
  * values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that
  * would show: neighbours meet again too often. */
-static inline __attribute__((always_inline)) void draw_four(struct pick_batch *batch, struct pick_item *item,
-                                                            struct random_state *random)
+static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item, uint64_t bits)
 {
-    uint32_t count = item->member_count, third, fourth;
-    uint64_t bits = random_next(random);
-    uint32_t first = random_part(&bits, count), second = random_part(&bits, count);
-    if (count < NODES_MANY) {
-        third = random_part(&bits, count);
-        fourth = random_part(&bits, count);
-    } else {
-        third = first + 1 < count ? first + 1 : 0;
-        fourth = second + 1 < count ? second + 1 : 0;
-    }
+    item_candidate(batch, item, 0, random_part(&bits, item->member_count));
+    item_candidate(batch, item, 1, random_part(&bits, item->member_count));
+    item_candidate(batch, item, 2, random_part(&bits, item->member_count));
+    item_candidate(batch, item, 3, random_part(&bits, item->member_count));
+}
+
+static inline void draw_many_begin(struct pick_item *item, uint64_t bits)
+{
+    item->turn = random_part(&bits, item->member_count);
+    item->bits = random_part(&bits, item->member_count);
+    __builtin_prefetch(&item->members[item->turn]);
+    __builtin_prefetch(&item->members[item->bits]);
+}
+
+static inline void draw_many_end(struct pick_batch *batch, struct pick_item *item)
+{
+    uint32_t count = item->member_count, first = item->turn, second = item->bits;
     item_candidate(batch, item, 0, first);
     item_candidate(batch, item, 1, second);
-    item_candidate(batch, item, 2, third);
-    item_candidate(batch, item, 3, fourth);
+    item_candidate(batch, item, 2, first + 1 < count ? first + 1 : 0);
+    item_candidate(batch, item, 3, second + 1 < count ? second + 1 : 0);
+}
+
+static inline void draw_four(struct pick_batch *batch, struct pick_item *item, uint64_t bits)
+{
+    if (item->member_count < NODES_MANY) {
+        draw_few(batch, item, bits);
+        return;
+    }
+    draw_many_begin(item, bits);
+    draw_many_end(batch, item);
+}
+
+/* Of many, the positions of some items are drawn while the values of those before them are on their way, and those before these are
+ * compared: else the memory of the whole batch is asked for at once, which is more than can be on its way, and nothing is done meanwhile. */
+#define DRAWS_AHEAD 12u
+
+static inline __attribute__((always_inline)) void draw_step(struct pick_batch *batch, uint32_t at)
+{
+    uint32_t behind = at - DRAWS_AHEAD; /* of the first ones: none */
+    if (at < batch->item_count) {
+        struct pick_item *item = &batch->items[at];
+        uint64_t bits = random_next(&batch->state->random);
+        if (item->member_count < NODES_MANY)
+            draw_few(batch, item, bits);
+        else
+            draw_many_begin(item, bits);
+    }
+    if (behind < batch->item_count && batch->items[behind].member_count >= NODES_MANY)
+        draw_many_end(batch, &batch->items[behind]);
 }
 
 static inline void draw_turn(struct pick_batch *batch, struct pick_item *item)
@@ -322,7 +241,7 @@ static __attribute__((noinline)) void draw_some_in_turn(struct pick_batch *batch
         if (item->in_turn)
             draw_turn(batch, item);
         else
-            draw_four(batch, item, &state->random);
+            draw_four(batch, item, random_next(&state->random));
     }
 }
 
@@ -333,9 +252,18 @@ static void finish_time_draw(struct pick_batch *batch)
         draw_some_in_turn(batch);
         return;
     }
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        most = batch->items[i].member_count > most ? batch->items[i].member_count : most;
+    batch->draws_on = most >= NODES_MANY;
+    if (batch->draws_on) {
+        for (uint32_t at = 0; at < 2 * DRAWS_AHEAD; at++)
+            draw_step(batch, at);
+        return;
+    }
     struct random_state random = batch->state->random; /* a copy that no store can change: it stays in registers */
     for (uint32_t i = 0; i < batch->item_count; i++)
-        draw_four(batch, &batch->items[i], &random);
+        draw_few(batch, &batch->items[i], random_next(&random));
     batch->state->random = random;
 }
 
@@ -353,7 +281,7 @@ static inline __attribute__((always_inline)) int pick_of_four(struct pick_state 
     if (UNLIKELY(!node_is_fresh(best.there)))
         return PICK_UNSURE;
     if (UNLIKELY(idle_tokens_exist(state->finish->tokens, item->service_id)))
-        slot = pick_idle(state, values, item->service_id, NULL, best, moment);
+        slot = finish_pick_idle(state, values, item->service_id, NULL, best, moment);
     if (slot == PICK_UNSURE && UNLIKELY(best.job < moment->turn)) {
         turning_begin(state, values, item, moment->turn);
         slot = pick_in_turn(state, values, item->service_id, item->members, item->member_count, NULL);
@@ -392,11 +320,23 @@ static __attribute__((noinline)) void choose_some_in_turn(struct pick_batch *bat
     }
 }
 
+static __attribute__((noinline)) void choose_and_draw_on(struct pick_batch *batch, const struct finish_moment *moment)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        draw_step(batch, i + 2 * DRAWS_AHEAD);
+        batch->items[i].result = pick_of_four(batch->state, batch->values, &batch->items[i], moment);
+    }
+}
+
 static void finish_time_choose_batch(struct pick_batch *batch)
 {
     struct finish_moment moment = finish_moment_of(batch->state);
     if (UNLIKELY(batch->drew_turns)) {
         choose_some_in_turn(batch, &moment);
+        return;
+    }
+    if (batch->draws_on) {
+        choose_and_draw_on(batch, &moment);
         return;
     }
     for (uint32_t i = 0; i < batch->item_count; i++)
@@ -423,7 +363,7 @@ static const struct snapshot_member *finish_time_choose(struct pick *pick)
     int slot = PICK_UNSURE;
     /* Of expired nodes neither says anything. */
     if (pick->demand != DEMAND_ANY && idle_tokens_exist(state->finish->tokens, service_id))
-        slot = pick_idle(state, values, service_id, pick, best, &moment);
+        slot = finish_pick_idle(state, values, service_id, pick, best, &moment);
     if (slot == PICK_UNSURE && pick->demand != DEMAND_ANY && best.job < moment.turn)
         slot = pick_in_turn(state, values, service_id, pick->members, pick->member_count, pick);
     if (slot == PICK_UNSURE) {
