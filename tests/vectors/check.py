@@ -262,8 +262,8 @@ def heartbeat(body, _flags):
     body.number(4, "jobs_running")
     admin(body)
     services = body.count(1, 16, "service_count")
-    echoes = body.count(1, 64, "echo_count")
-    metadata = body.count(1, 16, "metadata_count")
+    echoes = body.count(1, 63, "echo_count")
+    metadata = body.count(1, 17, "metadata_count")
     body.section = "short_services"
     for i in range(services):
         body.identity(f"services.{i}.service_id")
