@@ -25,9 +25,12 @@ static uint32_t answer_refused(const struct request *request, uint8_t *bytes)
 static __attribute__((noinline, cold)) uint32_t answer_failed(struct answer_context *context, const struct request *request,
                                                               int error, uint8_t *bytes)
 {
-    /* Before rm has named a node every service is unknown, and no name is wrong: clients may wait. */
+    /* Before rm has named a node every service is unknown, and what has been offered since the last run was saved is not known: no name
+       is wrong, clients may wait. */
+    const struct members *members = context->view->members;
     bool empty = snapshot_is_empty(context->view->snapshot);
-    bool unknown = error == USHER_ENOSERVICE && !empty;
+    bool restored = members && atomic_load_explicit(&members->restored, memory_order_relaxed);
+    bool unknown = error == USHER_ENOSERVICE && !empty && !restored;
     counter_add(context->counters, unknown ? COUNTER_PICKS_NO_SERVICE : COUNTER_PICKS_NO_NODE, 1);
     return answer_error(request, unknown ? WIRE_ERROR_NO_SERVICE : WIRE_ERROR_NO_NODE, false,
                         empty ? "this dispatcher knows no nodes yet; is rm reachable?" : NULL, bytes);

@@ -75,6 +75,11 @@ bool directory_is_filled(const struct directory *directory)
     return directory->version.rm_id != 0;
 }
 
+bool directory_is_restored(const struct directory *directory)
+{
+    return atomic_load_explicit(&directory->members.restored, memory_order_relaxed);
+}
+
 bool directory_is_mixed(const struct directory *directory)
 {
     return directory->mixed;
@@ -435,7 +440,7 @@ int directory_take(struct directory *directory, const struct frame *frame, uint6
         error = directory_take_regions(directory, frame, ret_refusal);
     if (error == 0 || error == -ESTALE) {
         directory->updated_ns = now_ns;
-        directory->restored = false;
+        atomic_store_explicit(&directory->members.restored, false, memory_order_relaxed);
     }
     /* If memory is short it is tried again when it is due. */
     (void)directory_step(directory, now_ns);

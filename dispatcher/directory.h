@@ -39,7 +39,6 @@ struct directory {
     uint32_t list_nodes; /* so far */
     uint64_t updated_ns; /* when rm last said something; 0: never */
     uint64_t publications; /* snapshots that have become current */
-    bool restored; /* from the file of the last run: rm has not spoken since */
     bool location_changed; /* it differs from the one in the view */
 };
 
@@ -67,6 +66,7 @@ uint64_t directory_due_ns(const struct directory *directory, uint64_t now_ns);
 bool directory_is_filled(const struct directory *directory);
 
 /* Parts of a list have come that was never finished: what is there is a mixture, to be replaced by the next full list. */
+bool directory_is_restored(const struct directory *directory); /* from the file of the last run: rm has not spoken since */
 bool directory_is_mixed(const struct directory *directory);
 
 /* Whether a version of the same rm is older. */

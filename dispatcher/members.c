@@ -131,6 +131,7 @@ static void member_update(struct members *members, uint32_t slot, struct node_en
     if (member->kind == WIRE_NODE_DISPATCHER && ((member->flags ^ flags) & MEMBER_FLAGS_OUT_OF_SERVICE))
         members->dispatchers_changed = true;
     values_update(members, slot, entry, now_ns);
+    members->drains += ((member->flags ^ flags) & MEMBER_FLAGS_DRAINED) != 0;
     member->flags = flags;
     weights_update(members, slot, entry);
     member->slots = bytes_load_u16(entry.bytes + NODE_ENTRY_SLOTS);

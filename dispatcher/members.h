@@ -100,6 +100,8 @@ struct members {
     struct member *slots;
     float *weights; /* of a node's k-th service at k × MEMBERS_MAX + its slot; 0 while nothing is to go there */
     uint64_t *leaving; /* a bit for each slot; set during a build */
+    _Atomic bool restored; /* what stands here is from the file of the last run: rm has not spoken since. Read by every core */
+    uint64_t drains; /* times that a node was drained or taken back into service */
     uint32_t slot_count; /* slots ever used */
     uint32_t free_slot; /* the first; MEMBER_LINK_NONE */
     uint32_t present_count;

@@ -13,8 +13,10 @@
 #include "core/wire/region_frame.h"
 
 #define SAVED_NEW_NAME SAVED_NAME ".new"
-#define LOOK_GAP_NS (10 * NS_PER_S)
-#define FIRST_LOOK_NS NS_PER_S
+#define LOOK_GAP_NS NS_PER_S
+
+/* Who comes and leaves is saved so often at most; who was drained, at the next look: a start without rm must not give him jobs. */
+#define CHANGE_GAP_NS (10 * NS_PER_S)
 #define PART_GAP_NS (5 * NS_PER_MS)
 
 /* How far the age in the file may be behind while nothing changes. */
@@ -73,6 +75,8 @@ static int saver_begin(struct saver *saver)
     uint64_t now_ns = loop_now_ns(saver->loop);
     uint64_t silent_ms = (now_ns - directory->updated_ns) / NS_PER_MS;
     saver->publications = directory->publications;
+    saver->drains = directory->members.drains;
+    saver->begun_ns = now_ns;
     saver->spoke_ns = directory->updated_ns;
     saver->version = directory->version;
     saver->saved_ms = loop_wall_ms(saver->loop) - silent_ms;
@@ -192,18 +196,25 @@ int saver_save(struct saver *saver)
 static bool is_worth_saving(const struct saver *saver)
 {
     const struct directory *directory = saver->directory;
-    if (!directory_is_filled(directory) || directory->restored || directory->mixed)
+    if (!directory_is_filled(directory) || directory_is_restored(directory) || directory->mixed)
         return false;
-    return directory->publications != saver->publications || directory->updated_ns - saver->spoke_ns >= AGE_GAP_NS;
+    return directory->publications != saver->publications || directory->members.drains != saver->drains ||
+           directory->updated_ns - saver->spoke_ns >= AGE_GAP_NS;
+}
+
+static bool is_due(const struct saver *saver, uint64_t now_ns)
+{
+    bool drained = saver->directory->members.drains != saver->drains;
+    return saver->fd >= 0 || ((drained || now_ns - saver->begun_ns >= CHANGE_GAP_NS) && is_worth_saving(saver));
 }
 
 static void on_timer(void *ctx, struct timer *timer)
 {
     struct saver *saver = ctx;
-    uint64_t gap_ns = LOOK_GAP_NS;
-    if ((saver->fd >= 0 || is_worth_saving(saver)) && saver_step(saver) > 0)
+    uint64_t gap_ns = LOOK_GAP_NS, now_ns = loop_now_ns(saver->loop);
+    if (is_due(saver, now_ns) && saver_step(saver) > 0)
         gap_ns = PART_GAP_NS;
-    timer_start(saver->loop, timer, loop_now_ns(saver->loop) + gap_ns);
+    timer_start(saver->loop, timer, now_ns + gap_ns);
 }
 
 int saver_new(struct loop *loop, struct directory *directory, const char *state_dir, uint16_t region, struct saver **ret_saver)
@@ -218,8 +229,9 @@ int saver_new(struct loop *loop, struct directory *directory, const char *state_
         return -ENOMEM;
     }
     saver->publications = directory->publications;
+    saver->drains = directory->members.drains;
     timer_init(&saver->timer, on_timer, saver);
-    timer_start(loop, &saver->timer, loop_now_ns(loop) + FIRST_LOOK_NS);
+    timer_start(loop, &saver->timer, loop_now_ns(loop) + LOOK_GAP_NS);
     *ret_saver = saver;
     return 0;
 }

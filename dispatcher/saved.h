@@ -39,6 +39,8 @@ struct saver {
     uint64_t checksum;
     uint64_t saved_ms;
     uint64_t publications; /* the directory's, when the last one was begun */
+    uint64_t drains; /* likewise */
+    uint64_t begun_ns; /* when that was; 0: never */
     uint64_t spoke_ns; /* when rm had last spoken then */
     uint8_t part[DIRECTORY_PART_BYTES_MAX];
 };

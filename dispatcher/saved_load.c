@@ -74,7 +74,7 @@ static int bytes_take(struct directory *directory, const uint8_t *bytes, size_t 
     /* The machine may have been started since; 0 would stand for never. */
     uint64_t then_ns = now_ns > age_ns ? now_ns - age_ns : 1;
     error = frames_take(directory, bytes + SAVED_HEAD_BYTES, length - SAVED_HEAD_BYTES, then_ns, ret_why);
-    directory->restored = error == 0;
+    atomic_store_explicit(&directory->members.restored, error == 0, memory_order_relaxed);
     return error;
 }
 

@@ -22,7 +22,7 @@ static uint64_t directory_age_ns(const struct dispatcher *dispatcher)
 
 static bool directory_is_old(const struct dispatcher *dispatcher)
 {
-    return dispatcher->directory->restored ||
+    return directory_is_restored(dispatcher->directory) ||
            directory_age_ns(dispatcher) > DIRECTORY_OLD_NS + dispatcher->options->own.refresh_ns;
 }
 
@@ -35,7 +35,7 @@ static const char *directory_state(const struct dispatcher *dispatcher)
 {
     if (!directory_is_filled(dispatcher->directory))
         return "empty: no rm has answered yet";
-    if (dispatcher->directory->restored)
+    if (directory_is_restored(dispatcher->directory))
         return "old: from before the restart, no rm has answered yet";
     return directory_is_old(dispatcher) ? "old: rm does not answer, serving the last one" : "current";
 }

@@ -122,6 +122,18 @@ Test(answer, before_the_first_directory_no_name_is_wrong, .init = setup, .fini =
     cr_expect_eq(counter_read(&counters, COUNTER_PICKS_NO_SERVICE), 0);
 }
 
+Test(answer, of_a_directory_from_the_last_run_no_name_is_wrong, .init = setup, .fini = teardown)
+{
+    static struct members members;
+    struct request request = request_for(SERVICE + 2, 1, 100);
+    atomic_store(&members.restored, true);
+    view->members = &members;
+    uint32_t length = answer(&request);
+    view->members = NULL; /* its slots are not the view's */
+    cr_assert_gt(length, 0);
+    expect_error(WIRE_ERROR_NO_NODE);
+}
+
 Test(answer, is_never_longer_than_the_request_allows, .init = setup, .fini = teardown)
 {
     for (uint16_t limit = 0; limit < 200; limit++) {

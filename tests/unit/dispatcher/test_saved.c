@@ -48,6 +48,8 @@ static void teardown(void)
     (void)rmdir(state_dir);
 }
 
+static uint8_t first_flags; /* of the dispatcher among the nodes */
+
 static struct address node_address(uint32_t index)
 {
     return (struct address){.family = ADDRESS_IPV4, .port = 7500, .ip = {10, 0, (uint8_t)(index >> 8), (uint8_t)index}};
@@ -65,7 +67,9 @@ static void take_part(struct directory *into, uint32_t first, uint32_t count, bo
         struct wire_node node = {
             .address = node_address(i),
             .kind = i == 0 ? WIRE_NODE_DISPATCHER : WIRE_NODE_WORKER,
-            .flags = i == 1 ? WIRE_NODE_ADMIN_DRAIN : 0,
+            .flags = i == 1   ? WIRE_NODE_ADMIN_DRAIN
+                     : i == 0 ? first_flags
+                              : 0,
             .boot_id = 5,
             .age_ms = 100,
             .load_index = (float)i,
@@ -208,11 +212,11 @@ Test(saved, it_is_old_until_an_rm_speaks, .init = setup, .fini = teardown)
     save();
     cr_assert_eq(load(REGION, 2 * HOUR_MS, &loaded), 0);
     cr_expect(directory_is_filled(loaded));
-    cr_expect(loaded->restored);
+    cr_expect(directory_is_restored(loaded));
     cr_expect_eq(loaded->version.sequence, 77, "so that an rm can tell what has changed since");
     cr_expect_leq(loaded->updated_ns, loop_now_ns(loop) + NS_PER_MS);
     take_list(loaded);
-    cr_expect_not(loaded->restored);
+    cr_expect_not(directory_is_restored(loaded));
     directory_free(loaded);
 }
 
@@ -231,6 +235,22 @@ Test(saved, a_table_of_regions_comes_back, .init = setup, .fini = teardown)
     cr_assert_eq(load(REGION, 0, &loaded), 0);
     cr_expect_eq(loaded->table_version, 8);
     cr_expect_eq(loaded->view->location->dispatcher_count, 2);
+    directory_free(loaded);
+}
+
+Test(saved, who_was_drained_is_saved_at_the_next_look, .init = setup, .fini = teardown)
+{
+    struct directory *loaded;
+    struct address address = node_address(0);
+    save();
+    first_flags = WIRE_NODE_ADMIN_DRAIN;
+    take_list(directory);
+    do {
+        timer_stop(&saver->timer);
+        saver->timer.fn(saver->timer.ctx, &saver->timer);
+    } while (saver->fd >= 0);
+    cr_assert_eq(load(REGION, 0, &loaded), 0);
+    cr_expect(loaded->members.slots[members_find(&loaded->members, &address)].flags & WIRE_NODE_ADMIN_DRAIN);
     directory_free(loaded);
 }
 
