@@ -14,6 +14,9 @@ _Static_assert(sizeof(struct placement_slot) <= 192, "what placement.h says of m
 #define LOOK_NS NS_PER_S
 #define SETTLE_ROUNDS ((uint32_t)(FINISH_SETTLE_NS / LOOK_NS))
 
+/* Rings of tokens looked through at once: all within 8 s, in which no slot has had 64 nodes one after the other (values.h). */
+#define SWEEP_RINGS (TOKEN_RINGS / 8)
+
 /* Nodes that tell all at once, after a pause, have this part of a second's tokens. */
 #define BURST_S 0.1
 
@@ -190,11 +193,26 @@ static void settle_some(struct placement *placement, uint32_t count, uint64_t no
         placement->settled = 0;
 }
 
+static bool token_holds(const void *ctx, uint32_t slot, uint8_t tenure)
+{
+    const struct members *members = ctx;
+    return slot < members->slot_count && node_values_tenure(&members->values[slot]) == tenure;
+}
+
+static void sweep_some(struct placement *placement)
+{
+    for (uint32_t i = 0; i < SWEEP_RINGS; i++) {
+        idle_tokens_sweep(placement->finish.tokens, placement->swept, token_holds, placement->members);
+        placement->swept = (placement->swept + 1) % TOKEN_RINGS;
+    }
+}
+
 static void on_look(void *ctx, struct timer *timer)
 {
     struct placement *placement = ctx;
     uint64_t now_ns = loop_now_ns(placement->loop), silent_ns = now_ns - placement->reported_ns;
     settle_some(placement, placement->members->slot_count / SETTLE_ROUNDS + 1, now_ns);
+    sweep_some(placement);
     if (placement->reported_ns != 0 && silent_ns > SILENCE_NS)
         atomic_store_explicit(&placement->finish.silent_s, (float)silent_ns * 1e-9f, memory_order_relaxed);
     timer_start(placement->loop, timer, now_ns + LOOK_NS);

@@ -41,6 +41,7 @@ struct placement {
     double allowance; /* tokens that may come at once */
     uint64_t allowance_ns; /* when that was right */
     uint32_t settled; /* slots before this one have been settled in this round */
+    uint32_t swept; /* the next ring of tokens to be looked through */
     bool on;
     float queue_factor; /* of dispatchers (D10) */
     uint32_t box_count;

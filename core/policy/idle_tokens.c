@@ -153,6 +153,20 @@ static void close_hole(struct token_ring *ring, uint32_t at)
     }
 }
 
+void idle_tokens_sweep(struct idle_tokens *tokens, uint32_t index, idle_tokens_keep_function *keep, const void *ctx)
+{
+    struct token_ring *ring = &tokens->rings[index];
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed), length = ring_length(ring);
+    for (uint32_t at = head; at != head + length; at++) {
+        uint64_t cell = atomic_load_explicit(&ring->cells[at & MASK], memory_order_acquire);
+        if (cell == 0 || keep(ctx, (uint32_t)(cell >> 32) - 1, cell >> ORDINAL_BITS & ((1u << TENURE_BITS) - 1)))
+            continue;
+        if (atomic_compare_exchange_strong_explicit(&ring->cells[at & MASK], &cell, 0, memory_order_relaxed,
+                                                    memory_order_relaxed))
+            close_hole(ring, at);
+    }
+}
+
 bool idle_tokens_take(struct idle_tokens *tokens, uint64_t service_id, const struct idle_token *token)
 {
     struct token_ring *ring = &tokens->rings[token_ring_index(service_id)];

@@ -55,6 +55,10 @@ typedef bool idle_tokens_keep_function(const void *ctx, uint32_t slot, uint8_t t
 void idle_tokens_copy(struct idle_tokens *tokens, const struct idle_tokens *from, uint64_t service_id,
                       idle_tokens_keep_function *keep, const void *ctx);
 
+/* Puts away what `keep` does not want of one of the TOKEN_RINGS rings. Where nobody asks for a service its tokens would stand for ever, and
+ * tenures wrap. */
+void idle_tokens_sweep(struct idle_tokens *tokens, uint32_t index, idle_tokens_keep_function *keep, const void *ctx);
+
 /* By one multiplication (snapshot_cell): every pick asks. */
 #define TOKEN_RING_BITS 8
 static inline uint32_t token_ring_index(uint64_t service_id)

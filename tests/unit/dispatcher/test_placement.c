@@ -30,7 +30,8 @@ static struct wire_node entry_of(const struct address *address, float jobs)
         .services = {{.service_id = BENCH_SERVICE, .work_s = jobs * JOB_MS / 1000, .rate = 1000.0f / JOB_MS}}};
 }
 
-static void list_comes(const struct wire_node entries[], uint32_t count)
+/* more: nobody is missed yet. */
+static void part_comes(const struct wire_node entries[], uint32_t count, bool more)
 {
     static uint8_t bytes[DIRECTORY_PART_BYTES_MAX];
     struct wire_nodes_builder builder;
@@ -40,9 +41,14 @@ static void list_comes(const struct wire_node entries[], uint32_t count)
     wire_directory_begin(&builder, &list, 1, bytes, sizeof(bytes));
     for (uint32_t i = 0; i < count; i++)
         cr_assert_eq(wire_nodes_add(&builder, &entries[i]), 0);
-    int length = wire_nodes_finish(&builder, true);
+    int length = wire_nodes_finish(&builder, more);
     cr_assert_eq(frame_decode_stream(bytes, (size_t)length, &frame, &refusal), length);
     cr_assert_eq(directory_take(directory, &frame, loop_now_ns(loop), &refusal), 0);
+}
+
+static void list_comes(const struct wire_node entries[], uint32_t count)
+{
+    part_comes(entries, count, true);
 }
 
 static void entry_comes(struct wire_node entry)
@@ -208,6 +214,19 @@ Test(placement, a_node_told_again_stands_there_once)
         once_a_second_comes();
     }
     cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 1u);
+}
+
+Test(placement, tokens_of_who_left_are_put_away_though_nobody_asks)
+{
+    token_comes(&node, BOOT, 1);
+    desk_runs();
+    cr_assert_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 1u);
+    struct wire_node rest = entry_of(&other, 3);
+    part_comes(&rest, 1, false);
+    cr_assert_eq(members_find(&directory->members, &node), MEMBER_NONE);
+    for (uint32_t second = 0; second < 8; second++)
+        once_a_second_comes();
+    cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 0u);
 }
 
 Test(placement, a_node_that_takes_no_jobs_is_never_among_the_idle_ones)
