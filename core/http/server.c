@@ -101,13 +101,12 @@ static int chunk_send(struct stream *stream, const struct buffer *text, bool las
     if (text->length > 0) {
         length = (size_t)snprintf((char *)bytes, HTTP_CHUNK_HEAD_BYTES, "%zx\r\n", text->length);
         memcpy(bytes + length, text->bytes, text->length);
-        memcpy(bytes + length + text->length, "\r\n", 2);
-        length += text->length + 2;
+        length += text->length;
+        bytes[length++] = '\r';
+        bytes[length++] = '\n';
     }
-    if (last) {
-        memcpy(bytes + length, HTTP_CHUNK_LAST, sizeof(HTTP_CHUNK_LAST) - 1);
-        length += sizeof(HTTP_CHUNK_LAST) - 1;
-    }
+    if (last)
+        length += (size_t)snprintf((char *)bytes + length, sizeof(HTTP_CHUNK_LAST), "%s", HTTP_CHUNK_LAST);
     stream_send_commit(stream, length);
     return 0;
 }
