@@ -12,8 +12,17 @@
 #include "rm/changes.h"
 #include "rm/membership.h"
 
-/* What numbers of JSON hold exactly; nobody's clock gets there. */
-#define ADMIN_VERSION_MS_MAX (UINT64_C(1) << 53)
+/* How far ahead of our clock the moment of an operator's word may be. Beyond it is no moment but a number, and who follows on such ones
+ * comes to where no reader takes the next (numbers of JSON end at 2^53): an operator's word would be lost with the next restart. A node's
+ * message, which anybody may send, gets a day. Redis gets ten years, also so that what was stored while our own clock was ahead is found
+ * when it has been set right; the next word is far below that in either case. */
+#define ADMIN_TOLD_AHEAD_MS (UINT64_C(86400) * MS_PER_S)
+#define ADMIN_STORED_AHEAD_MS (3650 * ADMIN_TOLD_AHEAD_MS)
+
+/* The clock of a machine that has lost its time says something before this, the year 2020; then all versions that leave room pass. */
+#define CLOCK_LOST_BEFORE_MS UINT64_C(1577836800000)
+#define ADMIN_TOLD_MAX ((UINT64_C(1) << 52) - 1)
+#define ADMIN_STORED_MAX ((UINT64_C(1) << 53) - 1)
 
 int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct cluster **ret_cluster)
 {
@@ -242,7 +251,7 @@ enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_t
         return CLUSTER_FULL;
     if (cluster_keeps_metrics(cluster))
         node_metrics_take(node, now.ns);
-    (void)cluster_admin_adopt(cluster, slot, &heartbeat->admin, NULL);
+    (void)cluster_admin_adopt(cluster, now, slot, &heartbeat->admin, CLUSTER_ADMIN_TOLD, NULL);
     *ret_slot = slot;
     return CLUSTER_ACCEPTED;
 }
@@ -334,9 +343,18 @@ bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_adm
     return word->writer_rm_id > than->writer_rm_id;
 }
 
-bool cluster_admin_adopt(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason)
+bool cluster_admin_is_plausible(const struct wire_admin *admin, struct cluster_time now, enum cluster_admin_source source)
 {
-    if (admin->version_ms >= ADMIN_VERSION_MS_MAX || !cluster_admin_is_later(admin, &cluster->nodes[slot].admin))
+    bool stored = source == CLUSTER_ADMIN_STORED;
+    if (now.wall_ms < CLOCK_LOST_BEFORE_MS)
+        return admin->version_ms <= (stored ? ADMIN_STORED_MAX : ADMIN_TOLD_MAX);
+    return admin->version_ms <= now.wall_ms + (stored ? ADMIN_STORED_AHEAD_MS : ADMIN_TOLD_AHEAD_MS);
+}
+
+bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
+                         enum cluster_admin_source source, const char *reason)
+{
+    if (!cluster_admin_is_plausible(admin, now, source) || !cluster_admin_is_later(admin, &cluster->nodes[slot].admin))
         return false;
     admin_take(cluster, slot, admin, reason);
     return true;

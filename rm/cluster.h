@@ -154,9 +154,18 @@ NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time 
 /* Whether `word` is the later of the two: by its version, and of those of the same moment by the greater writer. */
 bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than);
 
-/* Adopts another rm's word if it is the later one, however far ahead that one's clock is: who follows on it here goes one beyond. False:
- * it is not later, or its version is none that could be followed on. reason may be NULL. */
-bool cluster_admin_adopt(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason);
+enum cluster_admin_source {
+    CLUSTER_ADMIN_TOLD, /* in a node's message */
+    CLUSTER_ADMIN_STORED, /* in Redis */
+};
+
+/* Its version is a moment that a clock may have come to, and can be followed on. */
+bool cluster_admin_is_plausible(const struct wire_admin *admin, struct cluster_time now, enum cluster_admin_source source);
+
+/* Adopts another rm's word if it is the later one and plausible; who follows on it here goes one beyond. False: it is not. reason may be
+ * NULL. */
+bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
+                         enum cluster_admin_source source, const char *reason);
 
 /* (R2.) Moves expired nodes on: listed last, then to the fault list, then forgotten. Call every cluster_sweep_interval_ns; at once
  * when it returns true: there is more to do. When it was not called for half the valid time rm stood still, and has missed heartbeats:
@@ -207,7 +216,7 @@ void cluster_restore_load(struct cluster *cluster, const struct address *address
 void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const struct address *address, uint64_t age_ns);
 
 /* An operator's word as it stands in Redis, also for a node that is not known yet: the later one wins here, and is written there where it
- * is ours. True in *ret_adopted when it was news. -ENOMEM, -ENOSPC. */
+ * is ours. True in *ret_adopted when it was news. -ERANGE: not plausible; ours, if there is one, is written over it. -ENOMEM, -ENOSPC. */
 NODISCARD int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
                                     const struct wire_admin *admin, const char *reason, bool *ret_adopted);
 

@@ -5,6 +5,7 @@
  *
  * Where several rm share a Redis each reads the words again and again: what is later there is adopted, what is older is written anew. So
  * they agree whichever of them was away when, and in whatever order they wrote. */
+#include <errno.h>
 #include <string.h>
 
 #include "rm/averages.h"
@@ -64,11 +65,22 @@ void cluster_restore_load(struct cluster *cluster, const struct address *address
         cluster->nodes[slot].load_index = load_index;
 }
 
+static void word_write(struct cluster *cluster, uint32_t slot)
+{
+    cluster->nodes[slot].admin_dirty = true;
+    changes_mark_dirty(cluster, slot);
+}
+
 int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
                           const struct wire_admin *admin, const char *reason, bool *ret_adopted)
 {
     uint32_t slot = cluster_find(cluster, address);
     *ret_adopted = false;
+    if (!cluster_admin_is_plausible(admin, now, CLUSTER_ADMIN_STORED)) {
+        if (slot != NODE_NONE && cluster->nodes[slot].admin.version_ms != 0)
+            word_write(cluster, slot);
+        return -ERANGE;
+    }
     if (slot == NODE_NONE && admin->flags == 0)
         return 0; /* taken back, of a node that may never come again */
     int error = membership_put(cluster, now, address, &slot);
@@ -76,12 +88,11 @@ int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, cons
         return error;
     struct node *node = &cluster->nodes[slot];
     bool ours_is_later = cluster_admin_is_later(&node->admin, admin);
-    if (cluster_admin_adopt(cluster, slot, admin, reason)) {
+    if (cluster_admin_adopt(cluster, now, slot, admin, CLUSTER_ADMIN_STORED, reason)) {
         cluster->nodes[slot].admin_dirty = false; /* it stands there */
         *ret_adopted = true;
     } else if (ours_is_later || (node->reason && reason[0] == '\0')) {
-        node->admin_dirty = true;
-        changes_mark_dirty(cluster, slot);
+        word_write(cluster, slot);
     } else if (!node->reason) {
         node_set_reason(node, reason); /* the word itself came with a heartbeat, which carries no reason */
     }

@@ -88,13 +88,18 @@ Test(cluster, admin_word_for_an_unknown_node_is_refused)
     cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), -ENOENT);
 }
 
+static bool adopt(uint32_t slot, const struct wire_admin *word)
+{
+    return cluster_admin_adopt(fixture->cluster, fixture->now, slot, word, CLUSTER_ADMIN_TOLD, NULL);
+}
+
 Test(cluster, older_admin_word_is_not_adopted)
 {
     uint32_t slot = fixture_beat(fixture, 1, 1);
     struct address address = fixture_address(1);
     cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, "disk"), 0);
     struct wire_admin older = {.version_ms = fixture->now.wall_ms - 1, .writer_rm_id = 99};
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &older, NULL));
+    cr_assert_not(adopt(slot, &older));
     cr_assert(node_is_drained(&fixture->cluster->nodes[slot]));
     cr_assert_str_eq(fixture->cluster->nodes[slot].reason, "disk");
 }
@@ -103,7 +108,57 @@ Test(cluster, admin_word_that_could_not_be_followed_on_is_not_adopted)
 {
     uint32_t slot = fixture_beat(fixture, 1, 1);
     struct wire_admin ahead = {.version_ms = UINT64_MAX, .flags = WIRE_ADMIN_DRAIN};
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &ahead, NULL));
+    cr_assert_not(adopt(slot, &ahead));
+}
+
+/* Anybody may send this: were it adopted, what an operator says next would be refused by whoever reads it from Redis. */
+Test(cluster, heartbeat_from_a_time_that_is_none_does_not_spoil_an_operators_next_word)
+{
+    uint32_t slot;
+    struct address address = fixture_address(1);
+    static const uint64_t versions_ms[] = {(UINT64_C(1) << 53) - 1, (UINT64_C(1) << 53) - 2, UINT64_C(1) << 52, UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(versions_ms); i++) {
+        struct wire_heartbeat heartbeat = fixture_heartbeat(fixture, 1, 1);
+        heartbeat.admin = (struct wire_admin){.version_ms = versions_ms[i], .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN};
+        cr_assert_eq(cluster_heartbeat(fixture->cluster, fixture->now, &heartbeat, &slot), CLUSTER_ACCEPTED);
+        cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
+    }
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    cr_assert_eq(fixture->cluster->nodes[slot].admin.version_ms, fixture->now.wall_ms);
+}
+
+/* The furthest that is adopted, from either source, at the moment it is: the word that follows is one that a restarted rm takes. */
+Test(cluster, word_that_follows_on_the_furthest_one_is_plausible_a_moment_later)
+{
+    static const enum cluster_admin_source sources[] = {CLUSTER_ADMIN_TOLD, CLUSTER_ADMIN_STORED};
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(sources); i++) {
+        struct wire_admin word = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN};
+        for (uint64_t step = UINT64_C(1) << 52; step > 0; step /= 2) {
+            word.version_ms += step;
+            if (!cluster_admin_is_plausible(&word, fixture->now, sources[i]))
+                word.version_ms -= step;
+        }
+        cr_assert(cluster_admin_adopt(fixture->cluster, fixture->now, slot, &word, sources[i], NULL));
+        cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
+        struct cluster_time later = {.wall_ms = fixture->now.wall_ms + 1};
+        cr_assert(cluster_admin_is_plausible(&fixture->cluster->nodes[slot].admin, later, CLUSTER_ADMIN_STORED));
+        cr_assert_lt(fixture->cluster->nodes[slot].admin.version_ms, UINT64_C(1) << 53);
+    }
+}
+
+Test(cluster, rm_that_has_lost_its_time_leaves_room_for_an_operators_next_word)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    fixture->now.wall_ms = 1000;
+    struct wire_admin word = {.version_ms = (UINT64_C(1) << 53) - 1, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN};
+    cr_assert_not(adopt(slot, &word));
+    word.version_ms = (UINT64_C(1) << 52) - 1;
+    cr_assert(adopt(slot, &word));
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
+    cr_assert(cluster_admin_is_plausible(&fixture->cluster->nodes[slot].admin, fixture->now, CLUSTER_ADMIN_STORED));
 }
 
 Test(cluster, first_heartbeat_lists_the_node)
@@ -231,8 +286,8 @@ Test(cluster, admin_words_of_the_same_moment_go_by_the_greater_writer)
     uint32_t slot = fixture_beat(fixture, 1, 1);
     struct wire_admin first = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 5, .flags = WIRE_ADMIN_DRAIN};
     struct wire_admin second = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 6};
-    cr_assert(cluster_admin_adopt(fixture->cluster, slot, &second, NULL));
-    cr_assert_not(cluster_admin_adopt(fixture->cluster, slot, &first, NULL));
+    cr_assert(adopt(slot, &second));
+    cr_assert_not(adopt(slot, &first));
     cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
 }
 
@@ -242,7 +297,7 @@ Test(cluster, operator_overrules_a_word_from_ahead)
     struct address address = fixture_address(1);
     struct wire_admin ahead = {
         .version_ms = fixture->now.wall_ms + 3600 * MS_PER_S, .writer_rm_id = 99, .flags = WIRE_ADMIN_DRAIN};
-    cr_assert(cluster_admin_adopt(fixture->cluster, slot, &ahead, NULL));
+    cr_assert(adopt(slot, &ahead));
     cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
     cr_assert_gt(fixture->cluster->nodes[slot].admin.version_ms, ahead.version_ms);
 }

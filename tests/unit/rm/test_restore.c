@@ -1,4 +1,5 @@
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "tests/unit/rm/fixture.h"
 
@@ -225,6 +226,30 @@ Test(restore, later_word_is_adopted_and_not_written_back)
     cr_assert(node_is_drained(node));
     cr_assert_str_eq(node->reason, "disk");
     cr_assert_not(node->admin_dirty);
+}
+
+Test(restore, word_from_a_time_that_is_none_is_written_over)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    struct wire_admin word = {.version_ms = (UINT64_C(1) << 53) - 1, .writer_rm_id = 99};
+    bool adopted;
+    cr_assert_eq(cluster_restore_admin(fixture->cluster, fixture->now, &address, &word, "no time", &adopted), -ERANGE);
+    const struct node *node = &fixture->cluster->nodes[slot];
+    cr_assert_not(node->admin_dirty, "we have nothing to say");
+    cr_assert_null(node->reason);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    fixture->cluster->nodes[slot].admin_dirty = false; /* written */
+    cr_assert_eq(cluster_restore_admin(fixture->cluster, fixture->now, &address, &word, "no time", &adopted), -ERANGE);
+    cr_assert(node_is_drained(node));
+    cr_assert(node->admin_dirty);
+}
+
+Test(restore, word_that_was_stored_while_our_clock_was_ahead_is_found_when_it_is_set_right)
+{
+    fixture_beat(fixture, 1, 1);
+    uint64_t year_ms = UINT64_C(365) * 86400 * MS_PER_S;
+    cr_assert(node_is_drained(word_read(1, fixture->now.wall_ms + year_ms, WIRE_ADMIN_DRAIN, "disk", true)));
 }
 
 Test(restore, older_word_is_written_anew)
