@@ -141,8 +141,10 @@ class Plan:
 
     def p4(self, result, depth, goal):
         with Stage(self.bench.cpus) as stage:
-            self.rounds(result, [*self.dispatchers(stage, "tcp"), servers.redis(stage)], [*TCP_CONNECTIONS, "--depth", str(depth)])
+            targets = [*self.dispatchers(stage, "tcp"), servers.redis(stage), *self.echoes(stage, ECHOES_TCP[:1])]
+            self.rounds(result, targets, [*TCP_CONNECTIONS, "--depth", str(depth)])
         self.compare(result, f"TCP, 50 connections, depth {depth} / Redis GET", "Redis", "core_rate", ">=", goal)
+        self.compare(result, "the same / bare echo", ECHOES_TCP[:1], "core_rate", figure_id=f"{result.id} echo")
 
     def p5(self, result):
         with Stage(self.bench.cpus) as stage:
