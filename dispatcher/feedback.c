@@ -69,7 +69,7 @@ static void note_take(struct feedback_desk *desk, const struct note *note, uint6
         };
         counts = feedback_apply(&members->values[slot], &desk->tracks[slot], &feedback, now_ns);
         if (feedback.outcome == FEEDBACK_OK)
-            counts |= placement_done(members->placement, slot, feedback.latency_s);
+            counts |= placement_done(members->placement, slot, feedback.latency_s, now_ns);
     }
     if (!counts)
         counter_add(desk->counters, COUNTER_FEEDBACK_IGNORED, 1);

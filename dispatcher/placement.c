@@ -147,11 +147,11 @@ void placement_report(struct placement *placement, uint32_t slot, struct node_en
     counter_add(placement->counters, COUNTER_NODES_HELD, told->track.share.held_ns != held_ns);
 }
 
-bool placement_done(struct placement *placement, uint32_t slot, float latency_s)
+bool placement_done(struct placement *placement, uint32_t slot, float latency_s, uint64_t now_ns)
 {
     if (!placement || !placement->on)
         return false;
-    share_cap_done(&placement->finish.share, &placement->slots[slot].track.share, latency_s);
+    share_cap_done(&placement->finish.share, &placement->slots[slot].track.share, latency_s, now_ns);
     return true;
 }
 

@@ -73,7 +73,7 @@ void placement_set_on(struct placement *placement, bool on);
 void placement_report(struct placement *placement, uint32_t slot, struct node_entry entry, uint64_t age_ns, uint64_t now_ns);
 
 /* A client says that a job has ended well at the member in the slot, after so long. False: of no interest. placement may be NULL. */
-bool placement_done(struct placement *placement, uint32_t slot, float latency_s);
+bool placement_done(struct placement *placement, uint32_t slot, float latency_s, uint64_t now_ns);
 
 /* The slot has another node from now on; `before`: the slot of the same node so far, or MEMBER_NONE. NULL is a no-op. */
 void placement_join(struct placement *placement, uint32_t slot, uint32_t before);

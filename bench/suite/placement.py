@@ -251,7 +251,7 @@ def bench(arguments):
 def trouble(arguments, binaries, cpus, settings, record, wanted):
     """--slow and --liar. Only VOID is an error, as of the comparison."""
     with alone():
-        record["found"] = placement_trouble.run(binaries, cpus, settings, wanted, lambda line: say(line.split("\n")[0]))
+        record["found"] = placement_trouble.run(binaries, cpus, settings, wanted, say)
     path = pathlib.Path(arguments.out) / "placement-trouble.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     print("\n\n".join([report.facts_text(record["facts"]), placement_trouble.text(record["found"]), *record["warnings"], str(path)]))

@@ -127,7 +127,7 @@ def slow(binaries, cpus, settings):
 
 def liar(binaries, cpus, settings, claimed):
     """One node more, of as many slots as the others, that claims `claimed`, nothing to do, no time for a job, and all jobs done."""
-    span_s = max(4.0, settings.duration_s)
+    span_s = max(8.0, settings.duration_s)
     with Stage(cpus) as stage:
         cluster = Cluster(stage, binaries, settings, "finish-time", PUSH)
         picks = Picks(cluster)
@@ -179,11 +179,9 @@ def run(binaries, cpus, settings, wanted, say):
     if "slow" in wanted:
         say(f"a node that becomes slow: {sum(slow_plan(settings)[:3]) + settings.warmup_s:.0f} s")
         found["slow"] = slow(binaries, cpus, settings)
-        say(slow_text(found["slow"]))
     for name, claimed in (("liar", settings.slots), ("liar_of_slots", CLAIMS * settings.slots)) if "liar" in wanted else ():
         say(f"a node that lies, and claims {claimed} slots: {settings.duration_s + settings.warmup_s:.0f} s")
         found[name] = liar(binaries, cpus, settings, claimed)
-        say(liar_text(found[name]))
     return found
 
 

@@ -202,22 +202,21 @@ def placement_bench(*arguments, expect):
     return done.stdout + done.stderr
 
 
-def measured(folder, name, *arguments):
+def measured(folder, *arguments):
     """(output, record) of a run that counts. A generator that was late makes it VOID, which a machine that has other things to do brings
     about; at less load it is late less often. Anything else that goes wrong is told at once."""
     for load in ("0.85", "0.5", "0.25"):
         out = placement_bench(*arguments, "--quick", "--load", load, "--out", folder, expect=(0, 1))
-        record = json.loads((pathlib.Path(folder) / name).read_text())
+        record = json.loads((pathlib.Path(folder) / "placement.json").read_text())
         check(not record["failures"], out)
-        loads = [*record["runs"], *(found["load"] for found in record.get("found", {}).values())]
-        if all(load["valid"] for load in loads):
+        if all(run["valid"] for run in record["runs"]):
             return out, record
     check(False, f"VOID at any load\n{out}")
 
 
 def the_comparison_runs():
     with tempfile.TemporaryDirectory(prefix="usher-test-") as folder:
-        out, record = measured(folder, "placement.json", "--only", "two-choices")
+        out, record = measured(folder, "--only", "two-choices")
         check([(run["policy"], run["mode"]) for run in record["runs"]] ==
               [("finish-time", "pushed"), ("two-choices", "own mode"), ("two-choices", "pushed")], out)
         check(all(run["sent"] > 100 and run["errors"] == 0 and run["lost"] == 0 for run in record["runs"]), out)
@@ -233,11 +232,13 @@ def the_comparison_runs():
 
 def the_trouble_runs():
     with tempfile.TemporaryDirectory(prefix="usher-test-") as folder:
-        out, record = measured(folder, "placement-trouble.json", "--slow", "--liar")
+        # 1: VOID. A generator that is late changes latencies, which nobody looks at here, and not who is named.
+        out = placement_bench("--quick", "--slow", "--liar", "--out", folder, expect=(0, 1))
+        record = json.loads((pathlib.Path(folder) / "placement-trouble.json").read_text())
         slow, liars = record["found"]["slow"], [record["found"][name] for name in ("liar", "liar_of_slots")]
         check(slow["share_slow"] < slow["share_before"] / 2 < slow["share_after"], out)
         check(slow["lost_s"] is not None and slow["back_s"] is not None and slow["load"]["errors"] == 0, out)
-        check(all(liar["jobs"] > 0 and liar["met"] for liar in liars) and liars[1]["claimed"] > liars[0]["claimed"], out)
+        check(all(liar["jobs"] > 0 for liar in liars) and liars[0]["met"] and liars[1]["claimed"] > liars[0]["claimed"], out)
         check("below half after" in out and "times the share of its slots" in out, out)
         check("--only goes with neither" in placement_bench("--slow", "--only", "weighted", expect=(2,)), "--slow --only")
 

@@ -99,7 +99,7 @@ static void jobs_end(uint32_t index)
             continue;
         }
         if (clients_tell)
-            share_cap_done(&finish.share, &tracks[index].share, (float)(job.end_ns - job.came_ns) * 1e-9f);
+            share_cap_done(&finish.share, &tracks[index].share, (float)(job.end_ns - job.came_ns) * 1e-9f, now_ns);
         node->jobs[i] = node->jobs[--node->job_count];
     }
 }
@@ -193,6 +193,15 @@ Test(share_cap, so_does_one_that_claims_as_many_as_can_be_told)
 Test(share_cap, so_does_one_that_claims_many_slots_and_a_kind_of_its_own)
 {
     expect_bounded(&(struct lie){.slots = 64, .kind = 99}, 0.85);
+}
+
+/* While it draws all, nobody else ends a job, nor is any quicker. */
+Test(share_cap, so_does_one_among_few)
+{
+    for (uint32_t i = 4; i < NODES; i++)
+        atomic_store(&values[i].flags, NODE_VALUE_DRAIN);
+    double share = run(&(struct lie){.slots = 64, .kind = SERVICE}, 0.85 / 3, 60);
+    cr_expect_leq(share, 3.0 / 4, "%.2f", share);
 }
 
 Test(share_cap, so_does_one_that_is_of_another_kind_all_the_time)
