@@ -7,6 +7,7 @@ counted by strace on the answering thread alone: liburing makes them by an instr
 count. Every count is taken over N and over 10 N requests: what is paid once may differ between programs, what is paid per request
 shows as the difference.
 """
+import concurrent.futures
 import contextlib
 import json
 import mmap
@@ -34,7 +35,8 @@ SLACK = 16 * CONNECTIONS
 SLOW_READERS = 100
 # What waits to be sent, twice 256 KiB, in buffers that grow by doubling.
 SLOW_READER_BYTES_MAX = 4 * 256 * 1024
-IDLE, IDLE_ROUNDS = 10000, 5
+IDLE, IDLE_ROUNDS, IDLE_ROUNDS_MAX = 10000, 7, 30
+IDLE_LIMITS = {"cpu": 1.1, "p50": 1.25, "p99": 1.5}
 
 # What each loop may call: waiting, and receiving and sending for many requests at a time.
 CALLS_ALLOWED = {
@@ -119,7 +121,6 @@ def stage():
         for loop in cluster.counted:
             wait_until(f"{loop} knows the worker", lambda loop=loop: worker in cluster.nodes(f"dispatcher-{loop}"))
         yield cluster
-
 
 
 def difference(before, after):
@@ -232,21 +233,34 @@ def slow_readers_grow_nothing(cluster):
     check(min(growths) <= SLOW_READERS * 4096, f"memory grows while they send on: {growths}")
 
 
-def load_at(address, process):
-    """{p50, p99, CPU per request} at a rate that every build can do."""
-    code, out, err = run("usher-load", "ask", "--dispatcher", address, "--server-pid", process.popen.pid, "--rate", "2000", "--warmup", "100ms",
-                         "--duration", "500ms", "--json")
+def load_at(address, process, *load):
+    """{p50, p99, CPU of a request}"""
+    code, out, err = run("usher-load", "ask", "--dispatcher", address, "--server-pid", process.popen.pid, "--warmup", "100ms", *load, "--json")
     check(code == 0, f"usher-load: exit {code}: {out} {err}")
     report = json.loads(out)
-    return {"p50": report["latency_us"]["p50"], "p99": report["latency_us"]["p99"], "cpu": report["server_cpu"]}
+    return {"p50": report["latency_us"]["p50"], "p99": report["latency_us"]["p99"],
+            "cpu": report["server_thread_cpu"] / report["achieved_rps"]}
+
+
+def round_of(addresses, processes, order):
+    """{figure: with idle connections to without}. CPU: both kept busy, one after the other, since beside each other they would share
+    cores as it happens. Latency: at a rate that every build can do, both at once, so that whatever else runs on the machine disturbs them alike."""
+    busy = {name: load_at(addresses[name], processes[name], "--connections", CONNECTIONS, "--depth", DEPTH, "--duration", "200ms")
+            for name in order}
+    with concurrent.futures.ThreadPoolExecutor(len(order)) as pool:
+        calm = dict(zip(order, pool.map(
+            lambda name: load_at(addresses[name], processes[name], "--rate", "2000", "--duration", "500ms"), order)))
+    return {"cpu": busy["idle"]["cpu"] / busy["alone"]["cpu"],
+            **{figure: calm["idle"][figure] / calm["alone"][figure] for figure in ("p50", "p99")}}
 
 
 def idle_connections_cost_little(cluster):
-    """Many clients that are only connected to one of two dispatchers, while others ask both over UDP, in turn.
+    """Many clients that are only connected to one of two dispatchers, while others ask both over UDP.
 
-    Neighbours on a busy machine change a p99 by several times, so it is the best round's that counts; the CPU of a request and p50 are
-    compared round by round. Beside busy neighbours the first two were 1.0 to 1.2, p99 0.8 to 2.4. Looking at all of them once a request would
-    cost a hundred times as much; at a tenth of them ten times."""
+    The CPU of a request is what tells: its ratio's quartiles are 0.94 and 1.00, beside busy neighbours too. A p99 of a thousand requests is one bad
+    moment of the machine, its ratio's quartiles 0.9 and 2.1, so its limit is wider than the tenth that is promised. All are medians over
+    rounds, and when these are not enough for an answer there are more of them: what costs more than the limits does so however long
+    one looks. Looking at all connections once a request would cost a hundred times as much; at a tenth of them ten times."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     count = min(1000 if SANITIZED else IDLE, limits[1] - 500)
@@ -254,23 +268,25 @@ def idle_connections_cost_little(cluster):
     processes = {name: cluster.dispatcher(address, cluster.address_rm, "--no-jobs", name=name) for name, address in addresses.items()}
     for name, process in processes.items():
         wait_until(f"{name} knows the worker", lambda name=name, process=process: process.running() and cluster.nodes(name))
-    load_at(addresses["idle"], processes["idle"])
-    before, rounds = rss_bytes(processes["idle"]), {name: [] for name in addresses}
+    load_at(addresses["idle"], processes["idle"], "--rate", "2000", "--duration", "500ms")
+    before, rounds, ratio = rss_bytes(processes["idle"]), [], {}
     with contextlib.ExitStack() as stack:
         connections_open(addresses["idle"], count, stack)
         wait_until("all are connected", lambda: cluster.ctl("idle", "status")["connections"] == count)
         each = (rss_bytes(processes["idle"]) - before) // count
-        for _ in range(IDLE_ROUNDS):
-            for name, address in addresses.items():
-                rounds[name].append(load_at(address, processes[name]))
-    ratio = {figure: statistics.median(with_them[figure] / alone[figure] for alone, with_them in zip(rounds["alone"], rounds["idle"]))
-             for figure in ("p50", "cpu")}
-    ratio["p99"] = min(one["p99"] for one in rounds["idle"]) / min(one["p99"] for one in rounds["alone"])
-    what = f"{count} idle connections: {each} bytes each, UDP with them to without " + ", ".join(f"{name} {of:.2f}" for name, of in ratio.items())
+        while len(rounds) < IDLE_ROUNDS or (len(rounds) < IDLE_ROUNDS_MAX and not within(ratio)):
+            rounds.append(round_of(addresses, processes, sorted(addresses, reverse=len(rounds) % 2 == 1)))
+            ratio = {figure: statistics.median(one[figure] for one in rounds) for figure in IDLE_LIMITS}
+    what = (f"{count} idle connections: {each} bytes each, UDP with them to without " + ", ".join(f"{name} {of:.2f}" for name, of in ratio.items()) +
+            f", medians of {len(rounds)} rounds")
     print(f"     {what}")
     check(SANITIZED or each <= 4096, what)
-    check(ratio["cpu"] <= 1.5 and ratio["p50"] <= 2 and ratio["p99"] <= 5, what)
+    check(within(ratio), what)
     wait_until("all are gone", lambda: cluster.ctl("idle", "status")["connections"] == 0)
+
+
+def within(ratio):
+    return all(ratio[figure] <= limit for figure, limit in IDLE_LIMITS.items())
 
 
 def updates_and_changes_disturb_nobody(cluster):
