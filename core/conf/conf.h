@@ -60,12 +60,11 @@ struct conf_weights {
 };
 
 /* What a row's `allowed` says, by kind: nothing (""), a range "1..65535" or "10ms..60s", or alternatives "auto|uring|epoll". An
- * alternative that begins with ! is known but not built yet, and refused by name. One that has a colon ("tcp:HOST:PORT") allows
- * everything that begins with what stands before it. */
+ * alternative that has a colon ("tcp:HOST:PORT") allows everything that begins with what stands before it. */
 enum conf_kind {
     CONF_FLAG, /* --no-jobs, --no-jobs=no; in a file: no-jobs, no-jobs = yes */
     CONF_TEXT, /* alternatives are checked, the text is kept; "" is NULL */
-    CONF_CHOICE, /* index into the alternatives, those not built yet counted too: matches an enum */
+    CONF_CHOICE, /* index into the alternatives: matches an enum */
     CONF_U32, /* range */
     CONF_U64, /* range */
     CONF_FLOAT, /* range */

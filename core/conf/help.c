@@ -46,39 +46,17 @@ int conf_wrapped_print(struct buffer *text, const char *prose, size_t indent, si
     return error ? error : buffer_append(text, "\n", 1);
 }
 
-/* "auto, uring or epoll"; what is not built yet is left out of the list and named behind it. */
-static int print_alternatives(const char *allowed, bool not_built, struct buffer *text)
-{
-    char item[VALUE_ITEM_BYTES_MAX];
-    int error = 0;
-    bool first = true;
-    for (const char *cursor = allowed; error == 0 && value_next_item(&cursor, '|', item);) {
-        if ((item[0] == '!') != not_built)
-            continue;
-        error = buffer_print(text, "%s%s", first ? "" : ", ", item + not_built);
-        first = false;
-    }
-    return error;
-}
-
 static int print_allowed(const struct conf_option *option, struct buffer *text)
 {
-    int error;
+    char item[VALUE_ITEM_BYTES_MAX];
+    const char *cursor = option->allowed, *before = option->kind == CONF_WEIGHTS ? " Names: " : " One of ";
+    int error = 0;
     if (!option->allowed[0])
         return 0;
-    if (strstr(option->allowed, "..")) {
+    if (strstr(option->allowed, ".."))
         return buffer_print(text, " Allowed: %s.", option->allowed);
-    }
-    error = buffer_print(text, option->kind == CONF_WEIGHTS ? " Names: " : " One of ");
-    if (error == 0)
-        error = print_alternatives(option->allowed, false, text);
-    if (error == 0 && strchr(option->allowed, '!'))
-        error = buffer_print(text, " (not built yet: ");
-    if (error == 0 && strchr(option->allowed, '!')) {
-        error = print_alternatives(option->allowed, true, text);
-        if (error == 0)
-            error = buffer_print(text, ")");
-    }
+    for (; error == 0 && value_next_item(&cursor, '|', item); before = ", ")
+        error = buffer_print(text, "%s%s", before, item);
     return error ? error : buffer_print(text, ".");
 }
 

@@ -63,7 +63,7 @@ int value_parse_number(const char *text, double *ret_number)
     return 0;
 }
 
-/* The alternative without its mark, cut before what it stands for: "tcp:HOST:PORT" is chosen by "tcp:". */
+/* The alternative, cut before what it stands for: "tcp:HOST:PORT" is chosen by "tcp:". */
 static bool alternative_fits(const char *alternative, const char *text)
 {
     const char *colon = strchr(alternative, ':');
@@ -73,36 +73,26 @@ static bool alternative_fits(const char *alternative, const char *text)
     return strncmp(alternative, text, length) == 0 && text[length] != '\0';
 }
 
-static void choose_fail(const char *alternatives, const char *text, bool not_built, struct conf_error *ret_error)
+static void choose_fail(const char *alternatives, const char *text, struct conf_error *ret_error)
 {
     char item[VALUE_ITEM_BYTES_MAX];
     struct conf_error list = {.text = ""};
-    for (const char *cursor = alternatives; value_next_item(&cursor, '|', item);)
-        if (item[0] != '!') {
-            struct conf_error longer;
-            conf_error_set(&longer, "%s%s%s", list.text, list.text[0] ? ", " : "", item);
-            list = longer;
-        }
-    if (not_built)
-        conf_error_set(ret_error, "%s is not built yet; choose one of %s", text, list.text);
-    else
-        conf_error_set(ret_error, "\"%s\" is not known; choose one of %s", text, list.text);
+    for (const char *cursor = alternatives; value_next_item(&cursor, '|', item);) {
+        struct conf_error longer;
+        conf_error_set(&longer, "%s%s%s", list.text, list.text[0] ? ", " : "", item);
+        list = longer;
+    }
+    conf_error_set(ret_error, "\"%s\" is not known; choose one of %s", text, list.text);
 }
 
 int value_choose(const char *alternatives, const char *text, struct conf_error *ret_error)
 {
     char item[VALUE_ITEM_BYTES_MAX];
     int index = 0;
-    for (const char *cursor = alternatives; value_next_item(&cursor, '|', item); index++) {
-        bool not_built = item[0] == '!';
-        if (!alternative_fits(item + not_built, text))
-            continue;
-        if (!not_built)
+    for (const char *cursor = alternatives; value_next_item(&cursor, '|', item); index++)
+        if (alternative_fits(item, text))
             return index;
-        choose_fail(alternatives, text, true, ret_error);
-        return -EINVAL;
-    }
-    choose_fail(alternatives, text, false, ret_error);
+    choose_fail(alternatives, text, ret_error);
     return -EINVAL;
 }
 

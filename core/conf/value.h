@@ -20,8 +20,8 @@ bool value_equal(enum conf_kind kind, const void *a, const void *b);
 /* Exchanges two fields of a kind. */
 void value_swap(enum conf_kind kind, void *a, void *b);
 
-/* Alternatives of a row, "auto|uring|!later": calls itself an item when it names one, or begins with one that has a colon. Its
- * index, or -EINVAL with ret_error (unknown, names the closest; or not built yet). */
+/* Alternatives of a row, "auto|uring|tcp:HOST:PORT": the index of the one that the text names or, where that has a colon, begins with.
+ * -EINVAL with ret_error, which lists all. */
 NODISCARD int value_choose(const char *alternatives, const char *text, struct conf_error *ret_error);
 
 /* For the list kinds: value_list.c. */

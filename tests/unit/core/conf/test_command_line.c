@@ -74,9 +74,7 @@ Test(command_line, values_that_are_none_are_refused)
          "--service-time: \"5s..1s\" is not a range of times; write one such as 1s..5s, the shorter first, or one time"},
         {"--service-time=1s..2h", "--service-time: 1s..2h is out of range; write a time of 1ms..1h"},
         {"--policy=best", "--policy: \"best\" is not known; choose one of random, two-choices"},
-        {"--policy=finish-time", "--policy: finish-time is not built yet; choose one of random, two-choices"},
         {"--redis=tcp:", "--redis: \"tcp:\" is not known; choose one of embedded, unix:PATH, tcp:HOST:PORT"},
-        {"--redis=sentinel:a@b:1", "--redis: sentinel:a@b:1 is not built yet; choose one of embedded, unix:PATH, tcp:HOST:PORT"},
         {"--redis=", "--redis: is empty; give it a value or leave it out"},
         {"--listen=", "--listen: is empty; give it a value or leave it out"},
         {"--rm=", "--rm: is empty; give it a value or leave it out"},
@@ -118,7 +116,7 @@ Test(command_line, defaults_arrive)
     cr_expect_not(options.no_jobs);
     cr_expect_null(options.state_dir);
     cr_expect_str_eq(options.redis, "embedded");
-    cr_expect_eq(options.policy, 1);
+    cr_expect_eq(options.policy, 0);
     cr_expect_eq(options.heartbeat_ns, NS_PER_S);
     cr_expect_eq(options.service_time.max_ns, 5 * NS_PER_S);
     cr_expect_eq(options.listen.port, 7500);
@@ -137,7 +135,7 @@ Test(command_line, values_arrive_in_both_spellings)
     cr_expect(options.no_jobs);
     cr_expect_eq(options.threads, 8);
     cr_expect_eq(options.heartbeat_ns, 250 * NS_PER_MS);
-    cr_expect_eq(options.policy, 2);
+    cr_expect_eq(options.policy, 1);
     cr_expect_eq(options.factor, 2.5);
     cr_expect_eq(options.bind.family, ADDRESS_IPV4);
     cr_expect_eq(options.weights.value[0], 1.0f, "a weight left out keeps its default");

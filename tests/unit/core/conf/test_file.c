@@ -47,8 +47,8 @@ Test(file, mistakes_are_named_with_their_line)
     cr_expect_str_eq(file_error("config = other\n"), ":1: config belongs on the command line; take this line out");
     cr_expect_str_eq(file_error("state-dir = \"/tmp\n"), ":1: state-dir: a double quote is not closed, or something follows it");
     cr_expect_str_eq(file_error("state-dir = \"/tmp\" x\n# \"\n"
-                                "policy = finish-time"),
-                     ":3: policy: finish-time is not built yet; choose one of random, two-choices");
+                                "policy = best"),
+                     ":3: policy: \"best\" is not known; choose one of random, two-choices");
     cr_expect_str_eq(file_error("= 5\n"), ":1: unknown option ");
     cr_expect_str_eq(file_error("--threads 5\n"), ":1: unknown option --threads (did you mean threads?)");
 }

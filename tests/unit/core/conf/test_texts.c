@@ -40,11 +40,11 @@ Test(texts, help_has_every_option_and_fits_a_terminal)
         cr_expect_leq(strcspn(line, "\n"), 100);
 }
 
-Test(texts, help_says_default_range_and_what_is_not_built)
+Test(texts, help_says_default_range_and_alternatives)
 {
     const char *text = docs(NULL);
     cr_expect_not_null(strstr(text, "Interval. Allowed: 10ms..60s. Default: 1s. Can be changed while running."));
-    cr_expect_not_null(strstr(text, "How to pick. One of random, two-choices (not built yet: finish-time)."));
+    cr_expect_not_null(strstr(text, "How to pick. One of random, two-choices. Default: random."));
     cr_expect_not_null(strstr(text, "Must be given."));
 }
 
