@@ -119,6 +119,7 @@ static struct finish_report report_of(const struct placement *placement, struct 
         .jobs = bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_QUEUED) + bytes_load_u32(entry.bytes + NODE_ENTRY_JOBS_RUNNING),
         .received = bytes_load_u32(entry.bytes + NODE_ENTRY_ECHO_JOBS),
         .echoes = !(node_entry_flags(entry) & WIRE_NODE_NO_ECHO),
+        .load = node_entry_f32(entry, NODE_ENTRY_LOAD_INDEX),
         .queue_factor = node_entry_kind(entry) == WIRE_NODE_DISPATCHER ? placement->queue_factor : 1,
         .service_count = node_entry_service_count(entry),
     };

@@ -24,6 +24,17 @@
 /* For how long a node has been idle at most. */
 #define SETTLED_S 60.0f
 
+/* What a node that does not echo says is how loaded it is, not how long that lasts: it stands until the next report. So it is taken for
+ * work that takes many times as long as that, and what passes meanwhile counts for little. */
+#define LEVEL_S 20.0f /* with a load of 1 */
+#define LEVEL_OCTAVE 0.5f /* what each doubling of a load above 1 adds: loads of 1e6 are told apart within FINISH_LEFT_S_MAX */
+#define LEVEL_LOAD_MAX 1e6f
+
+/* Its picks count for so much of its load until the next report, if it gets as many as others: where requests are many, each counts for
+ * little, else all nodes would soon look alike again; where all went to one, they would go to another one the next time. */
+#define LEVEL_PICKS 0.25f
+#define LEVEL_REPORT_S 1.0f /* from a report to the next, where there was only one */
+
 #define OCTAVE(of, factor)                                                                                                       \
     of(1e-6f * (factor)), of(1.0905077e-6f * (factor)), of(1.1892071e-6f * (factor)), of(1.2968396e-6f * (factor)),              \
         of(1.4142136e-6f * (factor)), of(1.5422108e-6f * (factor)), of(1.6817928e-6f * (factor)), of(1.8340081e-6f * (factor))
@@ -187,6 +198,24 @@ static bool join_idle(struct node_values *values)
     return true;
 }
 
+static float level_s(float load)
+{
+    float bounded = smaller(not_below_zero(load), LEVEL_LOAD_MAX);
+    return LEVEL_S * (bounded < 1 ? bounded : 1 + LEVEL_OCTAVE * log2f(bounded));
+}
+
+/* Into as many parts a job's time is to be divided, so that those of the picks which the node is likely to get until its next report add
+ * up to LEVEL_PICKS. */
+static float level_slots(const struct finish_track *track, const struct finish_report *report, float job_s, float dispatchers,
+                         uint64_t now_ns)
+{
+    uint64_t made_ns = now_ns - report->age_ns;
+    bool again = track->reported_ns != 0 && made_ns > track->reported_ns;
+    float report_s = again ? (float)(made_ns - track->reported_ns) * 1e-9f : LEVEL_REPORT_S;
+    float picks = track->share.usual * (float)report->slots * report_s * dispatchers;
+    return larger(1, smaller(picks * job_s / (LEVEL_PICKS * LEVEL_S), UINT16_MAX));
+}
+
 bool finish_time_report(struct finish_time *finish, struct node_values *values, struct finish_track *track,
                         const struct finish_report *report, uint64_t now_ns)
 {
@@ -195,26 +224,31 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     float slots = (float)report->slots, age_s = (float)report->age_ns * 1e-9f;
     bool forgotten = !report->echoes && track->boot_id == report->boot_id && now_ns >= track->picked_ns + TOLD_NS;
     float job_s = store_job_times(values, report, forgotten);
+    float left_s = not_below_zero(report->work_s * report->queue_factor) / slots;
+    if (!report->echoes) {
+        job_s = job_s > 0 ? job_s : UNKNOWN_JOB_S;
+        slots = level_slots(track, report, job_s, dispatchers, now_ns);
+        left_s = level_s(report->load);
+    }
     uint32_t unseen = report->echoes ? picks_unseen(picks, track, report, now_ns) : picks_since(picks, track, report, now_ns);
     age_note(finish, track, report, now_ns);
     share_cap_report(&finish->share, &track->share, picks, report->slots, report->kind, now_ns);
 
-    float work_s = not_below_zero(report->work_s * report->queue_factor) + dispatchers * (float)unseen * job_s;
-    float wait_s = work_s / slots - age_s;
+    left_s += dispatchers * (float)unseen * job_s / slots - age_s;
     float credit_s = CREDIT_JOBS * dispatchers * job_s / slots;
-    if (wait_s < -credit_s)
-        wait_s = -credit_s;
+    if (left_s < -credit_s)
+        left_s = -credit_s;
     bool held = now_ns < track->share.held_ns;
     if (held)
-        wait_s += (float)(track->share.held_ns - now_ns) * 1e-9f;
+        left_s += (float)(track->share.held_ns - now_ns) * 1e-9f;
     atomic_store_explicit(&values->job_code, finish_time_code(job_s), memory_order_relaxed);
-    atomic_store_explicit(&values->slots, (uint16_t)report->slots, memory_order_relaxed);
-    store_left_s(values, wait_s, now_ns);
+    atomic_store_explicit(&values->slots, (uint16_t)slots, memory_order_relaxed);
+    store_left_s(values, left_s, now_ns);
     if (held || report->jobs >= report->slots) {
         token_clear(values);
         return false;
     }
-    return age_s > IDLE_AGE_JOBS * job_s && join_idle(values);
+    return report->echoes && age_s > IDLE_AGE_JOBS * job_s && join_idle(values);
 }
 
 bool finish_time_token(struct node_values *values, const struct finish_track *track, uint64_t now_ns)

@@ -50,6 +50,7 @@ struct finish_report {
     uint32_t received; /* jobs that this dispatcher sent there */
     bool echoes; /* `received` is meaningful; else picks count until they must have been seen (NO_ECHO) */
     float work_s; /* all services together */
+    float load; /* index; of a node that does not echo it stands in for the jobs, which nobody has counted */
     float queue_factor; /* 1.5 on dispatchers (D10) */
     uint64_t kind; /* the same for nodes that offer the same services; any number */
     uint32_t service_count; /* ≤ VALUES_SERVICES_MAX */

@@ -157,6 +157,12 @@ static inline uint32_t candidates_best(struct candidate candidates[], uint32_t c
     return best;
 }
 
+/* A node that does not echo: what it reports is a load, not jobs. */
+static inline bool node_is_level(const struct node_values *values)
+{
+    return (atomic_load_explicit(&values->flags, memory_order_relaxed) & NODE_VALUE_NO_ECHO) != 0;
+}
+
 /* The node has told this dispatcher alone that it is idle. */
 static inline bool node_tells_idle(const struct node_values *values)
 {

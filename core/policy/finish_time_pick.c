@@ -85,11 +85,11 @@ best_of_any(struct node_values *values, const struct snapshot_member members[], 
 
 #define TURN_LOOKS 64u /* one in so many picks looks */
 
-/* What is known of the node is too old for how short its jobs are. */
+/* What is known of the node is too old for how short its jobs are. A load does not age as queues do. */
 static inline bool is_for_turns(const struct node_values *there, struct snapshot_member member, int32_t turn)
 {
     int32_t job = finish_code_units[job_code_of(there, member)];
-    return job > 0 && job < turn;
+    return job > 0 && job < turn && !node_is_level(there);
 }
 
 static inline uint32_t turn_index(uint64_t service_id)
@@ -155,6 +155,8 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
     for (uint32_t i = 0; i < TURN_TRIES; i++) {
         uint32_t turn = (*cursor)++;
         struct snapshot_member member = members[turn % member_count];
+        if (UNLIKELY(node_is_level(member_values(values, member))))
+            return PICK_UNSURE;
         if (!is_refused(general, member.slot) && turn_takes(state, values, service_id, member_count, member, turn))
             return (int)member.slot;
     }
@@ -166,15 +168,24 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
 /* So many nodes' values fit into the cache nearest to memory that is a core's own. */
 #define NODES_MANY 8192u
 
+/* Of so few two and who stands behind each are all, or nearly. */
+#define NODES_FEW 3u
+
 /* Four at random; that two of them may be the same costs less than looking. Where there are many, two and who stands behind each: the
  * values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that
- * would show: neighbours meet again too often. */
+ * would show: neighbours meet again too often; of two or three, chance would leave out the better one too often. */
 static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item, uint64_t bits)
 {
-    item_candidate(batch, item, 0, random_part(&bits, item->member_count));
-    item_candidate(batch, item, 1, random_part(&bits, item->member_count));
-    item_candidate(batch, item, 2, random_part(&bits, item->member_count));
-    item_candidate(batch, item, 3, random_part(&bits, item->member_count));
+    uint32_t count = item->member_count, first = random_part(&bits, count), second = random_part(&bits, count);
+    uint32_t third = random_part(&bits, count), fourth = random_part(&bits, count);
+    if (UNLIKELY(count <= NODES_FEW)) {
+        third = first + 1 < count ? first + 1 : 0;
+        fourth = second + 1 < count ? second + 1 : 0;
+    }
+    item_candidate(batch, item, 0, first);
+    item_candidate(batch, item, 1, second);
+    item_candidate(batch, item, 2, third);
+    item_candidate(batch, item, 3, fourth);
 }
 
 static inline void draw_many_begin(struct pick_item *item, uint64_t bits)

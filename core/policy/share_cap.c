@@ -94,6 +94,8 @@ static double share_drawn(const struct share_cap *cap, struct share_track *track
     struct share_mark had = had_since_marks(cap, track, &own_slot_s, &done);
     uint32_t count = picks_between(track->picks_mark, picks);
     double marked_s = (double)(now_ns - track->marked_ns) * 1e-9, span_s = (double)(now_ns - track->share_ns) * 1e-9;
+    if (had.slot_s > 0)
+        track->usual = (float)(had.picks / had.slot_s);
     if (had.done >= PROVEN_JOBS_MIN)
         track->proven_slots = (float)(done / had.done * had.slot_s / marked_s);
     if (count < SHARE_PICKS_MIN || !(had.slot_s > 0) || !(own_slot_s > 0))

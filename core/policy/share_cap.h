@@ -54,6 +54,7 @@ struct share_track {
     uint32_t kind; /* index of its kind */
     double slot_s; /* of slots that are believed without proof, since the marks; as in its kind's */
     double slot_s_of_all; /* likewise, as in those of all */
+    float usual; /* picks for each second of a slot that nodes like it had, when that was last looked at */
     float proven_slots; /* as many as its clients' jobs have shown when that was last looked at */
 };
 
