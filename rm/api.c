@@ -133,6 +133,44 @@ static int verb_refuse(struct http_answer *answer, const char *allow)
     return api_refuse(answer, 405, "this path knows only %s", allow);
 }
 
+/* A parameter that does nothing here is a mistake. True: refused, with *ret_result to return. */
+static bool query_is_wrong(const struct http_request *request, const char *const names[], struct http_answer *answer,
+                           int *ret_result)
+{
+    char name[HTTP_QUERY_NAME_BYTES_MAX + 1], known[64] = "";
+    int error = http_query_check(request->query, names, name);
+    if (error == 0)
+        return false;
+    for (size_t i = 0; names[i]; i++)
+        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i == 0 ? "" : ", ", names[i]);
+    if (error == -EEXIST)
+        *ret_result = api_refuse(answer, 400, "the parameter \"%s\" comes twice: say it once", name);
+    else if (names[0])
+        *ret_result = api_refuse(answer, 400, "\"%s\" is no parameter here; there is %s", name, known);
+    else
+        *ret_result = api_refuse(answer, 400, "\"%s\" is no parameter here; there are none", name);
+    return true;
+}
+
+static int node_answer(struct rm *rm, const struct address *address, const struct http_request *request, bool heartbeat,
+                       struct http_answer *answer)
+{
+    static const char *const none[] = {NULL}, *const put[] = {"force", NULL}, *const gone[] = {"instance", "force", NULL};
+    bool deletes = request->verb == HTTP_VERB_DELETE, puts = request->verb == HTTP_VERB_PUT && !heartbeat;
+    int result;
+    if (query_is_wrong(request, deletes ? gone : puts ? put : none, answer, &result))
+        return result;
+    if (heartbeat)
+        return request->verb == HTTP_VERB_POST ? api_node_heartbeat(rm, address, request, answer) : verb_refuse(answer, "POST");
+    switch (request->verb) {
+    case HTTP_VERB_GET: return node_show(rm, address, answer);
+    case HTTP_VERB_PUT: return api_node_register(rm, address, request, answer);
+    case HTTP_VERB_DELETE: return api_node_deregister(rm, address, request, answer);
+    case HTTP_VERB_POST: break;
+    }
+    return verb_refuse(answer, "GET, HEAD, PUT, DELETE");
+}
+
 /* /v1/nodes/ADDRESS[/heartbeat] */
 static int node_route(struct rm *rm, const struct http_request *request, struct http_answer *answer)
 {
@@ -149,15 +187,7 @@ static int node_route(struct rm *rm, const struct http_request *request, struct 
     if (address_parse(text, &address) < 0 || address.port == 0 || address_is_wildcard(&address))
         return api_refuse(answer, 400, "\"%.60s\" is no node's address: give IP:PORT or [IP6]:PORT, where clients reach it",
                           text);
-    if (heartbeat)
-        return request->verb == HTTP_VERB_POST ? api_node_heartbeat(rm, &address, request, answer) : verb_refuse(answer, "POST");
-    switch (request->verb) {
-    case HTTP_VERB_GET: return node_show(rm, &address, answer);
-    case HTTP_VERB_PUT: return api_node_register(rm, &address, request, answer);
-    case HTTP_VERB_DELETE: return api_node_deregister(rm, &address, request, answer);
-    case HTTP_VERB_POST: break;
-    }
-    return verb_refuse(answer, "GET, HEAD, PUT, DELETE");
+    return node_answer(rm, &address, request, heartbeat, answer);
 }
 
 int rm_http(void *state, const struct http_request *request, struct http_answer *answer)
@@ -165,18 +195,22 @@ int rm_http(void *state, const struct http_request *request, struct http_answer 
     static const struct {
         const char *path;
         int (*get)(struct rm *rm, const struct http_request *request, struct http_answer *answer);
+        const char *names[2]; /* of its parameters */
     } routes[] = {
-        {"/v1/nodes", nodes_list},
-        {"/v1/services", services_list},
-        {"/v1/pick", node_pick},
-        {"/sd", discovery},
+        {"/v1/nodes", nodes_list, {"service"}},
+        {"/v1/services", services_list, {NULL}},
+        {"/v1/pick", node_pick, {"service"}},
+        {"/sd", discovery, {"service"}},
     };
+    int result;
     if (strncmp(request->path, NODES_PATH, strlen(NODES_PATH)) == 0)
         return node_route(state, request, answer);
     for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
         if (strcmp(request->path, routes[i].path) != 0)
             continue;
-        return request->verb == HTTP_VERB_GET ? routes[i].get(state, request, answer) : verb_refuse(answer, "GET, HEAD");
+        if (request->verb != HTTP_VERB_GET)
+            return verb_refuse(answer, "GET, HEAD");
+        return query_is_wrong(request, routes[i].names, answer, &result) ? result : routes[i].get(state, request, answer);
     }
     return api_refuse(answer, 404, "nothing here; there are /v1/nodes, /v1/services, /v1/pick, /sd, /metrics and /healthz");
 }

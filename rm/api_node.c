@@ -32,6 +32,7 @@ struct own_metric {
 struct body {
     struct http_answer *answer;
     int result; /* what refusing has returned */
+    bool force; /* takes the place of a node of Usher's own */
     const char *instance;
     const json_t *services;
     json_int_t timestamp_ms;
@@ -222,7 +223,9 @@ int api_refuse_verdict(struct http_answer *answer, enum cluster_verdict verdict)
 {
     switch (verdict) {
     case CLUSTER_OLDER_BOOT:
-        return api_refuse(answer, 409, "another instance has taken this node over since; give each start an instance of its own");
+        return api_refuse(answer, 409,
+                          "another one that began later speaks for this node: let one alone speak for it, and "
+                          "give each start an instance of its own");
     case CLUSTER_COLLISION:
         return api_refuse(answer, 409, "the name of a service collides with another one's ID: rename the service");
     case CLUSTER_TOO_MANY:
@@ -314,14 +317,22 @@ static int own_metrics_tell(const struct rm *rm, const struct address *address, 
     return error;
 }
 
+/* A node of Usher's own, or the node that it is attached to, speaks for it. */
+static bool node_is_own(const struct node *node)
+{
+    return node->state == NODE_FRESH && !node->restored && !node->instance;
+}
+
 static int node_take(struct rm *rm, const struct address *address, struct body *body)
 {
     uint32_t slot = cluster_find(rm->cluster, address);
     bool known = slot != NODE_NONE;
     const struct node *node = &rm->cluster->nodes[known ? slot : 0]; /* to be looked at only when known */
     bool same = known && node->boot.boot_id == boot_of(body);
-    if (known && node->boot.boot_id != 0 && !(node->flags & WIRE_NODE_NO_ECHO) && node->state == NODE_FRESH)
-        return api_refuse(body->answer, 409, "a node of this address heartbeats in datagrams; it does not take HTTP beside that");
+    if (known && node_is_own(node) && !body->force)
+        return api_refuse(body->answer, 409,
+                          "a node of Usher's own heartbeats for this address (is it attached? --attach): end that, or "
+                          "PUT with ?force=true to take its place");
     if (same && (uint64_t)body->timestamp_ms < node->timestamp_ms)
         return api_refuse(body->answer, 409, "timestamp: this instance has sent a later one, %" PRIu64, node->timestamp_ms);
     if (body->slots == 0)
@@ -332,6 +343,7 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     if (verdict != CLUSTER_ACCEPTED)
         return api_refuse_verdict(body->answer, verdict);
     subscribers_notify(rm->subscribers);
+    rm->cluster->nodes[cluster_find(rm->cluster, address)].instance = true;
     if (own_metrics_tell(rm, address, body) == -ENOSPC)
         return api_refuse(body->answer, 422, "metrics: this instance has told %u names already, and can have no more",
                           NODE_METRICS_MAX);
@@ -341,11 +353,26 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
                                               (double)rm->cluster->config.valid_ns / 1e9, "drained", node_is_drained(node)));
 }
 
+/* -EINVAL: refused, with *ret_result to return. */
+static int force_asked(const struct http_request *request, struct http_answer *answer, bool *ret_force, int *ret_result)
+{
+    char value[HTTP_QUERY_VALUE_BYTES_MAX + 1];
+    int found = http_query_get(request->query, "force", value);
+    *ret_force = found == 0 && strcmp(value, "true") == 0;
+    if (found == -ENOENT || *ret_force || (found == 0 && strcmp(value, "false") == 0))
+        return 0;
+    *ret_result = api_refuse(answer, 400, "force: true or false");
+    return -EINVAL;
+}
+
 static int body_take(struct rm *rm, const struct address *address, const struct http_request *request, struct http_answer *answer,
                      bool registers)
 {
     struct body body = {.answer = answer};
     json_error_t where;
+    int refused;
+    if (force_asked(request, answer, &body.force, &refused) < 0)
+        return refused;
     if (request->body_length == 0)
         return api_refuse(answer, 400, "the body is empty: send a JSON object with instance, timestamp and so on (docs/HTTP.md)");
     json_t *root = json_loadb((const char *)request->body, request->body_length, JSON_REJECT_DUPLICATES, &where);
@@ -385,17 +412,23 @@ int api_node_deregister(struct rm *rm, const struct address *address, const stru
                         struct http_answer *answer)
 {
     char instance[HTTP_QUERY_VALUE_BYTES_MAX + 1];
+    bool force;
+    int refused;
     uint32_t slot = cluster_find(rm->cluster, address);
+    if (force_asked(request, answer, &force, &refused) < 0)
+        return refused;
     if (slot == NODE_NONE)
         return api_refuse(answer, 404, "no such node here; GET /v1/nodes lists all");
     const struct node *node = &rm->cluster->nodes[slot];
     int asked = http_query_get(request->query, "instance", instance);
-    if (asked < 0 && asked != -ENOENT)
+    if ((asked < 0 && asked != -ENOENT) || (asked == 0 && instance[0] == '\0'))
         return api_refuse(answer, 400, "instance: a text of 1 to %u bytes", INSTANCE_BYTES_MAX);
     if (asked == 0 && boot_of(&(struct body){.instance = instance}) != node->boot.boot_id)
         return api_refuse(answer, 409, "another instance has taken this node over since: it stays");
-    if (!(node->flags & WIRE_NODE_NO_ECHO) && node->state == NODE_FRESH)
-        return api_refuse(answer, 409, "this node heartbeats by itself and would be back at once: end it, or usherctl drain it");
+    if (node_is_own(node) && !force)
+        return api_refuse(answer, 409,
+                          "a node of Usher's own heartbeats for this address (is it attached? --attach), and it would be back "
+                          "at once: end that, or usherctl drain this; with ?force=true it goes until then");
     cluster_deregister(rm->cluster, rm_now(rm), slot);
     subscribers_notify(rm->subscribers);
     return api_answer(answer, json_pack("{s:s}", "state", node_word(&rm->cluster->nodes[slot])));

@@ -89,6 +89,7 @@ static bool boot_take(struct node *node, const struct wire_trailer *trailer)
 {
     struct node_boot boot = {.boot_id = trailer->boot_id, .sequence = trailer->sequence};
     bool rebooted = node->boot.boot_id != 0 && node->boot.boot_id != boot.boot_id;
+    node->instance = node->instance && node->boot.boot_id == boot.boot_id;
     if (rebooted) {
         uint8_t kept = 0;
         for (uint8_t i = 0; i < node->older_count; i++)

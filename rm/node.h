@@ -69,6 +69,7 @@ struct node {
     uint8_t flags; /* within WIRE_NODE_FLAGS_OF_NODE */
     bool examined; /* it counts in its services' averages */
     bool restored; /* known from Redis; not heard of since rm started */
+    bool instance; /* whoever speaks for it is an instance over HTTP, not a node of Usher's own */
     bool dirty; /* stands in the list of that name */
     bool metadata_dirty; /* what the mirror's hash says about it is out of date */
     bool admin_dirty; /* likewise its entry under admin */

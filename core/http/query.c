@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 static int hex_digit(char byte)
@@ -38,14 +39,58 @@ int http_query_decode(const char *text, size_t length, char *ret_text, size_t ca
     return decode(text, length, false, ret_text, capacity);
 }
 
+static size_t name_length(const char *parameter)
+{
+    return strcspn(parameter, "=&");
+}
+
+static bool is_named(const char *parameter, const char *name)
+{
+    return name_length(parameter) == strlen(name) && memcmp(parameter, name, strlen(name)) == 0;
+}
+
+static const char *next_parameter(const char *parameter)
+{
+    parameter += strcspn(parameter, "&");
+    return parameter + (*parameter == '&');
+}
+
 int http_query_get(const char *query, const char *name, char ret_value[static HTTP_QUERY_VALUE_BYTES_MAX + 1])
 {
-    size_t name_length = strlen(name);
-    for (const char *at = query; *at != '\0';) {
-        size_t length = strcspn(at, "&");
-        if (length > name_length && memcmp(at, name, name_length) == 0 && at[name_length] == '=')
-            return decode(at + name_length + 1, length - name_length - 1, true, ret_value, HTTP_QUERY_VALUE_BYTES_MAX + 1);
-        at += length + (at[length] == '&');
+    for (const char *at = query; *at != '\0'; at = next_parameter(at)) {
+        if (!is_named(at, name))
+            continue;
+        const char *value = at + strlen(name);
+        value += *value == '=';
+        return decode(value, strcspn(value, "&"), true, ret_value, HTTP_QUERY_VALUE_BYTES_MAX + 1);
     }
     return -ENOENT;
+}
+
+static int refuse(const char *parameter, int error, char ret_name[static HTTP_QUERY_NAME_BYTES_MAX + 1])
+{
+    size_t length = name_length(parameter);
+    if (length > HTTP_QUERY_NAME_BYTES_MAX)
+        length = HTTP_QUERY_NAME_BYTES_MAX;
+    memcpy(ret_name, parameter, length);
+    ret_name[length] = '\0';
+    return error;
+}
+
+int http_query_check(const char *query, const char *const names[], char ret_name[static HTTP_QUERY_NAME_BYTES_MAX + 1])
+{
+    uint64_t seen = 0;
+    for (const char *at = query; *at != '\0'; at = next_parameter(at)) {
+        uint32_t i = 0;
+        if (*at == '&')
+            continue;
+        while (names[i] != NULL && !is_named(at, names[i]))
+            i++;
+        if (names[i] == NULL)
+            return refuse(at, -ENOENT, ret_name);
+        if (seen >> i & 1)
+            return refuse(at, -EEXIST, ret_name);
+        seen |= UINT64_C(1) << i;
+    }
+    return 0;
 }

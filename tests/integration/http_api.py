@@ -89,12 +89,58 @@ def mistakes_are_told():
             ("GET", "/v1/pick", None, 400, "which service"),
             ("GET", "/v1/pick?service=web", None, 404, "ever offered"),
             ("GET", "/v1/pick?service=%00", None, 400, "names are"),
+            ("GET", "/v1/pick?service", None, 400, "names are"),
+            ("GET", "/v1/pick?service=a&service=b", None, 400, '"service" comes twice'),
+            ("GET", "/v1/pick?svc=a", None, 400, '"svc" is no parameter here; there is service'),
+            ("GET", "/v1/nodes?colour=blue&service=a", None, 400, '"colour" is no parameter here'),
+            ("GET", "/sd?Service=a", None, 400, '"Service" is no parameter here'),
+            ("GET", "/v1/services?service=a", None, 400, "there are none"),
+            ("GET", node + "?full=1", None, 400, "there are none"),
+            ("PUT", node + "?instance=a", message("a", services=["web"]), 400, "there is force"),
+            ("PUT", node + "?force=perhaps", message("a", services=["web"]), 400, "true or false"),
+            ("POST", node + "/heartbeat?force=true", message("a"), 400, "there are none"),
+            ("DELETE", node + "?instances=a", None, 400, "there is instance, force"),
             ("GET", "/elsewhere", None, 404, "there are /v1/nodes"),
         ):
             got, answer = api(verb, path, raw=body if isinstance(body, str) or body is None else json.dumps(body))
             check(got == status and text in str(answer), f"{verb} {path} {body}: {got} {answer}")
         got, answer = api("PUT", node, raw=" " * 20000)
         check(got == 413 and "16384" in answer["error"], f"a body of 20 kB: {got} {answer}")
+
+
+def nobody_takes_a_node_over_by_mistake():
+    """A worker, and the server attached to it, are left alone by those who speak HTTP, unless they say so; and then the worker says that
+    it is not heard."""
+    with Cluster() as cluster, socket.create_server(("127.0.0.1", 0)) as listening:
+        rm, api = rm_start(cluster, "--heartbeat-valid", "1s")
+        worker, server = address_new(), "{}:{}".format(*listening.getsockname())
+        process = cluster.worker(worker, rm, "--heartbeat", "100ms", "--attach", f"web={server}", "--attach-load", "none")
+        cluster.wait_nodes("rm", [worker, server])
+        for address in (worker, server):
+            path = f"/v1/nodes/{address}"
+            for verb, where, body in (
+                ("PUT", path, message("a", services=["web"])),
+                ("POST", path + "/heartbeat", message("a")),
+                ("DELETE", path, None),
+                ("DELETE", path + "?force=false", None),
+            ):
+                status, answer = api(verb, where, body)
+                check(status == 409 and "of Usher's own" in answer["error"], f"{verb} {where}: {status} {answer}")
+            check(api("GET", path)[1]["state"] == "ready", f"{address} is left alone")
+        path = f"/v1/nodes/{server}"
+        check(api("DELETE", path + "?force=true")[0] == 200, "DELETE by force")
+        wait_until("its next heartbeat brings it back", lambda: api("GET", path)[1].get("state") == "ready")
+
+        check(api("PUT", path + "?force=true", message("a", services=["web"], slots=7))[0] == 200, "PUT by force")
+        begin = time.monotonic()
+        while process.log().count("attach-unheard") == 0 and time.monotonic() - begin < 20:
+            check(api("POST", path + "/heartbeat", message("a"))[0] == 200, "the new one heartbeats")
+            time.sleep(0.1)
+        check(process.log().count("attach-unheard") == 1, f"the worker says once that it is not heard: {process.log()}")
+        check(api("GET", path)[1]["slots"] == 7, "the new one is believed")
+        check(api("DELETE", path + "?instance=a")[0] == 200, "the new one goes")
+        wait_until("the worker is heard again, and says so", lambda: "attach-heard" in process.log())
+        check(api("GET", path)[1]["slots"] == 100, "the worker is believed again")
 
 
 def picks_are_fair():
@@ -387,5 +433,5 @@ def long_lists_hold_nobody_up():
         check(result["lost"] <= result["heartbeats"] / 100, f"heartbeats were not acknowledged: {result}")
 
 
-main(mistakes_are_told, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,
+main(mistakes_are_told, nobody_takes_a_node_over_by_mistake, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,
      dispatchers_place_by_weight, operators_weight_survives_a_restart, weights_survive_a_kill_of_rm)
