@@ -70,11 +70,11 @@ static void on_check(void *ctx, const struct attach_result *result)
 static void in_use_set(struct attached *server, double in_use)
 {
     server->in_use = in_use;
-    server->in_use_known = true;
     atomic_store_explicit(&server->in_use_now, (float)in_use, memory_order_relaxed);
 }
 
-/* The beginning and the end of a time without knowledge are news. The last number stands meanwhile. */
+/* The beginning and the end of a time without knowledge are news. A server that does not give its page is not believed to be less loaded
+ * for that: it may have no time for it. */
 static void load_note(struct attached *server, const struct attach_problem *problem)
 {
     const struct attach_config *config = server->all->config;
@@ -85,6 +85,8 @@ static void load_note(struct attached *server, const struct attach_problem *prob
     if (!attach_health_take(&server->metric_health, good, config->rise, config->fall))
         return;
     atomic_store_explicit(&server->load_known, good, memory_order_relaxed);
+    if (!good && config->load == ATTACH_LOAD_METRIC && server->in_use < config->slots)
+        server->in_use = config->slots;
     if (was_known || !good)
         attach_report(server, good ? ATTACH_EVENT_LOAD_KNOWN : ATTACH_EVENT_LOAD_UNKNOWN, NULL, NULL,
                       attach_problem_text(problem, text));
@@ -151,6 +153,8 @@ static struct attached *server_for(struct attachments *attachments, const struct
     server->index = attachments->server_count++;
     server->address = *address;
     server->is_local = attach_address_is_local(address);
+    if (attachments->config->load == ATTACH_LOAD_METRIC)
+        server->in_use = attachments->config->slots; /* neither better than others nor out of the question */
     attach_connections_add(&attachments->connections, address);
     return server;
 }

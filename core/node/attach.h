@@ -36,6 +36,8 @@ enum attach_event_kind {
     ATTACH_EVENT_DOWN, /* a service: text says why */
     ATTACH_EVENT_LOAD_KNOWN,
     ATTACH_EVENT_LOAD_UNKNOWN, /* text says why */
+    ATTACH_EVENT_UNHEARD, /* another node speaks for it, and this one is not answered */
+    ATTACH_EVENT_HEARD, /* it is again, by all rm */
     ATTACH_EVENT_REFUSED, /* rm does not take it: text says why */
 };
 

@@ -9,8 +9,8 @@
 #include "core/node/node_internal.h"
 #include "core/wire/service.h"
 
-/* What one connection is taken to need: as of a node whose jobs have not ended yet. */
-#define JOB_S 0.1f
+/* So many intervals' heartbeats are not lost by chance, while the node's own are answered. */
+#define UNHEARD_INTERVALS 5u
 
 /* Request IDs: whose heartbeat it is, and its sequence. */
 #define SEQUENCE_BITS 48
@@ -57,33 +57,25 @@ static void fill_register(const struct attached *server, uint64_t sequence, stru
 }
 
 /* All services while none is up: the node is DRAINING then, and stays known for what it is. */
-static void add_services(const struct attached *server, float work_s, struct wire_heartbeat *heartbeat)
+static void add_services(const struct attached *server, struct wire_heartbeat *heartbeat)
 {
     bool up = attach_is_up(server);
     for (uint32_t i = 0; i < server->check_count; i++) {
         const char *name = server->checks[i]->target->name;
         if (up && !offers(server, i))
             continue;
-        heartbeat->services[heartbeat->service_count++] = (struct wire_service_load){
-            .service_id = service_id(name, strlen(name)),
-            .work_s = work_s, /* its rate stays 0: how long requests take nobody knows */
-        };
-        work_s = 0; /* nobody knows which service a connection is for: all of them count once */
+        /* Work and rate stay 0: how long requests take nobody knows. */
+        heartbeat->services[heartbeat->service_count++].service_id = service_id(name, strlen(name));
     }
 }
 
-/* What is in use takes the place of jobs; where only the machine is looked at, its CPU's share stands for the slots' in use. */
+/* What is in use takes the place of jobs. */
 static void add_load(struct attached *server, struct wire_heartbeat *heartbeat)
 {
     const struct node *node = server->all->node;
     const struct attach_config *config = server->all->config;
     const float *weights = node->config.load_weights;
     float in_use = (float)server->in_use;
-    float busy = in_use;
-    if (config->load == ATTACH_LOAD_METRIC && !server->in_use_known)
-        in_use = busy = (float)config->slots; /* neither better than others nor out of the question */
-    if (config->load == ATTACH_LOAD_HOST)
-        busy = node->report.mean[LOAD_CPU] * (float)config->slots;
     heartbeat->load_per_job = weights[LOAD_QUEUE] / (float)config->slots;
     heartbeat->load_index = heartbeat->load_per_job * in_use;
     heartbeat->jobs_running = (uint32_t)in_use;
@@ -93,7 +85,7 @@ static void add_load(struct attached *server, struct wire_heartbeat *heartbeat)
         metadata_add_host(heartbeat, &node->report, resources_report(node->resources));
     }
     metadata_add(heartbeat, WIRE_METADATA_QUEUE_LENGTH, in_use);
-    add_services(server, busy * JOB_S, heartbeat);
+    add_services(server, heartbeat);
     atomic_store_explicit(&server->load_index, heartbeat->load_index, memory_order_relaxed);
 }
 
@@ -152,12 +144,28 @@ static bool send_heartbeat(struct attached *server, uint32_t rm_index, uint64_t 
                          wire_heartbeat_encode(&heartbeat, request_id_of(server, sequence), padded_length, bytes, sizeof(bytes)));
 }
 
+/* Whether an rm answers this node, but nothing of what it says of the server: it believes another one that speaks for it. */
+static void unheard_note(struct attached *server, uint32_t rm_index)
+{
+    const struct heartbeats *own = &server->all->node->heartbeats;
+    const struct heartbeat_rm *rm = &server->heartbeats.rms[rm_index], *own_rm = &own->rms[rm_index];
+    uint64_t limit_ns = rm->heard_ns + UNHEARD_INTERVALS * own->interval_ns;
+    uint8_t bit = (uint8_t)(1u << rm_index), before = server->unheard;
+    if (rm->state == HEARTBEAT_LOST && own_rm->state == HEARTBEAT_REACHED && own_rm->heard_ns > limit_ns)
+        server->unheard |= bit;
+    else if (rm->state == HEARTBEAT_REACHED)
+        server->unheard &= (uint8_t)~bit;
+    if ((before == 0) != (server->unheard == 0))
+        attach_report(server, before == 0 ? ATTACH_EVENT_UNHEARD : ATTACH_EVENT_HEARD, NULL, &rm->address, NULL);
+}
+
 static void send_to(struct attached *server, uint32_t rm_index)
 {
     struct node *node = server->all->node;
     uint64_t sequence = 0;
     uint32_t padded_length = 0;
     bool changed; /* that an rm is silent the node's own heartbeats tell */
+    unheard_note(server, rm_index);
     enum heartbeat_message message =
         heartbeats_take(&server->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
     if (message == HEARTBEAT_REGISTER && send_register(server, rm_index, sequence, padded_length))
@@ -285,6 +293,14 @@ static bool all_checks_ended(const struct attached *server)
     return true;
 }
 
+/* At the same times as the node's own: what the servers of a machine share, its CPU, is then the same in what is said of each, and does
+ * not make one of them look better whose turn came at a quieter moment. */
+static double phase_of(const struct node *node, uint64_t now_ns)
+{
+    uint64_t due_ns = node->heartbeats.rms[0].due_ns, interval_ns = node->config.heartbeat_ns;
+    return due_ns > now_ns ? (double)((due_ns - now_ns) % interval_ns) / (double)interval_ns : 0;
+}
+
 void attach_announce(struct attached *server)
 {
     const struct node *node = server->all->node;
@@ -292,10 +308,8 @@ void attach_announce(struct attached *server)
     if (!server->announced) {
         if (!attach_is_up(server) && !all_checks_ended(server))
             return;
-        struct random_state random;
-        random_init_from_kernel(&random);
         heartbeats_init(&server->heartbeats, node->config.rms, node->config.rm_count, node->config.region,
-                        node->config.heartbeat_ns, random_unit(&random), now_ns);
+                        node->config.heartbeat_ns, phase_of(node, now_ns), now_ns);
         server->announced = true;
     } else {
         heartbeats_hasten(&server->heartbeats, now_ns);

@@ -2,14 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/base/check.h"
+#include "core/node/attach_diag.h"
 
 #define STATE_ESTABLISHED 1u
-#define STEP_READS 8 /* of a page each, which is what the kernel gives at a time */
+#define STEP_READS 8 /* of a page of text each, which is what the kernel gives at a time, or some hundred connections */
 
 void attach_connections_init(struct attach_connections *connections)
 {
@@ -52,22 +55,24 @@ static bool address_read(const char *text, size_t digits, uint32_t port, struct 
     return true;
 }
 
+static void connection_count(struct attach_connections *connections, const struct address *local)
+{
+    for (uint32_t i = 0; i < connections->count; i++) {
+        const struct address *server = &connections->servers[i].address;
+        if (connections->servers[i].shares_port ? address_equal(local, server) : local->port == server->port)
+            connections->servers[i].counting++;
+    }
+}
+
 /* "   0: 0100007F:1F90 00000000:0000 0A …": number, local, remote, state. */
 static void line_count(struct attach_connections *connections, const char *line)
 {
     char ip[33];
     uint32_t port, state;
-    struct address address;
-    if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%4x %*32[0-9A-Fa-f]:%*4x %2x", ip, &port, &state) != 3 || state != STATE_ESTABLISHED)
-        return;
-    for (uint32_t i = 0; i < connections->count; i++) {
-        if (connections->servers[i].address.port != port)
-            continue;
-        if (connections->servers[i].shares_port &&
-            (!address_read(ip, strlen(ip), port, &address) || !address_equal(&address, &connections->servers[i].address)))
-            continue;
-        connections->servers[i].counting++;
-    }
+    struct address local;
+    if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%4x %*32[0-9A-Fa-f]:%*4x %2x", ip, &port, &state) == 3 && state == STATE_ESTABLISHED &&
+        address_read(ip, strlen(ip), port, &local))
+        connection_count(connections, &local);
 }
 
 size_t attach_connections_count(struct attach_connections *connections, const char *text, size_t length)
@@ -110,8 +115,17 @@ static int table_end(struct attach_connections *connections, int error)
     return ++connections->table < tables ? ATTACH_CONNECTIONS_MORE : round_end(connections, error);
 }
 
+/* ---- /proc/net ---- */
+
+static int text_open(uint32_t table)
+{
+    static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"}; /* the latter is not there without IPv6 */
+    int fd = open(paths[table], O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 /* One page; 0: the table's end. */
-static int page_read(struct attach_connections *connections)
+static int text_read(struct attach_connections *connections)
 {
     size_t kept = connections->kept;
     ssize_t length = read(connections->fd, connections->bytes + kept, sizeof(connections->bytes) - kept);
@@ -125,18 +139,74 @@ static int page_read(struct attach_connections *connections)
     return 1;
 }
 
+/* ---- sock_diag ---- */
+
+/* The question; its answer's first part is there when sending has returned. */
+static int diag_open(const struct attach_connections *connections, uint32_t table)
+{
+    uint8_t request[ATTACH_DIAG_REQUEST_BYTES_MAX];
+    uint16_t ports[ATTACHED_MAX];
+    for (uint32_t i = 0; i < connections->count; i++)
+        ports[i] = connections->servers[i].address.port;
+    size_t length = attach_diag_request(table == 0 ? ADDRESS_IPV4 : ADDRESS_IPV6, ports, connections->count, request);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+    if (fd >= 0 && send(fd, request, length, 0) >= 0)
+        return fd;
+    int error = -errno;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+static void on_connection(void *ctx, const struct address *local)
+{
+    connection_count(ctx, local);
+}
+
+static int diag_read(struct attach_connections *connections)
+{
+    ssize_t length = recv(connections->fd, connections->bytes, sizeof(connections->bytes), MSG_TRUNC);
+    if (length < 0)
+        return -errno;
+    if ((size_t)length > sizeof(connections->bytes))
+        return -EPROTO;
+    return attach_diag_take((const uint8_t *)connections->bytes, (size_t)length, on_connection, connections);
+}
+
+/* Neither these questions nor this filter are known here, or allowed. */
+static bool diag_is_refused(int error)
+{
+    return error == -EPROTONOSUPPORT || error == -EAFNOSUPPORT || error == -EOPNOTSUPP || error == -ENOENT || error == -EINVAL ||
+           error == -EACCES || error == -EPERM || error == -EPROTO;
+}
+
+/* ---- both ---- */
+
+static int table_read(struct attach_connections *connections)
+{
+    if (connections->fd < 0) {
+        int fd = connections->reads_text ? text_open(connections->table) : diag_open(connections, connections->table);
+        if (fd < 0)
+            return fd;
+        connections->fd = fd;
+    }
+    int r = 1;
+    for (int i = 0; i < STEP_READS && r > 0; i++)
+        r = connections->reads_text ? text_read(connections) : diag_read(connections);
+    return r;
+}
+
 int attach_connections_step(struct attach_connections *connections)
 {
-    static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"}; /* the latter is not there without IPv6 */
-    if (connections->fd < 0) {
-        connections->fd = open(paths[connections->table], O_RDONLY | O_CLOEXEC);
-        if (connections->fd < 0)
-            return table_end(connections, -errno);
+    int r = table_read(connections);
+    if (r > 0)
+        return ATTACH_CONNECTIONS_MORE;
+    if (r < 0 && connections->table == 0 && !connections->reads_text && diag_is_refused(r)) {
+        connections->reads_text = true;
+        attach_connections_done(connections);
+        for (uint32_t i = 0; i < connections->count; i++)
+            connections->servers[i].counting = 0;
+        return ATTACH_CONNECTIONS_MORE;
     }
-    for (int i = 0; i < STEP_READS; i++) {
-        int r = page_read(connections);
-        if (r <= 0)
-            return table_end(connections, r);
-    }
-    return ATTACH_CONNECTIONS_MORE;
+    return table_end(connections, r);
 }

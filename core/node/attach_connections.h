@@ -1,9 +1,11 @@
-/* attach_connections - how many established connections each attached server has, from /proc/net/tcp and tcp6 (proc(5)).
+/* attach_connections - how many established connections each attached server has, as the kernel says.
  *
  * Connections count by the port alone, whatever address of this machine the client took; where two attached servers share a port, by
- * address too. Both ends of a connection within this machine are in the tables: the server's is the one whose local port it is.
- * The kernel's tables hold every connection of the machine, TIME_WAIT included, at about 3 µs each: they are read step by step, a few
- * milliseconds at a time at most.
+ * address too. Both ends of a connection within this machine are in the kernel's tables, one for each family: the server's is the one
+ * whose local port it is.
+ * The kernel is asked for these ports alone (attach_diag.h); to find them it goes through all sockets of the machine. Where it knows no
+ * such questions, /proc/net/tcp and tcp6 are read (proc(5)), which list every socket, TIME_WAIT included, at ten times the cost; step by
+ * step, a few milliseconds at a time at most.
  * Thread: one owner. Memory: in place, and a descriptor while a round is under way. */
 #pragma once
 
@@ -25,11 +27,12 @@ struct attach_connections {
         uint32_t established; /* as of the last whole round */
     } servers[ATTACHED_MAX];
 
+    bool reads_text; /* of /proc/net */
     int fd; /* −1: none open */
     uint32_t table; /* being read, or to be opened next */
     uint32_t tables_read;
     size_t kept; /* bytes of a line whose end has not come */
-    char bytes[8192];
+    char bytes[32768];
 };
 
 void attach_connections_init(struct attach_connections *connections);

@@ -36,12 +36,12 @@ struct attached {
 
     struct attach_probe metric_probe; /* with ATTACH_LOAD_METRIC */
     struct attach_health metric_health;
-    bool in_use_known;
-    double in_use; /* connections, or the metric */
+    double in_use; /* connections, or the metric; what it counts as while that is not known */
 
     bool announced; /* heartbeats have begun */
     uint64_t boot_id;
     struct heartbeats heartbeats;
+    uint8_t unheard; /* bit k: the k-th rm answers the node and not the server */
     struct rm_http *rm_https[HEARTBEAT_RMS_MAX]; /* NULL: datagrams */
     struct timer timer;
 

@@ -204,16 +204,16 @@ static float level_s(float load)
     return LEVEL_S * (bounded < 1 ? bounded : 1 + LEVEL_OCTAVE * log2f(bounded));
 }
 
-/* Into as many parts a job's time is to be divided, so that those of the picks which the node is likely to get until its next report add
- * up to LEVEL_PICKS. */
-static float level_slots(const struct finish_track *track, const struct finish_report *report, float job_s, float dispatchers,
-                         uint64_t now_ns)
+/* Into as many parts a job's time is to be divided, so that those of the picks which the node is likely to get until its next report, as
+ * many as such nodes usually get or as itself has had, add up to LEVEL_PICKS. */
+static float level_slots(const struct finish_track *track, const struct finish_report *report, uint32_t picks, float job_s,
+                         float dispatchers, uint64_t now_ns)
 {
     uint64_t made_ns = now_ns - report->age_ns;
     bool again = track->reported_ns != 0 && made_ns > track->reported_ns;
     float report_s = again ? (float)(made_ns - track->reported_ns) * 1e-9f : LEVEL_REPORT_S;
-    float picks = track->share.usual * (float)report->slots * report_s * dispatchers;
-    return larger(1, smaller(picks * job_s / (LEVEL_PICKS * LEVEL_S), UINT16_MAX));
+    float usual = track->share.usual * (float)report->slots * report_s, own = again ? (float)picks_between(track->mark, picks) : 0;
+    return larger(1, smaller(larger(own, usual) * dispatchers * job_s / (LEVEL_PICKS * LEVEL_S), UINT16_MAX));
 }
 
 bool finish_time_report(struct finish_time *finish, struct node_values *values, struct finish_track *track,
@@ -227,7 +227,7 @@ bool finish_time_report(struct finish_time *finish, struct node_values *values, 
     float left_s = not_below_zero(report->work_s * report->queue_factor) / slots;
     if (!report->echoes) {
         job_s = job_s > 0 ? job_s : UNKNOWN_JOB_S;
-        slots = level_slots(track, report, job_s, dispatchers, now_ns);
+        slots = level_slots(track, report, picks, job_s, dispatchers, now_ns);
         left_s = level_s(report->load);
     }
     uint32_t unseen = report->echoes ? picks_unseen(picks, track, report, now_ns) : picks_since(picks, track, report, now_ns);

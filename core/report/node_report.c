@@ -47,6 +47,10 @@ void node_report_attached(void *ctx, const struct attach_event *event)
     case ATTACH_EVENT_LOAD_UNKNOWN:
         LOG(MESSAGE_ATTACH_LOAD_UNKNOWN, LOG_TEXT("server", server), LOG_TEXT("reason", event->text));
         break;
+    case ATTACH_EVENT_UNHEARD:
+        LOG(MESSAGE_ATTACH_UNHEARD, LOG_TEXT("server", server), LOG_TEXT("rm", address_format(event->rm, rm)));
+        break;
+    case ATTACH_EVENT_HEARD: LOG(MESSAGE_ATTACH_HEARD, LOG_TEXT("server", server)); break;
     case ATTACH_EVENT_REFUSED:
         LOG(MESSAGE_ATTACH_REFUSED, LOG_TEXT("server", server), LOG_TEXT("rm", address_format(event->rm, rm)),
             LOG_TEXT("reason", event->text));

@@ -1,11 +1,18 @@
 /* What --attach is made of, as pure code: numbers on pages, tables of connections, rise and fall. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <math.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/base/clock.h"
 #include "core/node/attach_connections.h"
+#include "core/node/attach_diag.h"
 #include "core/node/attach_health.h"
 #include "core/node/attach_metric.h"
 
@@ -119,16 +126,133 @@ Test(connections, unfinished_line_waits_for_its_end)
     cr_expect_eq(connections.servers[0].counting, 2);
 }
 
-Test(connections, kernel_is_asked)
+static void kernel_asked(void)
 {
-    attach_connections_init(&connections);
-    listen_at("127.0.0.1:1");
     int r = ATTACH_CONNECTIONS_MORE;
     while (r == ATTACH_CONNECTIONS_MORE)
         r = attach_connections_step(&connections);
     cr_expect_eq(r, 0);
-    cr_expect_eq(connections.servers[0].established, 0);
     cr_expect_eq(connections.fd, -1);
+}
+
+/* Two clients of a server of both families, one of them over IPv6. */
+static void clients_connect(uint16_t *ret_port)
+{
+    static const int off = 0;
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6};
+    struct sockaddr_in name4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(name);
+    int server = socket(AF_INET6, SOCK_STREAM, 0), first = socket(AF_INET, SOCK_STREAM, 0),
+        second = socket(AF_INET6, SOCK_STREAM, 0);
+    cr_assert_eq(setsockopt(server, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)), 0);
+    cr_assert_eq(bind(server, (struct sockaddr *)&name, sizeof(name)), 0);
+    cr_assert_eq(listen(server, 5), 0);
+    cr_assert_eq(getsockname(server, (struct sockaddr *)&name, &length), 0);
+    name4.sin_port = name.sin6_port;
+    cr_assert_eq(connect(first, (struct sockaddr *)&name4, sizeof(name4)), 0);
+    name.sin6_addr = in6addr_loopback;
+    cr_assert_eq(connect(second, (struct sockaddr *)&name, sizeof(name)), 0);
+    *ret_port = ntohs(name.sin6_port);
+}
+
+static void kernel_is_asked(bool reads_text)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    uint16_t port;
+    clients_connect(&port);
+    attach_connections_init(&connections);
+    connections.reads_text = reads_text;
+    listen_at("127.0.0.1:1");
+    snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+    listen_at(text);
+    listen_at("127.0.0.1:2");
+    kernel_asked();
+    cr_expect_eq(connections.servers[0].established, 0);
+    cr_expect_eq(connections.servers[1].established, 2, "by either family");
+    snprintf(text, sizeof(text), "[::1]:%u", port);
+    listen_at(text);
+    kernel_asked();
+    cr_expect_eq(connections.servers[1].established, 1, "%u", connections.servers[1].established);
+    cr_expect_eq(connections.servers[3].established, 1, "by address, where the port is shared");
+    cr_expect_eq(connections.reads_text, reads_text);
+}
+
+Test(connections, kernel_is_asked_for_the_ports)
+{
+    kernel_is_asked(false);
+}
+
+Test(connections, kernel_s_tables_are_read)
+{
+    kernel_is_asked(true);
+}
+
+static void on_connection(void *ctx, const struct address *local)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    snprintf(ctx, 3 * ADDRESS_TEXT_BYTES, "%s", address_format(local, text));
+}
+
+static char told[3 * ADDRESS_TEXT_BYTES];
+
+Test(diag, answers_that_are_none_are_refused)
+{
+    uint8_t bytes[100] = {0};
+    cr_expect_eq(attach_diag_take(bytes, 3, on_connection, told), -EPROTO, "shorter than a header");
+    cr_expect_eq(attach_diag_take(bytes, 16, on_connection, told), -EPROTO, "of length 0");
+    struct nlmsghdr head = {.nlmsg_len = 100, .nlmsg_type = SOCK_DIAG_BY_FAMILY};
+    memcpy(bytes, &head, sizeof(head));
+    cr_expect_eq(attach_diag_take(bytes, 99, on_connection, told), -EPROTO, "longer than what came");
+    head.nlmsg_len = 87;
+    memcpy(bytes, &head, sizeof(head));
+    cr_expect_eq(attach_diag_take(bytes, 87, on_connection, told), -EPROTO, "too short for a connection");
+    head.nlmsg_type = SOCK_DIAG_BY_FAMILY + 1;
+    head.nlmsg_len = 100;
+    memcpy(bytes, &head, sizeof(head));
+    cr_expect_eq(attach_diag_take(bytes, 100, on_connection, told), -EPROTO, "of another kind");
+    cr_expect_str_empty(told);
+}
+
+Test(diag, kernel_s_refusal_is_passed_on)
+{
+    struct {
+        struct nlmsghdr head;
+        int32_t error;
+    } refusal = {.head = {.nlmsg_len = sizeof(refusal), .nlmsg_type = NLMSG_ERROR}, .error = -ENOENT};
+    cr_expect_eq(attach_diag_take((const uint8_t *)&refusal, sizeof(refusal), on_connection, told), -ENOENT);
+    refusal.head.nlmsg_type = NLMSG_DONE;
+    refusal.error = 0;
+    cr_expect_eq(attach_diag_take((const uint8_t *)&refusal, sizeof(refusal), on_connection, told), 0);
+}
+
+Test(diag, connection_has_its_local_address)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_msg message;
+    } one = {.head = {.nlmsg_len = sizeof(one), .nlmsg_type = SOCK_DIAG_BY_FAMILY},
+             .message = {.idiag_family = AF_INET6, .id = {.idiag_sport = htons(80)}}};
+    static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1};
+    memcpy(one.message.id.idiag_src, mapped, sizeof(mapped));
+    cr_expect_eq(attach_diag_take((const uint8_t *)&one, sizeof(one), on_connection, told), ATTACH_DIAG_MORE);
+    cr_expect_str_eq(told, "10.0.0.1:80");
+}
+
+Test(diag, filter_of_all_ports_is_taken)
+{
+    uint16_t ports[ATTACHED_MAX];
+    uint8_t request[ATTACH_DIAG_REQUEST_BYTES_MAX];
+    for (uint32_t i = 0; i < ATTACHED_MAX; i++)
+        ports[i] = (uint16_t)(i + 1);
+    cr_expect_eq(attach_diag_request(ADDRESS_IPV4, ports, ATTACHED_MAX, request), sizeof(request) - 4);
+    attach_connections_init(&connections);
+    for (uint32_t i = 0; i < ATTACHED_MAX; i++) {
+        char text[ADDRESS_TEXT_BYTES];
+        snprintf(text, sizeof(text), "127.0.0.1:%u", i + 1);
+        listen_at(text);
+    }
+    kernel_asked();
+    cr_expect_not(connections.reads_text);
 }
 
 Test(health, first_check_decides)
