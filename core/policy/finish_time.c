@@ -212,7 +212,8 @@ static float level_slots(const struct finish_track *track, const struct finish_r
     uint64_t made_ns = now_ns - report->age_ns;
     bool again = track->reported_ns != 0 && made_ns > track->reported_ns;
     float report_s = again ? (float)(made_ns - track->reported_ns) * 1e-9f : LEVEL_REPORT_S;
-    float usual = track->share.usual * (float)report->slots * report_s, own = again ? (float)picks_between(track->mark, picks) : 0;
+    float usual = track->share.usual * (float)report->slots * report_s,
+          own = again ? (float)picks_between(track->mark, picks) : 0;
     return larger(1, smaller(larger(own, usual) * dispatchers * job_s / (LEVEL_PICKS * LEVEL_S), UINT16_MAX));
 }
 

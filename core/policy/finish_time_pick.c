@@ -146,7 +146,7 @@ static inline bool turn_takes(struct pick_state *state, struct node_values *valu
     return true;
 }
 
-/* The slot of the next one that takes its turn. PICK_UNSURE: none within reach. `general`: as above. */
+/* The slot of the next one that takes its turn. PICK_UNSURE: none within reach, or it is one that gets none. `general`: as above. */
 static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, struct node_values *values, uint64_t service_id,
                                                   const struct snapshot_member members[], uint32_t member_count,
                                                   const struct pick *general)
