@@ -82,6 +82,7 @@ struct cluster {
     struct node_list states[NODE_STATES];
     struct node_list changes;
     struct node_list dirty;
+    uint32_t put_off_count; /* nodes whose metadata the mirror has yet to write, though they are not dirty (node.put_off) */
     struct services services;
     uint32_t *dispatchers; /* slots of the fresh dispatchers */
     uint32_t dispatcher_count;

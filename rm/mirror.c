@@ -35,18 +35,40 @@ static void key_command(struct mirror *mirror, const char *name, enum redis_key 
 }
 
 /* Somebody has emptied the store while we were connected. A few may be missing: another rm takes out what it holds for faulty. */
-static void on_count(void *ctx, const struct redisReply *reply)
+static void count_look(struct mirror *mirror, const struct redisReply *reply, uint32_t expected)
 {
-    struct mirror *mirror = ctx;
-    uint32_t fresh = mirror->config.cluster->states[NODE_FRESH].count;
-    uint64_t expected = fresh < mirror->mirrored_fresh ? fresh : mirror->mirrored_fresh;
     int64_t found = redis_reply_number(reply);
-    if (!redis_reply_is_number(reply) || !mirror->ready || mirror->flush_count == 0)
-        return;
-    if ((uint64_t)found * 100 >= expected * 85)
+    if (!redis_reply_is_number(reply) || !mirror->settled || mirror->refusing || (uint64_t)found * 100 >= (uint64_t)expected * 85)
         return;
     LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", found), LOG_NUMBER("expected", expected));
-    changes_mark_all_dirty(mirror->config.cluster);
+    counter_add(mirror->config.counters, COUNTER_REDIS_FORGOT, 1);
+    mirror_write_all(mirror);
+}
+
+static void on_beats_count(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    count_look(mirror, reply, mirror->expected_beats);
+}
+
+static void on_nodes_count(void *ctx, const struct redisReply *reply)
+{
+    struct mirror *mirror = ctx;
+    count_look(mirror, reply, mirror->expected_nodes);
+}
+
+/* What has been written by now. Nodes that came back from Redis may have no beat there before they heartbeat: that is the grace. */
+static void counts_request(struct mirror *mirror)
+{
+    const struct cluster *cluster = mirror->config.cluster;
+    uint32_t fresh = cluster->states[NODE_FRESH].count;
+    uint32_t written = fresh < mirror->mirrored_fresh ? fresh : mirror->mirrored_fresh;
+    mirror->expected_beats = mirror_now_ns(mirror) < cluster->grace_until_ns ? 0 : written;
+    mirror->expected_nodes = written > cluster->put_off_count ? written - cluster->put_off_count : 0;
+    key_command(mirror, "ZCARD", REDIS_KEY_BEATS);
+    side_call(mirror, on_beats_count);
+    key_command(mirror, "HLEN", REDIS_KEY_NODES);
+    side_call(mirror, on_nodes_count);
 }
 
 /* Faults that nobody will ask about any more, whichever rm wrote them, and what was known of these nodes. */
@@ -178,20 +200,23 @@ static void time_request(struct mirror *mirror)
     side_call(mirror, on_time);
 }
 
-static void on_check(void *ctx, struct timer *timer)
+void mirror_check(struct mirror *mirror)
 {
-    struct mirror *mirror = ctx;
-    timer_start(mirror->config.loop, timer, mirror_now_ns(mirror) + CHECK_INTERVAL_NS);
     if (!redis_connection_is_up(mirror->connection))
         return;
     time_request(mirror);
     if (!mirror->ready)
         return;
-    key_command(mirror, "ZCARD", REDIS_KEY_BEATS);
-    side_call(mirror, on_count);
-    key_command(mirror, "HLEN", REDIS_KEY_NODES);
-    side_call(mirror, on_count);
+    if (mirror->settled)
+        counts_request(mirror);
     old_faults_request(mirror);
+}
+
+static void on_check(void *ctx, struct timer *timer)
+{
+    struct mirror *mirror = ctx;
+    timer_start(mirror->config.loop, timer, mirror_now_ns(mirror) + CHECK_INTERVAL_NS);
+    mirror_check(mirror);
 }
 
 /* ---- the connection ---- */
@@ -210,6 +235,7 @@ static void on_down(void *ctx, const char *reason)
     LOG(MESSAGE_REDIS_DOWN, LOG_TEXT("reason", reason));
     counter_add(mirror->config.counters, COUNTER_REDIS_LOST, 1);
     mirror->ready = false;
+    mirror->settled = false;
     mirror->flushing = false;
     timer_stop(&mirror->flush_timer);
     timer_stop(&mirror->pump_timer);

@@ -7,7 +7,8 @@
 #include "rm/mirror_text.h"
 
 /* What of the node is to be written. KNOWN: rm has heard its name, or an operator's word, but no heartbeat. */
-static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, bool metadata_afford, uint64_t now_ns)
+static uint8_t node_take(struct cluster *cluster, struct node *node, uint64_t metadata_interval_ns, bool metadata_afford,
+                         uint64_t now_ns)
 {
     uint32_t commands = 0;
     bool metadata = node->metadata_dirty || now_ns - node->mirrored_ns >= metadata_interval_ns;
@@ -29,6 +30,9 @@ static uint8_t node_take(struct node *node, uint64_t metadata_interval_ns, bool 
         node->metadata_dirty = false;
         node->mirrored_ns = now_ns;
     }
+    cluster->put_off_count -= node->put_off;
+    node->put_off = node->state == NODE_FRESH && node->metadata_dirty;
+    cluster->put_off_count += node->put_off;
     if (node->admin_dirty)
         commands |= 1u << MIRROR_ADMIN_SET;
     node->admin_dirty = false;
@@ -53,7 +57,7 @@ void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_o
         uint32_t slot = cluster->dirty.head;
         node_list_remove(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
         batch->slot[batch->count] = slot;
-        uint8_t commands = node_take(&cluster->nodes[slot], interval_ns, batch->metadata_count < metadata_max, now_ns);
+        uint8_t commands = node_take(cluster, &cluster->nodes[slot], interval_ns, batch->metadata_count < metadata_max, now_ns);
         batch->metadata_count += commands >> MIRROR_NODES_SET & 1;
         batch->commands[batch->count++] = commands;
     }

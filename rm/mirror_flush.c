@@ -38,6 +38,7 @@ void mirror_write_all(struct mirror *mirror)
 {
     changes_mark_all_dirty(mirror->config.cluster);
     mirror->whole_next = true;
+    mirror->settled = false;
 }
 
 void mirror_refusal_tell(struct mirror *mirror)
@@ -67,6 +68,7 @@ static void flush_end(struct mirror *mirror)
     mirror->flush_ended_ns = mirror_now_ns(mirror);
     mirror->flush_count++;
     mirror->mirrored_fresh = mirror->flush_fresh;
+    mirror->settled = mirror->settled || (mirror->whole && !mirror->whole_next);
     counter_add(mirror->config.counters, COUNTER_MIRROR_FLUSHES, 1);
     refusal_look(mirror);
     mirror_flush_schedule(mirror, mirror_now_ns(mirror) - mirror->flush_started_ns);

@@ -45,6 +45,9 @@ struct mirror {
     bool whole; /* this flush writes everything */
     bool whole_next;
     uint64_t whole_ns; /* when the last one began */
+    bool settled; /* a whole flush has ended since the server was new to us: what is counted there can be compared */
+    uint32_t expected_beats; /* when they were last asked for */
+    uint32_t expected_nodes;
     bool finishing; /* without pauses */
     uint32_t flush_nodes; /* of the flush in progress, or the last one */
     uint32_t flush_left; /* of these, still to be taken */
@@ -75,6 +78,9 @@ void mirror_flush_begin(struct mirror *mirror);
 
 /* The next flush writes everything, as to a server that is new to us. */
 void mirror_write_all(struct mirror *mirror);
+
+/* Looks after the store: its clock, whether it still has what was written, faults to be forgotten. Every ten seconds. */
+void mirror_check(struct mirror *mirror);
 
 /* The next flush, after one that took so long. */
 void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns);

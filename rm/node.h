@@ -72,6 +72,7 @@ struct node {
     bool instance; /* whoever speaks for it is an instance over HTTP, not a node of Usher's own */
     bool dirty; /* stands in the list of that name */
     bool metadata_dirty; /* what the mirror's hash says about it is out of date */
+    bool put_off; /* it was passed over by the mirror with its metadata dirty: they go with a later heartbeat */
     bool admin_dirty; /* likewise its entry under admin */
     bool fault_mirrored; /* stands in the mirror's fault list */
     uint8_t service_count;
