@@ -290,6 +290,8 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
     bool same = slot != NODE_NONE && rm->cluster->nodes[slot].boot.boot_id == boot_of(body);
     if (same)
         metadata_keep(rm, slot, body);
+    uint32_t jobs = (uint32_t)metadata_value(body, WIRE_METADATA_QUEUE_LENGTH);
+    uint32_t running = jobs < body->slots ? jobs : (uint32_t)body->slots;
     struct wire_heartbeat heartbeat = {
         .node = *address,
         .kind = WIRE_NODE_WORKER,
@@ -298,7 +300,8 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
         .timestamp_ms = (uint64_t)body->timestamp_ms,
         .load_index = load_of(body),
         .load_per_job = LOAD_QUEUE_WEIGHT / (float)body->slots,
-        .jobs_queued = (uint32_t)metadata_value(body, WIRE_METADATA_QUEUE_LENGTH),
+        .jobs_queued = jobs - running,
+        .jobs_running = running,
         .metadata_count = body->metadata_count,
         .trailer = trailer_next(rm, body, slot),
     };

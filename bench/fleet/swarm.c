@@ -123,7 +123,7 @@ static void metadata_tell(struct wire_heartbeat *heartbeat, const struct swarm_n
         {WIRE_METADATA_CPU_USE, busy},
         {WIRE_METADATA_MEMORY_USE, 0.3f + 0.5f * busy},
         {WIRE_METADATA_DISK_USE, 0.2f * busy},
-        {WIRE_METADATA_QUEUE_LENGTH, (float)heartbeat->jobs_queued},
+        {WIRE_METADATA_QUEUE_LENGTH, (float)(heartbeat->jobs_queued + heartbeat->jobs_running)},
         {WIRE_METADATA_CPU_CORES, cores},
         {WIRE_METADATA_MEMORY_GB, 4 * cores},
         {WIRE_METADATA_NIC_IN_CAPACITY, nic},
