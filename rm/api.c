@@ -8,6 +8,7 @@
 
 #include "core/daemon/text_json.h"
 #include "core/http/query.h"
+#include "core/wire/cursor.h"
 #include "core/wire/service.h"
 #include "rm/listing.h"
 #include "rm/node_text.h"
@@ -184,8 +185,10 @@ static int node_route(struct rm *rm, const struct http_request *request, struct 
         return api_refuse(answer, 404, "below a node there is only /heartbeat");
     if (slash)
         *slash = '\0';
-    if (address_parse(text, &address) < 0 || address.port == 0 || address_is_wildcard(&address))
-        return api_refuse(answer, 400, "\"%.60s\" is no node's address: give IP:PORT or [IP6]:PORT, where clients reach it",
+    if (address_parse(text, &address) < 0 || !wire_address_usable(&address))
+        return api_refuse(answer, 400,
+                          "\"%.60s\" is no node's address: give IP:PORT or [IP6]:PORT, where clients reach it (not 0.0.0.0, "
+                          "multicast or broadcast)",
                           text);
     return node_answer(rm, &address, request, heartbeat, answer);
 }

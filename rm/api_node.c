@@ -368,6 +368,22 @@ static int force_asked(const struct http_request *request, struct http_answer *a
     return -EINVAL;
 }
 
+/* What the library says of these would not help: the one is JSON, the other names a flag of its own. */
+static int refuse_text(struct http_answer *answer, const json_error_t *where)
+{
+    switch (json_error_code(where)) {
+    case json_error_duplicate_key:
+        return api_refuse(answer, 400, "line %d, column %d: the same name stands twice in one object", where->line,
+                          where->column);
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return api_refuse(answer, 400, "line %d, column %d: texts may not contain \\u0000", where->line, where->column);
+    case json_error_numeric_overflow:
+        return api_refuse(answer, 400, "line %d, column %d: this number is too large", where->line, where->column);
+    default: return api_refuse(answer, 400, "not JSON: line %d, column %d: %s", where->line, where->column, where->text);
+    }
+}
+
 static int body_take(struct rm *rm, const struct address *address, const struct http_request *request, struct http_answer *answer,
                      bool registers)
 {
@@ -380,7 +396,7 @@ static int body_take(struct rm *rm, const struct address *address, const struct 
         return api_refuse(answer, 400, "the body is empty: send a JSON object with instance, timestamp and so on (docs/HTTP.md)");
     json_t *root = json_loadb((const char *)request->body, request->body_length, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return api_refuse(answer, 400, "not JSON: line %d, column %d: %s", where.line, where.column, where.text);
+        return refuse_text(answer, &where);
     if (json_is_of_node(root)) {
         int answered = api_own_take(rm, address, root, registers, answer);
         json_decref(root);

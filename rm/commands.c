@@ -58,7 +58,8 @@ static void stored_tell(json_t *answer, bool stored)
     json_object_set_new(answer, "stored", json_boolean(stored));
     if (!stored)
         json_object_set_new(answer, "note",
-                            json_string("Redis has not confirmed it: until the node's next heartbeat this rm alone knows"));
+                            json_string("Redis has not confirmed it: this rm alone knows, until a later try "
+                                        "succeeds or, of a node of Usher's own, its next heartbeat"));
 }
 
 static void on_stored(void *ctx, bool stored)

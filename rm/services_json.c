@@ -17,8 +17,11 @@ static json_t *weight_terms_json(const struct service *service)
     for (uint32_t term = 0; term < WEIGHT_TERMS; term++) {
         bool counts = weights_term_counts(service, (enum weight_term)term);
         char text[48];
-        snprintf(text, sizeof(text), "not told by %" PRIu32 " of %" PRIu32, service->weights.lacking[term],
-                 service->weights.count);
+        if (service->weights.count == 0)
+            snprintf(text, sizeof(text), "no nodes");
+        else
+            snprintf(text, sizeof(text), "not told by %" PRIu32 " of %" PRIu32, service->weights.lacking[term],
+                     service->weights.count);
         json_object_set_new(terms, weight_term_names[term], json_string(counts ? "counts" : text));
     }
     return terms;

@@ -189,7 +189,7 @@ static int parse_weight(const struct conf_option *option, char *item, struct con
     double number;
     char *equals = strchr(item, '=');
     if (!equals) {
-        conf_error_set(ret_error, "\"%.100s\" is no weight; write name=number with a name of %s", item, option->allowed);
+        conf_error_set(ret_error, "\"%.100s\" is not name=number; write it with a name of %s", item, option->allowed);
         return -EINVAL;
     }
     *equals = '\0';
@@ -198,7 +198,7 @@ static int parse_weight(const struct conf_option *option, char *item, struct con
         return index;
     CHECK(index < CONF_WEIGHTS_MAX);
     if (value_parse_number(equals + 1, &number) < 0 || number < 0 || number > 1e6) {
-        conf_error_set(ret_error, "\"%.100s\" is not a weight for %.20s; write a number of 0..1000000", equals + 1, item);
+        conf_error_set(ret_error, "\"%.100s\" will not do for %.20s; write a number of 0..1000000", equals + 1, item);
         return -EINVAL;
     }
     weights->value[index] = (float)number;

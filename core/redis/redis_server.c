@@ -102,6 +102,7 @@ static void child_exec(const struct redis_server *server, char *const *arguments
             signal(i, SIG_DFL);
     setpgid(0, 0); /* Ctrl-C at a terminal is for the owner, which stops us after its last write */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* also what the owner was started with and does not know */
     if (getppid() == parent_pid) /* else the owner died before the line above */
         execv(server->program, arguments);
     int error = errno;

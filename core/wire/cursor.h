@@ -220,5 +220,5 @@ void wire_write_any_address(struct wire_writer *writer, const struct address *ad
 void wire_write_fixed_address(struct wire_writer *writer, const struct address *address);
 void wire_write_compact_address(struct wire_writer *writer, const struct address *address, uint8_t state);
 
-/* Whether somebody can connect to it: a family, a port and an IP other than 0. */
+/* Whether somebody can connect to it: a family, a port and an IP other than 0, multicast and broadcast. */
 bool wire_address_usable(const struct address *address);

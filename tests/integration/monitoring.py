@@ -75,6 +75,10 @@ def metrics_of_all_daemons_please_promtool():
         rate = re.search(r'usher_node_metric_rate{node="10.0.0.1:80",name="sessions_open"} (\S+)', text)
         check(rate and 0 < float(rate[1]) < 125.1, f"its rate of change: {rate}")
         check(len(re.findall(r'usher_node_metric_rate{node="[^"]+",name="cpu_use"}', text)) >= 2, "rates of what nodes tell in datagrams")
+        for labels, some in (('{node="10.0.0.1:80"}', 1), ('{name="sessions_open"}', 1), ('{name="sessions_open",node="10.0.0.1:80"}', 1),
+                             ('{node="10.0.0.1:8"}', 0), ('{node="10.0.0.1:80",name="none"}', 0)):
+            got, out, _ = run("usherctl", "-s", cluster.socket("rm"), "check", f"usher_node_metric{labels}=1e9")
+            check(got == (0 if some else 3) and (",name=\"sessions_open\"}'=-2.5" in out) == bool(some), f"check with labels {labels}: {got} {out}")
         groups = json.loads(get(https[0], "/sd")[0])
         check(groups, "nobody is discovered")
         for group in groups:

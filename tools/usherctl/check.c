@@ -53,11 +53,46 @@ static void note(struct check *check, enum check_result result, const char *text
     (void)!buffer_print(&check->text, "%s%s", check->text.length ? "; " : "", text);
 }
 
-/* Whether a series is the metric asked for: by its whole name, or by that without labels. */
+/* Behind the label `name="value"` that begins here. */
+static const char *label_end(const char *label)
+{
+    const char *end = label + strcspn(label, "\"");
+    for (end += *end == '"'; *end != '\0' && *end != '"'; end++)
+        end += end[0] == '\\' && end[1] != '\0';
+    return end + (*end == '"');
+}
+
+/* The label that begins here, or behind a comma; its length is 0 at the end. */
+static const char *label_next(const char *labels, size_t *ret_length)
+{
+    const char *label = labels + (*labels == ',');
+    *ret_length = *label == '}' || *label == '\0' ? 0 : (size_t)(label_end(label) - label);
+    return label;
+}
+
+static bool has_label(const char *labels, const char *wanted, size_t wanted_length)
+{
+    size_t length;
+    for (const char *label = label_next(labels, &length); length > 0; label = label_next(label + length, &length))
+        if (length == wanted_length && memcmp(label, wanted, length) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a series is of the metric asked for: has its name, and all labels that are given with it. */
 static bool series_is(const char *series, const char *metric)
 {
-    size_t length = strlen(metric);
-    return strncmp(series, metric, length) == 0 && (series[length] == '\0' || series[length] == '{');
+    size_t name_length = strcspn(metric, "{"), length;
+    if (strncmp(series, metric, name_length) != 0 || (series[name_length] != '\0' && series[name_length] != '{'))
+        return false;
+    if (metric[name_length] == '\0')
+        return true;
+    const char *labels = series[name_length] == '{' ? series + name_length + 1 : "";
+    for (const char *label = label_next(metric + name_length + 1, &length); length > 0;
+         label = label_next(label + length, &length))
+        if (!has_label(labels, label, length))
+            return false;
+    return true;
 }
 
 static void rules_apply(struct check *check, const json_t *stats)
@@ -111,7 +146,7 @@ static bool is_past(const struct condition *condition, double limit, double valu
 
 static void condition_apply(struct check *check, const struct condition *condition, const json_t *stats)
 {
-    char text[NAME_BYTES_MAX + 64];
+    char text[NAME_BYTES_MAX + 96];
     const char *series;
     json_t *value;
     bool found = false;
@@ -131,7 +166,7 @@ static void condition_apply(struct check *check, const struct condition *conditi
         if (!isnan(condition->critical))
             (void)!buffer_print(&check->data, ";%g", condition->critical);
     }
-    snprintf(text, sizeof(text), "no metric %s here: `usherctl stats` lists them", condition->metric);
+    snprintf(text, sizeof(text), "no metric %s here (with these labels, if any): `usherctl stats` lists them", condition->metric);
     if (!found)
         note(check, CHECK_UNKNOWN, text);
 }

@@ -34,7 +34,7 @@ static const struct conf_program ctl_program = {
         "  set NAME VALUE - change an option while it runs\n"
         "  help - all its commands\n"
         "  check [METRIC=WARNING[:CRITICAL] ...] - health as a line for Nagios and its like, with their exit codes: 0 OK, "
-        "1 WARNING, 2 CRITICAL, 3 UNKNOWN. METRIC is one of stats, with its labels or without\n"
+        "1 WARNING, 2 CRITICAL, 3 UNKNOWN. METRIC is one of stats, with its labels, some of them or none\n"
         "\n"
         "usher-rm: nodes [SERVICE], services, drain NODE [--reason TEXT], ready NODE, weight NODE auto|N. usher-dispatcher: "
         "nodes [SERVICE], "

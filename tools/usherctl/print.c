@@ -23,11 +23,26 @@ static int print_real(double value, struct buffer *text)
     return buffer_print(text, fabs(value) >= 1000 && fabs(value) < 1e9 ? "%.0f" : "%.4g", value);
 }
 
+/* What others have written must not steer a terminal or forge a row: control characters as in the log. */
+static int print_escaped(const char *plain, struct buffer *text)
+{
+    int error = 0;
+    for (const unsigned char *byte = (const unsigned char *)plain; *byte && error == 0; byte++) {
+        if (*byte < 0x20 || *byte == 0x7f)
+            error = buffer_print(text, "\\u%04x", *byte);
+        else if (byte[0] == 0xc2 && byte[1] >= 0x80 && byte[1] < 0xa0)
+            error = buffer_print(text, "\\u%04x", *++byte);
+        else
+            error = buffer_append(text, byte, 1);
+    }
+    return error;
+}
+
 /* A single value as a word or a few. What is deeper than a cell shows stays JSON. */
 static int print_value(const json_t *value, struct buffer *text)
 {
     switch (json_typeof(value)) {
-    case JSON_STRING: return buffer_print(text, "%s", json_string_length(value) ? json_string_value(value) : "-");
+    case JSON_STRING: return print_escaped(json_string_length(value) ? json_string_value(value) : "-", text);
     case JSON_INTEGER: return buffer_print(text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     case JSON_REAL: return print_real(json_real_value(value), text);
     case JSON_TRUE: return buffer_print(text, "yes");
@@ -42,6 +57,19 @@ static int print_value(const json_t *value, struct buffer *text)
     return error;
 }
 
+/* What has a name and a state is told by these: "web=up". */
+static int print_item(const json_t *item, struct buffer *text)
+{
+    const json_t *name = json_object_get(item, "name");
+    const json_t *state = json_object_get(item, "state");
+    if (!json_is_string(name) || !json_is_string(state))
+        return print_value(item, text);
+    int error = print_value(name, text);
+    if (error == 0)
+        error = buffer_print(text, "=");
+    return error ? error : print_value(state, text);
+}
+
 /* a,b,c */
 static int print_list(const json_t *list, struct buffer *text)
 {
@@ -49,7 +77,7 @@ static int print_list(const json_t *list, struct buffer *text)
     for (size_t i = 0; i < json_array_size(list) && error == 0; i++) {
         error = i ? buffer_print(text, ",") : 0;
         if (error == 0)
-            error = print_value(json_array_get(list, i), text);
+            error = print_item(json_array_get(list, i), text);
     }
     return error;
 }
@@ -112,7 +140,7 @@ struct column {
 /* Left out of tables, which they would make wider than a screen; --json has them. */
 static bool is_for_machines(const char *name)
 {
-    static const char *const names[] = {"boot_id", "metadata", "restored"};
+    static const char *const names[] = {"boot_id", "metadata", "metrics", "restored"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (strcmp(names[i], name) == 0)
             return true;

@@ -84,8 +84,8 @@ Test(command_line, values_that_are_none_are_refused)
          "--dispatchers: \"0@127.0.0.1:1\" is not a dispatcher; write ip:port or REGION@ip:port with a region of 1..65535"},
         {"--services=echo,,spin", "--services: an item is empty; separate items with one comma"},
         {"--services=ecko", "--services: \"ecko\" is not known; choose one of echo, sleep, spin, exec:NAME=COMMAND"},
-        {"--load-weights=cpu", "--load-weights: \"cpu\" is no weight; write name=number with a name of cpu|memory|disk|queue"},
-        {"--load-weights=cpu=-1", "--load-weights: \"-1\" is not a weight for cpu; write a number of 0..1000000"},
+        {"--load-weights=cpu", "--load-weights: \"cpu\" is not name=number; write it with a name of cpu|memory|disk|queue"},
+        {"--load-weights=cpu=-1", "--load-weights: \"-1\" will not do for cpu; write a number of 0..1000000"},
         {"--load-weights=gpu=1", "--load-weights: \"gpu\" is not known; choose one of cpu, memory, disk, queue"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++)

@@ -190,6 +190,20 @@ Test(redis_server, too_long_a_folder_is_told_with_the_remedy)
     cr_assert_not_null(strstr(reason, "--state-dir"));
 }
 
+/* As rm may have been started with: nothing of its own, which is all O_CLOEXEC. */
+Test(redis_server, descriptors_of_others_are_not_handed_on)
+{
+    enum { FD = 200 };
+    char path[64];
+    cr_assert_eq(dup2(STDERR_FILENO, FD), FD);
+    wait_for(&ups, 1);
+    cr_assert_eq(kill(redis_server_pid(server), SIGKILL), 0);
+    wait_for(&ups, 2);
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)redis_server_pid(server), FD);
+    cr_expect_eq(access(path, F_OK), -1);
+    close(FD);
+}
+
 Test(redis_server, killed_server_is_started_again_with_its_data)
 {
     wait_for(&ups, 1);

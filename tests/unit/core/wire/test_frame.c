@@ -19,6 +19,27 @@ static uint32_t request_encode(uint64_t request_id, uint8_t *bytes, size_t capac
     return (uint32_t)length;
 }
 
+Test(address, what_nobody_can_connect_to_is_not_usable)
+{
+    static const char *const none[] = {"0.0.0.0:80",         "10.0.0.1:0", "224.0.0.1:80", "239.255.255.255:80",
+                                       "255.255.255.255:80", "[::]:80",    "[ff02::1]:80"};
+    struct address address;
+    for (size_t i = 0; i < ARRAY_COUNT(none); i++) {
+        cr_assert_eq(address_parse(none[i], &address), 0);
+        cr_expect_not(wire_address_usable(&address), "%s", none[i]);
+    }
+}
+
+Test(address, others_are_usable)
+{
+    static const char *const some[] = {"127.0.0.1:80", "223.255.255.255:1", "240.0.0.1:80", "[::1]:80", "[fe80::ff]:80"};
+    struct address address;
+    for (size_t i = 0; i < ARRAY_COUNT(some); i++) {
+        cr_assert_eq(address_parse(some[i], &address), 0);
+        cr_expect(wire_address_usable(&address), "%s", some[i]);
+    }
+}
+
 Test(frame, unknown_type_is_decoded_so_that_it_can_be_skipped)
 {
     uint8_t bytes[64];

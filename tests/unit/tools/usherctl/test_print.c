@@ -53,6 +53,24 @@ Test(print, table_leaves_out_what_makes_it_wider_than_a_screen)
     cr_expect_str_eq(printed("{\"boot_id\":\"00ff\"}"), "boot_id  00ff\n");
 }
 
+Test(print, node_metrics_are_for_machines)
+{
+    cr_expect_str_eq(printed("{\"nodes\":[{\"a\":1,\"metrics\":{\"cpu_use\":{\"value\":1,\"rate\":0}}}]}"), "a\n1\n");
+}
+
+Test(print, things_with_a_state_in_a_cell_are_named_with_it)
+{
+    cr_expect_str_eq(
+        printed("{\"t\":[{\"s\":[{\"name\":\"web\",\"state\":\"up\",\"check_ms\":0.1},{\"name\":\"b\",\"state\":\"down\"}]}]}"),
+        "s\nweb=up,b=down\n");
+}
+
+Test(print, control_characters_are_escaped)
+{
+    cr_expect_str_eq(printed("{\"n\":[{\"r\":\"a\\u001b[31mb\\nc\\u007f\\u009bd\"}]}"),
+                     "r\na\\u001b[31mb\\u000ac\\u007f\\u009bd\n");
+}
+
 Test(print, table_beside_other_members_has_a_title)
 {
     cr_expect_str_eq(printed("{\"ok\":true,\"v\":1,\"rm\":[{\"a\":1}]}"), "v  1\n\nrm:\na\n1\n");
