@@ -355,7 +355,7 @@ Test(server, reader_that_does_not_read_gets_no_more_pieces)
     run_pieces();
     cr_expect_eq(pieces.made, made);
     close(fd);
-    run();
+    run_pieces();
     cr_expect_eq(pieces.freed, 1);
 }
 
