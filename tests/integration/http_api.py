@@ -279,7 +279,7 @@ class Placing:
 def dispatchers_place_by_weight():
     """Policy weighted: 100,000 picks of ten servers in proportion to what rm computes, or an operator says, of each."""
     with Cluster() as cluster:
-        rm, api = rm_start(cluster, "--heartbeat-valid", "1m")
+        rm, api = rm_start(cluster, "--heartbeat-valid", "10m")
         dispatcher = address_new()
         cluster.dispatcher(dispatcher, rm, "--no-jobs", "--policy", "weighted")
         addresses = [f"10.0.0.{i + 1}:80" for i in range(10)]
