@@ -27,6 +27,12 @@
  * far the queue got, a lap at most, and set it anew. Raising them by compare-and-swap made every operation a second locked instruction
  * on a line that all share, which cost a third of its time.
  *
+ * Contention: two threads that push (or pop) at once need the same two cache lines, the hint's and the cells'. Who finds that another was
+ * faster would only take them away from it again to lose again, and each line's way between two cores takes longer than several pushes
+ * by one core. So it stays away for a while, twice as long each time, and the winner goes on at a lone thread's speed. That is bounded
+ * (some 500 pauses in all, 15 us), since a walk over the cells from a hint that fell back looks like losing; after it nobody waits any
+ * more.
+ *
  * Memory orders. A cell's compare-and-swap is a full barrier (seq_cst) and its turn is loaded seq_cst (on x86-64 a plain load):
  *   - the popper's load of turn t + 1 synchronises with the push that stored it: what the pusher wrote before (the job) is seen;
  *   - the pusher of t + n synchronises likewise with the pop of t;
@@ -45,6 +51,10 @@
 #if !defined(__x86_64__)
 #error "mpmc_queue: say here how this architecture does a 16-byte compare-and-swap, and check the memory orders argued above"
 #endif
+
+/* How long a thread stays away after a lost race, in pause instructions (30 ns each on Zen 4), doubled from the least to the most. */
+#define PAUSES_MIN 8u
+#define PAUSES_MAX 256u
 
 /* x86-64 is little-endian: turn, the first member, is the low half. */
 static inline unsigned __int128 cell_pair(uint64_t turn, const void *item)
@@ -109,42 +119,79 @@ void mpmc_queue_done(struct mpmc_queue *queue)
     queue->cells = NULL;
 }
 
-__attribute__((target("cx16"))) int mpmc_queue_push(struct mpmc_queue *queue, void *item)
+/* After a lost race: lets the winner have the lines for a while, and returns the lowest ticket that may be free by then (see Contention). */
+static uint64_t ticket_after_pause(const _Atomic uint64_t *hint, uint64_t ticket, uint32_t *pauses)
 {
-    uint64_t ticket = atomic_load_explicit(&queue->tail, memory_order_acquire);
+    if (*pauses <= PAUSES_MAX) {
+        for (uint32_t i = 0; i < *pauses; i++)
+            __builtin_ia32_pause();
+        *pauses *= 2;
+    }
+    uint64_t now = atomic_load_explicit(hint, memory_order_acquire);
+    return (int64_t)(now - ticket) > 0 ? now : ticket;
+}
+
+/* What mpmc_queue_push does when its first look, at cell `ticket`, was not enough. */
+__attribute__((target("cx16"), noinline)) static int push_contended(struct mpmc_queue *queue, void *item, uint64_t ticket)
+{
+    uint32_t pauses = PAUSES_MIN;
     for (;;) {
         struct mpmc_cell *cell = cell_of(queue, ticket);
         uint64_t turn = cell_turn(cell);
-        if (LIKELY(turn == ticket)) {
-            if (LIKELY(cell_replace(cell, cell_pair(ticket, NULL), cell_pair(ticket + 1, item))))
+        if (turn == ticket) {
+            if (cell_replace(cell, cell_pair(ticket, NULL), cell_pair(ticket + 1, item)))
                 break;
         } else if (turn == ticket + 1 - queue->capacity) {
             return -EAGAIN;
         } else {
-            ticket = ticket_after_filled(queue, ticket, turn);
+            ticket = ticket_after_pause(&queue->tail, ticket_after_filled(queue, ticket, turn), &pauses);
         }
     }
     atomic_store_explicit(&queue->tail, ticket + 1, memory_order_release);
     return 0;
 }
 
-__attribute__((target("cx16"))) int mpmc_queue_pop(struct mpmc_queue *queue, void **ret_item)
+__attribute__((target("cx16"))) int mpmc_queue_push(struct mpmc_queue *queue, void *item)
 {
-    uint64_t ticket = atomic_load_explicit(&queue->head, memory_order_acquire);
+    uint64_t ticket = atomic_load_explicit(&queue->tail, memory_order_acquire);
+    struct mpmc_cell *cell = cell_of(queue, ticket);
+    if (UNLIKELY(cell_turn(cell) != ticket || !cell_replace(cell, cell_pair(ticket, NULL), cell_pair(ticket + 1, item))))
+        return push_contended(queue, item, ticket);
+    atomic_store_explicit(&queue->tail, ticket + 1, memory_order_release);
+    return 0;
+}
+
+/* Likewise. */
+__attribute__((target("cx16"), noinline)) static int pop_contended(struct mpmc_queue *queue, uint64_t ticket, void **ret_item)
+{
+    uint32_t pauses = PAUSES_MIN;
     void *item;
     for (;;) {
         struct mpmc_cell *cell = cell_of(queue, ticket);
         uint64_t turn = cell_turn(cell);
-        if (LIKELY(turn == ticket + 1)) {
+        if (turn == ticket + 1) {
             item = __atomic_load_n(&cell->item, __ATOMIC_RELAXED);
-            if (LIKELY(cell_replace(cell, cell_pair(turn, item), cell_pair(ticket + queue->capacity, NULL))))
+            if (cell_replace(cell, cell_pair(turn, item), cell_pair(ticket + queue->capacity, NULL)))
                 break;
         } else if (turn == ticket) {
             return -EAGAIN;
         } else {
-            ticket = ticket_after_popped(queue, ticket, turn);
+            ticket = ticket_after_pause(&queue->head, ticket_after_popped(queue, ticket, turn), &pauses);
         }
     }
+    atomic_store_explicit(&queue->head, ticket + 1, memory_order_release);
+    *ret_item = item;
+    return 0;
+}
+
+__attribute__((target("cx16"))) int mpmc_queue_pop(struct mpmc_queue *queue, void **ret_item)
+{
+    uint64_t ticket = atomic_load_explicit(&queue->head, memory_order_acquire);
+    struct mpmc_cell *cell = cell_of(queue, ticket);
+    uint64_t turn = cell_turn(cell);
+    void *item = __atomic_load_n(&cell->item, __ATOMIC_RELAXED);
+    if (UNLIKELY(turn != ticket + 1 || !cell_replace(cell, cell_pair(turn, item), cell_pair(ticket + queue->capacity, NULL))))
+        return pop_contended(queue, ticket, ret_item);
     atomic_store_explicit(&queue->head, ticket + 1, memory_order_release);
     *ret_item = item;
     return 0;

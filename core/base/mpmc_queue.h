@@ -4,7 +4,7 @@
  * "empty": at some moment within the call the queue was so).
  * Thread: any. Nothing blocks or makes a system call.
  * Progress: lock-free. A thread that is stopped anywhere, for however long, keeps no other from pushing or popping; a single
- * thread may retry while others succeed (not wait-free).
+ * thread may retry while others succeed (not wait-free), and then stays out of their way for some microseconds.
  * Memory: allocated in mpmc_queue_init, freed in mpmc_queue_done; nothing in between. 16 bytes per item.
  * Needs a 16-byte compare-and-swap (cmpxchg16b: every x86-64 processor since 2006).
  *

@@ -99,7 +99,17 @@ static void on_delete_write(void *ctx)
     watch_events_set(connection, connection->watch.events & ~(uint32_t)POLLOUT);
 }
 
-/* hiredis is about to free its context, after it has answered all calls with NULL. */
+static struct pending_call pending_take(struct redis_connection *connection)
+{
+    CHECK(connection->pending_count > 0);
+    struct pending_call call = connection->pending[connection->pending_first];
+    connection->pending_first = (connection->pending_first + 1) % REDIS_CALLS_MAX;
+    connection->pending_count--;
+    return call;
+}
+
+/* hiredis is about to free its context. 0.14 has answered all calls with NULL by now; 1.0 and later does so afterwards when the
+   connection broke, so that those calls are answered here and hiredis' own word on them is not heard. */
 static void on_cleanup(void *ctx)
 {
     struct redis_connection *connection = ctx;
@@ -109,9 +119,14 @@ static void on_cleanup(void *ctx)
     poll_stop(&connection->watch);
     timer_stop(&connection->deadline_timer);
     timer_stop(&connection->sentinel_timer);
+    connection->context->data = NULL;
     connection->context = NULL;
     connection->up = false;
-    CHECK(connection->pending_count == 0);
+    while (connection->pending_count > 0) {
+        struct pending_call call = pending_take(connection);
+        if (call.on_reply)
+            call.on_reply(call.ctx, NULL);
+    }
     if (connection->freeing)
         return;
     if (connection->sentinel && !was_up)
@@ -157,11 +172,11 @@ static bool is_error_of(const struct redisReply *reply, const char *code)
 
 static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
 {
-    struct redis_connection *connection = ctx;
-    CHECK(connection->pending_count > 0);
-    struct pending_call call = connection->pending[connection->pending_first];
-    connection->pending_first = (connection->pending_first + 1) % REDIS_CALLS_MAX;
-    connection->pending_count--;
+    struct redis_connection *connection = context->data;
+    (void)ctx;
+    if (!connection)
+        return; /* on_cleanup has told */
+    struct pending_call call = pending_take(connection);
     connection->oldest_since_ns = loop_now_ns(connection->config.loop);
     deadline_update(connection);
     if (call.on_reply)
@@ -181,7 +196,7 @@ static int call_send(struct redis_connection *connection, struct redis_command *
     int error = redis_command_finish(command, &bytes, &length);
     if (error < 0)
         return error;
-    if (redisAsyncFormattedCommand(connection->context, on_hiredis_reply, connection, (const char *)bytes, length) != REDIS_OK)
+    if (redisAsyncFormattedCommand(connection->context, on_hiredis_reply, NULL, (const char *)bytes, length) != REDIS_OK)
         return -ENOTCONN; /* it is being closed */
     uint32_t last = (connection->pending_first + connection->pending_count) % REDIS_CALLS_MAX;
     connection->pending[last] = (struct pending_call){.on_reply = on_reply, .ctx = ctx};
