@@ -1,55 +1,7 @@
 /* finish-time: nodes that do not echo, of which a load is known and no jobs. */
-#include <criterion/criterion.h>
+#include "tests/unit/core/policy/finish_fixture.h"
 
-#include "core/policy/policy.h"
-
-#define NODES 8u
-#define SERVICE UINT64_C(77)
-#define MS UINT64_C(1000000)
-#define S UINT64_C(1000000000)
-
-static struct finish_time finish;
-static struct node_values values[NODES];
-static struct finish_track tracks[NODES];
-static struct pick_state state;
-static struct snapshot *snapshot;
-static uint64_t now_ns;
-
-static void setup(void)
-{
-    struct snapshot_offer offers[NODES];
-    for (uint32_t i = 0; i < NODES; i++)
-        offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i};
-    cr_assert_eq(snapshot_new(NODES, offers, NODES, &snapshot), 0);
-    finish_time_init(&finish, NULL);
-    pick_state_init(&state, 3, 1.5f);
-    state.finish = &finish;
-    now_ns = 1000 * S;
-}
-
-static void teardown(void)
-{
-    snapshot_free(snapshot);
-}
-
-TestSuite(finish_level, .init = setup, .fini = teardown);
-
-static uint32_t pick(void)
-{
-    struct pick_item item = {.service_id = SERVICE};
-    state.now_ns = now_ns;
-    policy_pick_batch(POLICY_FINISH_TIME, &state, snapshot, values, &item, 1);
-    cr_assert_geq(item.result, 0);
-    return (uint32_t)item.result;
-}
-
-static void picks_count(uint32_t picks, uint32_t ret_counts[static NODES])
-{
-    for (uint32_t i = 0; i < NODES; i++)
-        ret_counts[i] = 0;
-    for (uint32_t i = 0; i < picks; i++)
-        ret_counts[pick()]++;
-}
+TestSuite(finish_level, .init = finish_setup, .fini = finish_teardown);
 
 /* An attached server of a hundred slots. */
 static void attached_report(uint32_t node, float load)

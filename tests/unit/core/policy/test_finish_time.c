@@ -1,77 +1,14 @@
 /* finish-time: what reports, tokens and picks make of a node. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "core/policy/policy.h"
+#include "tests/unit/core/policy/finish_fixture.h"
 
-#define NODES 8u
-#define SERVICE UINT64_C(77)
-#define MS UINT64_C(1000000)
-#define S UINT64_C(1000000000)
-
-static struct finish_time finish;
-static struct node_values values[NODES];
-static struct finish_track tracks[NODES];
-static struct pick_state state;
-static struct snapshot *snapshot;
-static uint64_t now_ns;
-
-static void setup(void)
-{
-    struct snapshot_offer offers[NODES];
-    struct idle_tokens *tokens;
-    for (uint32_t i = 0; i < NODES; i++)
-        offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i};
-    cr_assert_eq(snapshot_new(NODES, offers, NODES, &snapshot), 0);
-    cr_assert_eq(idle_tokens_new(&tokens), 0);
-    finish_time_init(&finish, tokens);
-    pick_state_init(&state, 3, 1.5f);
-    state.finish = &finish;
-    now_ns = 1000 * S;
-}
-
-static void teardown(void)
-{
-    snapshot_free(snapshot);
-    idle_tokens_free(finish.tokens);
-}
-
-TestSuite(finish_time, .init = setup, .fini = teardown);
-
-static struct finish_report report_of(uint32_t jobs, float job_s)
-{
-    return (struct finish_report){.boot_id = 1,
-                                  .slots = 1,
-                                  .jobs = jobs,
-                                  .echoes = true,
-                                  .work_s = (float)jobs * job_s,
-                                  .queue_factor = 1,
-                                  .kind = SERVICE,
-                                  .service_count = 1,
-                                  .job_s = {job_s}};
-}
+TestSuite(finish_time, .init = finish_setup, .fini = finish_teardown);
 
 static void report(uint32_t node, const struct finish_report *what)
 {
     if (finish_time_report(&finish, &values[node], &tracks[node], what, now_ns))
         idle_tokens_push(finish.tokens, SERVICE, node, 0, 0);
-}
-
-static uint32_t pick(void)
-{
-    struct pick_item item = {.service_id = SERVICE};
-    state.now_ns = now_ns;
-    policy_pick_batch(POLICY_FINISH_TIME, &state, snapshot, values, &item, 1);
-    cr_assert_geq(item.result, 0);
-    return (uint32_t)item.result;
-}
-
-static void picks_count(uint32_t picks, uint32_t ret_counts[static NODES])
-{
-    for (uint32_t i = 0; i < NODES; i++)
-        ret_counts[i] = 0;
-    for (uint32_t i = 0; i < picks; i++)
-        ret_counts[pick()]++;
 }
 
 Test(finish_time, times_as_a_byte_are_five_percent_off_at_most)

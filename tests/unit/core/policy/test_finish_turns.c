@@ -1,54 +1,12 @@
 /* finish-time in batches, while what is known is too old: nodes get turns. */
-#include <criterion/criterion.h>
+#include "tests/unit/core/policy/finish_fixture.h"
 
-#include "core/policy/policy.h"
-
-#define NODES 8u
-#define SERVICE UINT64_C(77)
-#define MS UINT64_C(1000000)
-#define S UINT64_C(1000000000)
-
-static struct finish_time finish;
-static struct node_values values[NODES];
-static struct finish_track tracks[NODES];
-static struct pick_state state;
-static struct snapshot *snapshot;
-static uint64_t now_ns;
-
-static void begin(void)
-{
-    struct snapshot_offer offers[NODES];
-    struct idle_tokens *tokens;
-    for (uint32_t i = 0; i < NODES; i++)
-        offers[i] = (struct snapshot_offer){.service_id = SERVICE, .slot = i};
-    cr_assert_eq(snapshot_new(NODES, offers, NODES, &snapshot), 0);
-    cr_assert_eq(idle_tokens_new(&tokens), 0);
-    finish_time_init(&finish, tokens);
-    pick_state_init(&state, 4, 1.5f);
-    state.finish = &finish;
-    now_ns = 1000 * S;
-}
-
-static void end(void)
-{
-    snapshot_free(snapshot);
-    idle_tokens_free(finish.tokens);
-}
-
-TestSuite(finish_turns, .init = begin, .fini = end);
+TestSuite(finish_turns, .init = finish_setup, .fini = finish_teardown);
 
 static void report_jobs(uint32_t node, uint32_t jobs, float job_s, uint64_t age_ns)
 {
-    struct finish_report report = {.boot_id = 1,
-                                   .age_ns = age_ns,
-                                   .slots = 1,
-                                   .jobs = jobs,
-                                   .echoes = true,
-                                   .work_s = (float)jobs * job_s,
-                                   .queue_factor = 1,
-                                   .kind = SERVICE,
-                                   .service_count = 1,
-                                   .job_s = {job_s}};
+    struct finish_report report = report_of(jobs, job_s);
+    report.age_ns = age_ns;
     (void)!finish_time_report(&finish, &values[node], &tracks[node], &report, now_ns);
 }
 
