@@ -162,7 +162,9 @@ static void run_print_more(const void *context)
 {
     const struct jobs_result *result = context;
     char address[ADDRESS_TEXT_BYTES];
-    uint64_t jobs = result->base.tally.answered;
+    uint64_t jobs = 0; /* that nodes did: those whose result came too late to be answered among them */
+    for (uint32_t i = 0; i < result->node_count; i++)
+        jobs += result->nodes[i].jobs;
     if (result->base.tally.lost > 0)
         printf("lost      %" PRIu64 " before a node was named, %" PRIu64 " after\n", result->lost_asking, result->lost_running);
     run_print_spectrum("asking", &result->ask_us);
