@@ -10,7 +10,12 @@
 #include "core/base/duration.h"
 #include "core/base/exit_code.h"
 #include "tools/sim/command.h"
+#include "tools/sim/times.h"
 #include "tools/sim/world.h"
+
+/* Jobs alone: so many are drawn, and a limit is hopeless below this share of what they take, since two samples differ. */
+#define ALONE_JOBS 100000u
+#define ALONE_SURE 0.9
 
 #define LOAD_MAX 0.999 /* queues have no steady length above that */
 
@@ -96,11 +101,39 @@ static bool enough(struct scenario *scenario, const struct sim_policy *policy, c
     return true;
 }
 
+/* What jobs alone on the fastest node take: no number of nodes makes it less. */
+static int alone(const struct scenario *scenario, const struct slo *slo, double *ret_figure_ns)
+{
+    struct times times;
+    struct random_state random;
+    double speed = scenario->speeds[0];
+    if (times_init(&times, ALONE_JOBS) < 0)
+        return -ENOMEM;
+    random_init(&random, scenario->seed);
+    for (uint32_t i = 1; i < scenario->speed_count; i++)
+        speed = fmax(speed, scenario->speeds[i]);
+    for (uint32_t i = 0; i < ALONE_JOBS; i++)
+        times_add(&times, service_draw(&scenario->service, &random) / scenario->service.mean_ns);
+    times_close(&times);
+    struct outcome outcome = {.mean = 1,
+                              .p50 = times_quantile(&times, 0.5),
+                              .p99 = times_quantile(&times, 0.99),
+                              .p999 = times_quantile(&times, 0.999)};
+    *ret_figure_ns = figure_of(&outcome, slo->figure) * scenario->service.mean_ns / speed;
+    times_done(&times);
+    return 0;
+}
+
 int sim_plan_nodes(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
                    struct plan_answer *ret_answer)
 {
     struct plan_answer answer = {.nodes = 0};
     uint32_t low = 0, high = 1; /* low: too few */
+    double alone_ns;
+    if (alone(scenario, slo, &alone_ns) < 0)
+        return -ENOMEM;
+    if (alone_ns * ALONE_SURE >= (double)slo->limit_ns)
+        return -ERANGE;
     while (!enough(scenario, policy, slo, jobs_per_s, high, &answer)) {
         low = high;
         if (high == SCENARIO_NODES_MAX)
@@ -149,7 +182,12 @@ static int plan_run(const struct plan_options *options, struct scenario *scenari
         return conf_fail(sim_plan_program.name, &why);
     }
     scenario->jobs = options->own.jobs;
-    if (sim_plan_nodes(scenario, chosen.item[0], &slo, options->own.rate, &answer) < 0) {
+    int r = sim_plan_nodes(scenario, chosen.item[0], &slo, options->own.rate, &answer);
+    if (r < 0 && r != -ERANGE) {
+        fprintf(stderr, "%s: %s\n", sim_plan_program.name, strerror(-r));
+        return EXIT_CODE_FAILED;
+    }
+    if (r < 0) {
         fprintf(stderr, "%s: %s does not hold with %u nodes either: is it above what a job takes alone?\n", sim_plan_program.name,
                 options->own.slo, SCENARIO_NODES_MAX);
         return EXIT_CODE_FAILED;

@@ -1,6 +1,7 @@
 #include "tools/sim/plot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 static const double loads[] = {0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
 static const double ages[] = {0.1, 0.3, 1, 3, 10, 30, 100}; /* in service times */
 
-int plot_possible(struct conf_error *ret_error)
+static bool gnuplot_is_there(void)
 {
     const char *path = getenv("PATH");
     while (path != NULL && *path != '\0') {
@@ -23,11 +24,31 @@ int plot_possible(struct conf_error *ret_error)
         char file[PATH_MAX];
         snprintf(file, sizeof(file), "%.*s/gnuplot", (int)length, path);
         if (access(file, X_OK) == 0)
-            return 0;
+            return true;
         path += length + (path[length] == ':');
     }
-    conf_error_set(ret_error, "--plot: gnuplot is not installed: install it (Debian: gnuplot-nox), or leave --plot out");
-    return -ENOENT;
+    return false;
+}
+
+int plot_possible(const char *path, struct conf_error *ret_error)
+{
+    const char *ending = strrchr(path, '.');
+    if (strchr(path, '\'') != NULL || strchr(path, '\n') != NULL || ending == NULL || strcmp(ending, ".svg") != 0) {
+        conf_error_set(ret_error, "--plot %s: give a file name that ends in .svg and has no quotes and line breaks", path);
+        return -EINVAL;
+    }
+    if (!gnuplot_is_there()) {
+        conf_error_set(ret_error, "--plot: gnuplot is not installed: install it (Debian: gnuplot-nox), or leave --plot out");
+        return -ENOENT;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        int error = -errno;
+        conf_error_set(ret_error, "--plot %s: cannot be written: %s", path, strerror(-error));
+        return error;
+    }
+    (void)close(fd);
+    return 0;
 }
 
 static void set_point(struct scenario *scenario, enum plot_over over, uint32_t point)
@@ -119,10 +140,6 @@ static int run_gnuplot(const struct buffer *script)
 int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
               struct conf_error *ret_error)
 {
-    if (strchr(path, '\'') != NULL || strchr(path, '\n') != NULL) {
-        conf_error_set(ret_error, "--plot: give a file name without quotes and line breaks");
-        return -EINVAL;
-    }
     struct buffer script = {.bytes = NULL};
     int r = write_script(scenario, over, chosen, path, &script);
     if (r == 0)

@@ -9,9 +9,11 @@ enum plot_over {
     PLOT_OVER_AGE,
 };
 
-/* Simulates and draws. The scenario is changed on the way. -ENOENT: there is no gnuplot; -EIO: it failed; ret_error says so. */
+/* Simulates and draws, after plot_possible. The scenario is changed on the way. -ENOENT: there is no gnuplot; -EIO: it failed; ret_error says
+ * so. */
 NODISCARD int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
                         struct conf_error *ret_error);
 
-/* -ENOENT with ret_error: there is no gnuplot. To be asked before much is simulated. */
-NODISCARD int plot_possible(struct conf_error *ret_error);
+/* To be asked before much is simulated; an empty file is left where one can be written. -ENOENT: there is no gnuplot; -EINVAL: not a
+ * name of a file for SVG; errors of open(2); all with ret_error. */
+NODISCARD int plot_possible(const char *path, struct conf_error *ret_error);

@@ -123,7 +123,7 @@ static int run_checked(const struct run_options *options, struct scenario *scena
     scenario_set_load(scenario, options->own.load);
     if (path == NULL)
         return run_all(options, scenario, chosen);
-    if (plot_possible(&why) < 0)
+    if (plot_possible(path, &why) < 0)
         return conf_fail(sim_run_program.name, &why);
     if (plot_draw(scenario, (enum plot_over)options->own.plot_over, chosen, path, &why) < 0) {
         fprintf(stderr, "%s: %s\n", sim_run_program.name, why.text);

@@ -1,5 +1,6 @@
 /* Service times and arrivals: what they are refused for, and that their means are what they say. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -158,8 +159,10 @@ Test(plan, finds_the_fewest_nodes)
                                 .jobs = 5000,
                                 .seed = 1,
                                 .service = {.shape = SERVICE_EXP, .mean_ns = 100e6}};
-    struct slo slo = {.figure = SLO_P99, .limit_ns = 1000000000};
+    struct slo slo = {.figure = SLO_P99, .limit_ns = 1000000000}, hopeless = {.figure = SLO_P99, .limit_ns = 300000000};
     struct plan_answer answer;
+    cr_expect_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &hopeless, 100, &answer), -ERANGE,
+                 "one job alone takes 460 ms");
     cr_assert_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &slo, 100, &answer), 0);
     cr_expect(answer.nodes > 10 && answer.nodes < 20, "%u", answer.nodes);
     cr_expect_lt(answer.figure_ns, 1e9);
