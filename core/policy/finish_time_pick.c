@@ -190,15 +190,15 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
 
 static inline void draw_many_begin(struct pick_item *item, uint64_t bits)
 {
-    item->turn = random_part(&bits, item->member_count);
-    item->bits = random_part(&bits, item->member_count);
-    __builtin_prefetch(&item->members[item->turn]);
-    __builtin_prefetch(&item->members[item->bits]);
+    item->first = random_part(&bits, item->member_count);
+    item->second = random_part(&bits, item->member_count);
+    __builtin_prefetch(&item->members[item->first]);
+    __builtin_prefetch(&item->members[item->second]);
 }
 
 static inline void draw_many_end(struct pick_batch *batch, struct pick_item *item)
 {
-    uint32_t count = item->member_count, first = item->turn, second = item->bits;
+    uint32_t count = item->member_count, first = item->first, second = item->second;
     item_candidate(batch, item, 0, first);
     item_candidate(batch, item, 1, second);
     item_candidate(batch, item, 2, first + 1 < count ? first + 1 : 0);

@@ -74,9 +74,16 @@ struct pick_item {
     int result; /* set: the node's slot, or USHER_ENOSERVICE, USHER_ENONODE */
 
     /* Between the steps. */
-    uint32_t turn; /* of policies that take turns; of the weighted one, its column; of finish-time, a position */
+    union { /* what was drawn, until the memory of it is there */
+        uint32_t turn; /* round-robin, and finish-time in turn */
+        uint32_t column; /* weighted */
+        uint32_t first; /* finish-time, of many nodes: a position */
+    };
+    union {
+        uint32_t bits; /* weighted: uniform ones, for the column */
+        uint32_t second; /* finish-time: another position */
+    };
     uint32_t member_count;
-    uint32_t bits; /* uniform ones, for the column; of finish-time, another position */
     const struct snapshot_member *members; /* of the service */
     const struct snapshot_share *shares; /* likewise, or NULL */
     struct snapshot_member candidate[PICK_CANDIDATES_MAX];

@@ -48,18 +48,18 @@ static void weighted_draw(struct pick_batch *batch)
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
         uint64_t bits = random_next(&batch->state->random);
-        item->turn = random_reduce(&batch->state->random, (uint32_t)(bits >> 32), item->member_count);
+        item->column = random_reduce(&batch->state->random, (uint32_t)(bits >> 32), item->member_count);
         item->bits = (uint32_t)bits;
-        __builtin_prefetch(&item->members[item->turn]);
+        __builtin_prefetch(&item->members[item->column]);
         if (item->shares)
-            __builtin_prefetch(&item->shares[item->turn]);
+            __builtin_prefetch(&item->shares[item->column]);
     }
     for (uint32_t i = 0; i < batch->item_count; i++) {
         struct pick_item *item = &batch->items[i];
         if (LIKELY(item->shares))
-            member_candidate(batch, item, 0, share_member(item->members, item->shares, item->turn, item->bits));
+            member_candidate(batch, item, 0, share_member(item->members, item->shares, item->column, item->bits));
         else
-            item_candidate(batch, item, 0, item->turn);
+            item_candidate(batch, item, 0, item->column);
     }
 }
 
