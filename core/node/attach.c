@@ -107,6 +107,10 @@ static void on_metric(void *ctx, const struct attach_result *result)
             problem.kind = r == -ENOENT ? ATTACH_NO_METRIC : ATTACH_NOT_A_NUMBER;
     }
     load_note(server, &problem);
+    if (!server->metric_asked) {
+        server->metric_asked = true;
+        attach_announce(server);
+    }
 }
 
 static void connections_take(struct attachments *attachments, int result)

@@ -301,12 +301,21 @@ static double phase_of(const struct node *node, uint64_t now_ns)
     return due_ns > now_ns ? (double)((due_ns - now_ns) % interval_ns) / (double)interval_ns : 0;
 }
 
+/* Not before something can be said of it: whether it is up, and if so how loaded it is, or that this can't be had. Else the first heartbeat
+ * would call a server full that is idle. */
+static bool is_ready_to_be_announced(const struct attached *server)
+{
+    if (!attach_is_up(server))
+        return all_checks_ended(server);
+    return server->all->config->load != ATTACH_LOAD_METRIC || server->metric_asked;
+}
+
 void attach_announce(struct attached *server)
 {
     const struct node *node = server->all->node;
     uint64_t now_ns = loop_now_ns(node->loop);
     if (!server->announced) {
-        if (!attach_is_up(server) && !all_checks_ended(server))
+        if (!is_ready_to_be_announced(server))
             return;
         heartbeats_init(&server->heartbeats, node->config.rms, node->config.rm_count, node->config.region,
                         node->config.heartbeat_ns, phase_of(node, now_ns), now_ns);

@@ -37,6 +37,7 @@ struct attached {
     struct attach_probe metric_probe; /* with ATTACH_LOAD_METRIC */
     struct attach_health metric_health;
     double in_use; /* connections, or the metric; what it counts as while that is not known */
+    bool metric_asked; /* its page has been asked for once at least since it was up, with or without success */
 
     bool announced; /* heartbeats have begun */
     uint64_t boot_id;

@@ -260,9 +260,29 @@ Test(attach, server_without_its_metric_counts_as_full)
     on_each_loop(metric_is_missing);
 }
 
-static bool five_in_use(const struct fixture *fixture)
+static bool is_up(const struct fixture *fixture)
 {
-    return fixture->attached_heartbeat.jobs_running == 5;
+    return stats_of(fixture).services[0].state == ATTACH_UP;
+}
+
+static void metric_is_late(struct fixture *fixture)
+{
+    begin(fixture, NULL);
+    attach(fixture, "web", "");
+    fixture->config.attach.load = ATTACH_LOAD_METRIC;
+    fixture->config.attach.metric = (struct attach_metric){.path = "/metrics", .name = "x"};
+    fixture->config.attach.timeout_ns = 60 * NS_PER_S;
+    fixture_start(fixture);
+    fixture_until(fixture, is_up, "a good check");
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(loop_run_once(fixture->loop, 0), 0);
+    cr_expect_eq(fixture->attached_register.service_count, 0);
+    cr_expect_eq(fixture->attached_heartbeats, 0);
+}
+
+Test(attach, server_is_not_announced_before_its_metric_was_asked_for)
+{
+    on_each_loop(metric_is_late);
 }
 
 static void metric_is_load(struct fixture *fixture)
@@ -275,7 +295,8 @@ static void metric_is_load(struct fixture *fixture)
     fixture->config.load_weights[LOAD_MEMORY] = 0;
     fixture->config.load_weights[LOAD_DISK] = 0;
     fixture_start(fixture);
-    fixture_until(fixture, five_in_use, "the metric");
+    fixture_until(fixture, is_offered, "a heartbeat");
+    cr_expect_eq(fixture->attached_heartbeat.jobs_running, 5, "in the first one already");
     cr_expect_float_eq((double)fixture->attached_heartbeat.load_index, 0.5 * 5 / 10, 1e-6);
     cr_expect_float_eq((double)fixture->attached_heartbeat.load_per_job, 0.05, 1e-6);
     cr_expect(stats_of(fixture).load_known);
