@@ -15,6 +15,7 @@ import sys
 import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.bounds import bounded, stalled_s
 from support.cluster import SANITIZED, Cluster, address_new, check, main, metrics, run, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -164,11 +165,10 @@ def one_stops_and_returns(fleet):
     fleet.processes["nginx-0"].terminate()
     begin = time.monotonic()
     last_s = 0
-    while time.monotonic() - begin < fleet.worst_s() + LATE_S:
+    while time.monotonic() - begin < fleet.worst_s() + LATE_S + stalled_s(begin):
         if fleet.ask() == stopped:
             last_s = time.monotonic() - begin
-    print(f"     stopped server last named after {last_s * 1000:.0f} ms; worst_ms says {fleet.worst_s() * 1000:.0f}")
-    check(last_s <= fleet.worst_s() + LATE_S / 2, f"the stopped server was named {last_s:.2f} s later; {fleet.worst_s()} s were promised")
+    bounded(last_s, fleet.worst_s() + LATE_S / 2, "the stopped server was named last after", since=begin)
     shares = fleet.ask_many(ASKS)
     check(shares == {other: ASKS}, f"of {ASKS} asks behind that: {shares}")
     row = fleet.attached(stopped)["services"][0]
@@ -201,6 +201,7 @@ def overload(fleet, **load):
         nodes = fleet.nodes("dispatcher")
         return nodes[loaded]["load_index"] - nodes[other]["load_index"]
 
+    wait_until("both are idle", lambda: abs(difference()) < 0.1)
     with load_tool(loaded, **load):
         wait_until("the dispatcher knows", lambda: difference() > 0.4)
         is_left_alone(fleet, loaded)

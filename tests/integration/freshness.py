@@ -3,7 +3,6 @@
 rm, sends jobs that carry its boot ID, and gets idle tokens."""
 import contextlib
 import os
-import pathlib
 import socket
 import struct
 import subprocess
@@ -11,9 +10,9 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-import independent as wire  # noqa: E402
-from cluster import SANITIZED, Cluster, address_new, check, main, metrics, usher, wait_until  # noqa: E402
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support import independent as wire
+from support.cluster import SANITIZED, Cluster, address_new, check, main, metrics, usher, wait_until
 
 BOOT_ID = 0xD15B
 SO_TIMESTAMPNS = 35  # of asm-generic/socket.h

@@ -2,14 +2,13 @@
 """A client that knows docs/PROTOCOL.md alone (support/independent.py) gets addresses and runs jobs; what it sends wrongly is refused and
 counted as the document says."""
 import contextlib
-import pathlib
 import struct
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-import independent as wire  # noqa: E402
-from cluster import Cluster, check, main, metrics, port_free, wait_until  # noqa: E402
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support import independent as wire
+from support.cluster import Cluster, check, main, metrics, port_free, wait_until
 
 
 @contextlib.contextmanager

@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-import independent as wire  # noqa: E402
-import prometheus  # noqa: E402
-from cluster import BIN, SANITIZED, Cluster, address_new, check, http_get, main, redis_cli, run, usher, wait_until  # noqa: E402
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support import independent as wire, prometheus
+from support.cluster import BIN, SANITIZED, Cluster, address_new, check, http_get, main, redis_cli, run, usher, wait_until
 
 POLICIES = ("finish-time", "two-choices", "below-average", "random", "round-robin")
 

@@ -3,15 +3,14 @@
 documents; it leaves no process and no file behind."""
 import contextlib
 import os
-import pathlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from cluster import BIN, PATIENCE_S, Cluster, address_new, check, main, usher, wait_until  # noqa: E402
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.cluster import BIN, PATIENCE_S, Cluster, address_new, check, main, usher, wait_until
 
 FAILED, USAGE, UNREACHABLE, NO_NODE = 1, 2, 3, 4
 NOBODY = "127.0.0.1:9"  # nobody listens there

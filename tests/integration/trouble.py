@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-import independent as wire  # noqa: E402
-from cluster import (BIN, PATIENCE_S, SANITIZED, Cluster, Failure, address_new, check, http_get, main, metrics, redis_cli, run,  # noqa: E402
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support import independent as wire
+from support.bounds import bounded
+from support.cluster import (BIN, PATIENCE_S, SANITIZED, Cluster, Failure, address_new, check, http_get, main, metrics, redis_cli, run,
                      usher, wait_until)
-from watch import Watch  # noqa: E402
+from support.watch import Watch
 
 VALID_S = 1.0
 BEAT = ["--heartbeat", "250ms", "--load-window", "250ms", "--slots", "4"]
@@ -61,12 +62,6 @@ def settle(cluster):
 
 def listed(cluster, node, names=("d0", "d1")):
     return [node in cluster.nodes(name) for name in names]
-
-
-def bounded(took_s, bound_s, what):
-    """The product promises a bound, and measuring costs up to 0.1 s. Sanitizer builds are too slow to be measured."""
-    print(f"     {what}: {took_s:.2f} s")
-    check(SANITIZED or took_s <= bound_s + 0.1, f"{what} took {took_s:.2f} s, promised are {bound_s} s")
 
 
 # ---- nodes ----

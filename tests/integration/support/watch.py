@@ -2,8 +2,8 @@
 import threading
 import time
 
-import independent as wire
-from cluster import check
+from support import independent as wire
+from support.cluster import check
 
 
 class Watch:
