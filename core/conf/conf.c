@@ -86,6 +86,10 @@ int conf_reading_put(struct conf_reading *reading, enum conf_source source, cons
         conf_error_set(ret_error, "is empty; give it a value or leave it out");
         return -EINVAL;
     }
+    if (!*text && (option->flags & CONF_FILLED)) {
+        conf_error_set(ret_error, "is empty; leave it out, or give it a value. %s", option->help);
+        return -EINVAL;
+    }
     /* On a command line the last one counts, which wrappers rely on; two lines of a file are a mistake of whoever wrote it. */
     if (more && source == CONF_SOURCE_FILE && !value_is_list(option->kind)) {
         conf_error_set(ret_error, "is given twice in this file; take one of the lines out");

@@ -103,6 +103,7 @@ enum conf_flags {
     CONF_REQUIRED = 1, /* must be given */
     CONF_RUNTIME = 2, /* can be changed while the program runs: usherctl set, SIGHUP */
     CONF_COMMAND_LINE = 4, /* not in a configuration file */
+    CONF_FILLED = 8, /* may be left out, but is not given as "" */
 };
 #define CONF_LETTER(letter) ((unsigned)(letter) << 8) /* also in flags: -c besides --config */
 

@@ -77,6 +77,7 @@ Test(command_line, values_that_are_none_are_refused)
         {"--redis=tcp:", "--redis: \"tcp:\" is not known; choose one of embedded, unix:PATH, tcp:HOST:PORT"},
         {"--redis=", "--redis: is empty; give it a value or leave it out"},
         {"--listen=", "--listen: is empty; give it a value or leave it out"},
+        {"--goal=", "--goal: is empty; leave it out, or give it a value. A goal such as p99<1ms."},
         {"--rm=", "--rm: is empty; give it a value or leave it out"},
         {"--rm=127.0.0.1:1,x", "--rm: \"x\" is not an address; write ip:port or [ip6]:port (numbers, not names)"},
         {"--rm=127.0.0.1:1,", "--rm: \"\" is not an address; write ip:port or [ip6]:port (numbers, not names)"},
