@@ -19,56 +19,81 @@ static const struct slo_name slo_names[] = {
     {"mean", SLO_MEAN}, {"max", SLO_MAX}, {"lost", SLO_LOST}, {"errors", SLO_ERRORS}, {"rps", SLO_RPS},
 };
 
-static int slo_parse_figure(const char *text, size_t length, struct slo_goal *goal)
+/* What is wrong with the name; NULL: nothing. */
+static const char *slo_parse_figure(const char *text, size_t length, struct slo_goal *goal)
 {
     char *end;
     for (size_t i = 0; i < ARRAY_COUNT(slo_names); i++) {
         if (strlen(slo_names[i].name) != length || strncmp(slo_names[i].name, text, length) != 0)
             continue;
         goal->figure = slo_names[i].figure;
-        return 0;
+        return NULL;
     }
     if (text[0] != 'p' || text[1] < '0' || text[1] > '9')
-        return -EINVAL;
+        return "that is no figure";
     goal->figure = SLO_QUANTILE;
     goal->quantile = strtod(text + 1, &end) / 100;
-    return end == text + length && goal->quantile <= 1 ? 0 : -EINVAL;
+    if (end != text + length)
+        return "that is no percentile";
+    return goal->quantile <= 1 ? NULL : "percentiles end at p100";
 }
 
-static int slo_parse_bound(const char *text, struct slo_goal *goal)
+static const char *slo_parse_duration(const char *text, struct slo_goal *goal)
 {
     uint64_t bound_ns;
-    char *end;
-    if (goal->figure <= SLO_MAX) {
-        if (duration_parse(text, &bound_ns) < 0)
-            return -EINVAL;
-        goal->bound = (double)bound_ns;
-        return 0;
-    }
-    goal->bound = strtod(text, &end);
-    bool whole = end != text && strcmp(end, goal->figure == SLO_RPS ? "" : "%") == 0;
-    return whole && isfinite(goal->bound) && goal->bound >= 0 ? 0 : -EINVAL;
+    if (duration_parse(text, &bound_ns) < 0)
+        return "the bound must be a duration with its unit, such as 1ms";
+    goal->bound = (double)bound_ns;
+    return bound_ns > 0 ? NULL : "nothing takes no time: give a longer bound";
 }
 
-static int slo_parse_goal(const char *text, struct slo_goal *ret_goal)
+/* A share in per cent, or a rate. */
+static const char *slo_parse_number(const char *text, struct slo_goal *goal)
+{
+    bool share = goal->figure != SLO_RPS;
+    char *end;
+    goal->bound = strtod(text, &end);
+    if (end == text || strcmp(end, share ? "%" : "") != 0 || !isfinite(goal->bound) || goal->bound < 0)
+        return share ? "the bound must be a share, such as 0.1%" : "the bound must be a number, such as 50000";
+    return share && !goal->equal && goal->bound <= 0 ? "nothing is less than 0%: write <=0%" : NULL;
+}
+
+static const char *slo_parse_bound(const char *text, struct slo_goal *goal)
+{
+    if (!*text)
+        return "its bound is missing";
+    return goal->figure <= SLO_MAX ? slo_parse_duration(text, goal) : slo_parse_number(text, goal);
+}
+
+/* What is wrong with it; NULL: nothing. */
+static const char *slo_parse_goal(const char *text, struct slo_goal *ret_goal)
 {
     struct slo_goal goal = {0};
     size_t length = strcspn(text, SLO_OPERATORS);
-    if (!text[length] || strlen(text) >= sizeof(goal.text) || slo_parse_figure(text, length, &goal) < 0)
-        return -EINVAL;
+    if (!*text)
+        return "there is nothing on one side of a comma";
+    if (!text[length])
+        return "it has no < or >";
+    if (strlen(text) >= sizeof(goal.text))
+        return "that is too long";
+    const char *complaint = slo_parse_figure(text, length, &goal);
+    if (complaint)
+        return complaint;
     memcpy(goal.text, text, strlen(text));
     goal.above = text[length] == '>';
     goal.equal = text[length + 1] == '=';
-    if (goal.above != (goal.figure == SLO_RPS) || slo_parse_bound(text + length + 1 + goal.equal, &goal) < 0)
-        return -EINVAL;
-    *ret_goal = goal;
-    return 0;
+    if (goal.above != (goal.figure == SLO_RPS))
+        return goal.above ? "only rps can be asked to be above" : "rps must be asked to be above (>)";
+    complaint = slo_parse_bound(text + length + 1 + goal.equal, &goal);
+    if (!complaint)
+        *ret_goal = goal;
+    return complaint;
 }
 
 int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error)
 {
     struct slo slo = {0};
-    while (text && *text) {
+    for (bool more = text != NULL; more; slo.count++) {
         char goal[2 * SLO_TEXT_BYTES];
         size_t length = strcspn(text, ",");
         if (slo.count == SLO_GOALS_MAX) {
@@ -78,16 +103,17 @@ int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_erro
         size_t copied = length < sizeof(goal) ? length : sizeof(goal) - 1;
         memcpy(goal, text, copied);
         goal[copied] = '\0';
-        if (slo_parse_goal(goal, &slo.goal[slo.count]) < 0) {
+        const char *complaint = slo_parse_goal(goal, &slo.goal[slo.count]);
+        if (complaint) {
             conf_error_set(
                 ret_error,
-                "--slo \"%s\": give goals such as p99<1ms, p99.9<=5ms, mean<200us, max<20ms, lost<0.1%%, errors<=0%% or "
+                "--slo \"%s\": %s; give goals such as p99<1ms, p99.9<=5ms, mean<200us, max<20ms, lost<0.1%%, errors<=0%% or "
                 "rps>50000, separated by commas",
-                goal);
+                goal, complaint);
             return -EINVAL;
         }
-        slo.count++;
-        text += length + (text[length] == ',');
+        more = text[length] == ',';
+        text += length + more;
     }
     *ret_slo = slo;
     return 0;

@@ -29,14 +29,44 @@ static bool met(const char *text)
     return slo_met(&slo.goal[0], &tally, NS_PER_S, &figure);
 }
 
-Test(slo, what_is_no_goal_is_refused)
+Test(slo, what_is_no_goal_is_refused_and_said_why)
 {
-    const char *wrong[] = {"p99",    "p99<",      "p99<1",  "p99>1ms",   "p101<1ms",
-                           "px<1ms", "worst<1ms", "lost<1", "lost<1ms",  "rps<5",
-                           "rps>5%", "p99=1ms",   ",",      "p99<1ms,,", "mean<0000000000000000000000000000000001ms"};
+    static const struct {
+        const char *text;
+        const char *why;
+    } wrong[] = {
+        {"", "nothing on one side of a comma"},
+        {",", "nothing on one side of a comma"},
+        {"p99<1ms,", "nothing on one side of a comma"},
+        {",p99<1ms", "nothing on one side of a comma"},
+        {"p99<1ms,,max<1s", "nothing on one side of a comma"},
+        {"p99", "no < or >"},
+        {"p99=1ms", "no < or >"},
+        {"p99<", "bound is missing"},
+        {"p99<=", "bound is missing"},
+        {"rps>", "bound is missing"},
+        {"p99<1", "a duration with its unit"},
+        {"p99<-1ms", "a duration with its unit"},
+        {"p99<0", "nothing takes no time"},
+        {"p99<=0ms", "nothing takes no time"},
+        {"p99>1ms", "only rps can be asked to be above"},
+        {"rps<5", "rps must be asked to be above"},
+        {"p101<1ms", "percentiles end at p100"},
+        {"p9x<1ms", "no percentile"},
+        {"px<1ms", "no figure"},
+        {"<1ms", "no figure"},
+        {"worst<1ms", "no figure"},
+        {"lost<1", "a share"},
+        {"lost<1ms", "a share"},
+        {"lost<0%", "write <=0%"},
+        {"rps>5%", "a number"},
+        {"rps>nan", "a number"},
+        {"mean<0000000000000000000000000000000001ms", "too long"},
+    };
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
-        cr_assert_eq(slo_parse(wrong[i], &slo, &why), -EINVAL, "%s", wrong[i]);
-        cr_assert_not_null(strstr(why.text, "--slo"));
+        cr_assert_eq(slo_parse(wrong[i].text, &slo, &why), -EINVAL, "%s", wrong[i].text);
+        cr_expect_not_null(strstr(why.text, "--slo"));
+        cr_expect_not_null(strstr(why.text, wrong[i].why), "%s: %s", wrong[i].text, why.text);
     }
 }
 
