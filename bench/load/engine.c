@@ -47,7 +47,7 @@ int engine_request_bytes(const struct engine_config *config, struct conf_error *
 
 void connection_lost(struct engine *engine, uint32_t connection, int error)
 {
-    tally_error(&engine->tally, error_name(error));
+    connection_note(engine, connection, error);
     close(engine->connections[connection].fd); /* which also takes it out of epoll */
     engine->connections[connection].fd = -1;
     engine->connections_alive--;
@@ -156,7 +156,7 @@ static void engine_expire(struct engine *engine)
         const struct ledger_entry *entry = &engine->ledger.entries[(uint32_t)id];
         uint32_t connection = entry->connection;
         engine->connections[connection].outstanding--;
-        tally_lost(&engine->tally, entry->planned_ns);
+        tally_lost(&engine->tally, entry->planned_ns, request_cause(engine, entry));
         if (engine->protocol->id_bytes == 0)
             ledger_abandon(&engine->ledger, id);
         else
@@ -326,7 +326,7 @@ static void engine_conclude(struct engine *engine, struct engine_result *result)
     uint64_t id;
     uint32_t budget = engine->ledger.mask + 1;
     while ((id = ledger_find_expired(&engine->ledger, LEDGER_ABANDONED - 1, &budget)) != 0) { /* a second interrupt left these */
-        tally_lost(&engine->tally, engine->ledger.entries[(uint32_t)id].planned_ns);
+        tally_lost(&engine->tally, engine->ledger.entries[(uint32_t)id].planned_ns, TALLY_INTERRUPTED);
         ledger_abandon(&engine->ledger, id);
     }
     *result = (struct engine_result){

@@ -37,6 +37,8 @@ struct connection {
     uint32_t last;
     struct buffer out; /* not yet taken by the kernel; TCP */
     struct buffer in; /* the beginning of a reply; TCP */
+    const char *failure; /* the name of the last error that its socket met; NULL: none */
+    uint64_t failed_ns;
 };
 
 #define ENGINE_NO_SLOT UINT32_MAX
@@ -126,6 +128,12 @@ void requests_open(struct engine *engine, uint32_t connection, uint64_t planned_
 
 /* Those of engine->requests that could not be sent after all. Not where replies have no ID. */
 void requests_revoke(struct engine *engine, uint32_t connection, uint32_t first, uint32_t count);
+
+/* Its socket has met an error, which no request is known to have: it is the cause for those that wait now and are never answered. */
+void connection_note(struct engine *engine, uint32_t connection, int error);
+
+/* Why a request has not been answered. */
+const char *request_cause(const struct engine *engine, const struct ledger_entry *entry);
 
 /* Its requests will be lost in their time. */
 void connection_lost(struct engine *engine, uint32_t connection, int error);

@@ -46,6 +46,20 @@ void requests_open(struct engine *engine, uint32_t index, uint64_t planned_ns, u
     }
 }
 
+void connection_note(struct engine *engine, uint32_t index, int error)
+{
+    struct connection *connection = &engine->connections[index];
+    connection->failure = error_name(error);
+    connection->failed_ns = engine->now_ns;
+    tally_error(&engine->tally, connection->failure);
+}
+
+const char *request_cause(const struct engine *engine, const struct ledger_entry *entry)
+{
+    const struct connection *connection = &engine->connections[entry->connection];
+    return connection->fd < 0 || entry->planned_ns < connection->failed_ns ? connection->failure : TALLY_TIMEOUT;
+}
+
 void requests_revoke(struct engine *engine, uint32_t index, uint32_t first, uint32_t count)
 {
     const uint8_t *at = engine->requests + (size_t)first * engine->request_bytes + engine->protocol->id_offset;
@@ -74,7 +88,7 @@ void reply_take_other(struct engine *engine, uint32_t connection, const struct l
     }
     engine->connections[entry->connection].outstanding--;
     if (UNLIKELY(engine->now_ns >= entry->planned_ns + engine->config->timeout_ns)) {
-        tally_lost(&engine->tally, entry->planned_ns);
+        tally_lost(&engine->tally, entry->planned_ns, TALLY_TIMEOUT);
         engine->tally.unexpected++;
         return;
     }

@@ -51,7 +51,7 @@ static uint32_t udp_send_batch(struct engine *engine, uint32_t connection, uint3
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != ENOBUFS) {
-            tally_error(&engine->tally, error_name(-errno));
+            connection_note(engine, connection, -errno);
             if (!repeated) {
                 repeated = true;
                 continue;
@@ -142,7 +142,7 @@ bool engine_udp_receive(struct engine *engine, uint32_t index)
         if (got < 0) {
             if (errno == EAGAIN || errno == EINTR)
                 return any;
-            tally_error(&engine->tally, error_name(-errno)); /* what ICMP said; it ends with this call */
+            connection_note(engine, index, -errno); /* what ICMP said; it ends with this call */
             continue;
         }
         any = true;

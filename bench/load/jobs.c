@@ -46,23 +46,41 @@ static uint64_t job_close(struct jobs *jobs, uint64_t id, enum wire_outcome outc
     return entry->planned_ns;
 }
 
-void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
+/* Closes one that is lost, and counts where it was by then. Its planned time. */
+static uint64_t job_close_lost(struct jobs *jobs, uint64_t id, enum wire_outcome outcome)
 {
     bool asking = jobs->slots[(uint32_t)id].state == JOB_ASKING;
-    uint64_t planned_ns = job_close(jobs, id, complaint ? WIRE_OUTCOME_FAILED : WIRE_OUTCOME_TIMEOUT);
-    if (complaint)
-        tally_broken(jobs->tally, planned_ns, complaint);
-    else
-        tally_lost(jobs->tally, planned_ns);
+    uint64_t planned_ns = job_close(jobs, id, outcome);
     if (tally_measures(jobs->tally, planned_ns))
         *(asking ? &jobs->result->lost_asking : &jobs->result->lost_running) += 1;
+    return planned_ns;
+}
+
+void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
+{
+    tally_broken(jobs->tally, job_close_lost(jobs, id, WIRE_OUTCOME_FAILED), complaint);
+}
+
+/* Its result has not come, as far as anybody waited. */
+static void job_give_up(struct jobs *jobs, uint64_t id, const char *cause)
+{
+    tally_lost(jobs->tally, job_close_lost(jobs, id, WIRE_OUTCOME_TIMEOUT), cause);
+}
+
+/* Why a job has not ended in time: what its asker's socket met while it waited there, or nothing that is known. */
+static const char *job_cause(const struct jobs *jobs, uint64_t id)
+{
+    const struct ledger_entry *entry = &jobs->ledger.entries[(uint32_t)id];
+    const struct jobs_asker *asker = &jobs->askers[entry->connection];
+    bool failed = jobs->slots[(uint32_t)id].state == JOB_ASKING && entry->planned_ns < asker->failed_ns;
+    return failed ? asker->failure : TALLY_TIMEOUT;
 }
 
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint)
 {
     uint64_t planned_ns = jobs->ledger.entries[(uint32_t)id].planned_ns;
     if (!complaint && jobs->now_ns > planned_ns + jobs->config->timeout_ns) {
-        job_lose(jobs, id, NULL); /* it came before anybody looked, and too late all the same */
+        job_give_up(jobs, id, TALLY_TIMEOUT); /* it came before anybody looked, and too late all the same */
         return;
     }
     (void)job_close(jobs, id, complaint ? WIRE_OUTCOME_FAILED : WIRE_OUTCOME_OK);
@@ -125,7 +143,7 @@ static void jobs_expire(struct jobs *jobs)
         return;
     jobs->swept_ns = jobs->now_ns;
     while ((id = ledger_find_expired(&jobs->ledger, jobs->now_ns - timeout_ns, &budget)) != 0)
-        job_lose(jobs, id, NULL);
+        job_give_up(jobs, id, job_cause(jobs, id));
 }
 
 static bool jobs_may_ask(const struct jobs *jobs)
@@ -279,7 +297,7 @@ static int jobs_conclude(struct jobs *jobs)
     for (uint32_t slot = 0; slot <= jobs->ledger.mask; slot++) { /* a second interrupt left these */
         uint64_t id = ledger_id(&jobs->ledger, slot);
         if (id)
-            job_lose(jobs, id, NULL);
+            job_give_up(jobs, id, TALLY_INTERRUPTED);
     }
     result->base.unsent = jobs_unsent(jobs);
     result->base.nodes_named = jobs->set.count;

@@ -96,6 +96,27 @@ static int asker_write(const struct jobs *jobs, const struct jobs_asker *asker, 
     return wire_address_request_encode(&request, id, padded_length, bytes, DATAGRAM_BYTES_MAX);
 }
 
+/* What ICMP said, of one of the requests that wait. */
+static void asker_note(struct jobs *jobs, struct jobs_asker *asker, int error)
+{
+    asker->failure = error_name(error);
+    asker->failed_ns = jobs->now_ns;
+    tally_error(jobs->tally, asker->failure);
+}
+
+/* An error that belongs to an earlier datagram is reported by the send after it, which must then be repeated. */
+static int asker_send_udp(struct jobs *jobs, struct jobs_asker *asker, const uint8_t *bytes, size_t length)
+{
+    for (int i = 0;; i++) {
+        if (send(asker->link.fd, bytes, length, MSG_DONTWAIT) >= 0)
+            return 0;
+        int error = -errno;
+        if (error == -EAGAIN || error == -ENOBUFS || i > 0)
+            return error;
+        asker_note(jobs, asker, error);
+    }
+}
+
 bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
 {
     uint8_t bytes[DATAGRAM_BYTES_MAX];
@@ -105,8 +126,8 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
     int length = asker_write(jobs, asker, id, bytes), error = length < 0 ? length : 0;
     jobs->slots[(uint32_t)id] = (struct job){.asked_ns = jobs->now_ns, .state = JOB_ASKING};
     asker->asking++;
-    if (error == 0 && !jobs->config->tcp && send(asker->link.fd, bytes, (size_t)length, MSG_DONTWAIT) < 0)
-        error = -errno;
+    if (error == 0 && !jobs->config->tcp)
+        error = asker_send_udp(jobs, asker, bytes, (size_t)length);
     if (UNLIKELY(error == -EAGAIN || error == -ENOBUFS)) {
         (void)ledger_close(&jobs->ledger, id);
         asker->asking--;
@@ -120,7 +141,7 @@ bool asker_ask(struct jobs *jobs, uint64_t planned_ns)
         if (error < 0)
             asker_lost(jobs, index, error);
     } else if (error < 0) {
-        job_lose(jobs, id, error_name(error)); /* what ICMP said of an earlier one */
+        job_lose(jobs, id, error_name(error));
     }
     return true;
 }
@@ -178,7 +199,7 @@ static void asker_receive_udp(struct jobs *jobs, uint32_t index)
         if (length < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (length < 0) {
-            tally_error(jobs->tally, error_name(-errno)); /* what ICMP said; it ends with this call */
+            asker_note(jobs, &jobs->askers[index], -errno); /* it ends with this call */
             continue;
         }
         int result = frame_decode_datagram(jobs->scratch, (size_t)length, &frame, &refusal);

@@ -30,6 +30,8 @@ struct jobs_asker {
     uint32_t asking; /* jobs */
     bool has_feedback; /* on the last job that began here, for the next request to carry */
     struct wire_feedback feedback;
+    const char *failure; /* the name of the last error that its socket met, of no job in particular; NULL: none */
+    uint64_t failed_ns;
 };
 
 struct jobs_node {
@@ -92,7 +94,7 @@ struct job *job_find(struct jobs *jobs, uint64_t id, const struct ledger_entry *
 /* Its end. complaint: an error's name, or NULL when its result is there. */
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint);
 
-/* No result can come any more, for the reason given; NULL: it has not come in time. */
+/* No result can come any more, for the reason given. */
 void job_lose(struct jobs *jobs, uint64_t id, const char *complaint);
 
 /* Loses every job that waits at that asker or node. */

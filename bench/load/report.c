@@ -36,6 +36,7 @@ enum verdict load_report_verdict(const struct load_report *report)
         .open_loop = report->open_loop,
         .disconnected = result->disconnected,
         .sent = result->tally.sent,
+        .answered = result->tally.answered,
         .late = result->tally.late,
         .unsent = result->unsent,
         .silent = silent_share(result),
@@ -45,13 +46,20 @@ enum verdict load_report_verdict(const struct load_report *report)
     return verdict_of(&evidence);
 }
 
-int load_report_exit_code(const struct tally *tally)
+const char *load_report_advice(const struct load_report *report)
 {
+    const struct tally *tally = &report->result->tally;
+    return tally->answered > 0 ? NULL : verdict_advice(tally_loss_chief(tally));
+}
+
+int load_report_exit_code(const struct team_result *result)
+{
+    const struct tally *tally = &result->tally;
     uint64_t no_node = 0;
     if (tally->answered > 0)
         return EXIT_CODE_OK;
     if (tally->received == 0)
-        return tally->sent > 0 ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
+        return tally->sent > 0 || result->disconnected ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
     for (uint32_t i = 0; i < tally->error_kinds; i++)
         if (strcmp(tally->error[i].name, error_name(USHER_ENONODE)) == 0 ||
             strcmp(tally->error[i].name, error_name(USHER_ENOSERVICE)) == 0)
@@ -124,7 +132,7 @@ static int report_flush(const char *program, int exit_code)
 
 int load_report_print(struct load_report *report, bool json)
 {
-    int exit_code = report_judge(report, load_report_exit_code(&report->result->tally));
+    int exit_code = report_judge(report, load_report_exit_code(report->result));
     json_t *object = json ? load_report_json(report) : NULL;
     if (report->hdr)
         exit_code = report_write_spectrum(report, exit_code);

@@ -28,12 +28,15 @@ NODISCARD int load_report_open(const char *hdr_path, FILE **ret_hdr, struct conf
 int load_report_print(struct load_report *report, bool json);
 
 /* 0 when something was answered; otherwise that there is no node, that nobody is there, or that it failed. */
-int load_report_exit_code(const struct tally *tally);
+int load_report_exit_code(const struct team_result *result);
 
 enum verdict load_report_verdict(const struct load_report *report);
 
 /* Says it on stderr, and with json as {"error", "message"} on stdout too; returns the exit code. */
 int load_report_failure(const char *program, bool json, const char *error, const struct conf_error *why, int exit_code);
+
+/* What to do where nothing was answered; NULL: something was. */
+const char *load_report_advice(const struct load_report *report);
 
 /* mean, p50 … max of a histogram whose unit is so many microseconds. */
 json_t *load_report_spectrum(const struct histogram *histogram, double unit_us);

@@ -17,12 +17,19 @@ static json_t *report_share_json(double share)
     return share < 0 ? json_null() : json_real(share);
 }
 
-static json_t *report_errors_json(const struct tally *tally)
+static json_t *report_kinds_json(const struct tally_error *kinds, uint32_t kind_count)
 {
     json_t *names = json_object();
-    for (uint32_t i = 0; i < tally->error_kinds; i++)
-        json_object_set_new(names, tally->error[i].name, json_integer((json_int_t)tally->error[i].count));
+    for (uint32_t i = 0; i < kind_count; i++)
+        json_object_set_new(names, kinds[i].name, json_integer((json_int_t)kinds[i].count));
     return names;
+}
+
+/* What was sent and not answered soundly: the causes are together all of it. */
+static json_t *report_losses_json(const struct tally *tally)
+{
+    return json_pack("{s:I, s:o}", "losses", (json_int_t)tally_losses(tally), "losses_by_cause",
+                     report_kinds_json(tally->loss, tally->loss_kinds));
 }
 
 /* Durations in microseconds, as everywhere in the report. */
@@ -54,18 +61,23 @@ json_t *load_report_json(const struct load_report *report)
 {
     const struct team_result *result = report->result;
     const struct tally *tally = &result->tally;
-    json_t *cpu = report_cpu_json(report);
+    json_t *cpu = report_cpu_json(report), *losses = report_losses_json(tally);
+    const char *advice = load_report_advice(report);
     json_t *object = json_pack(
         "{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f, s:f, s:o}", "offered_rps",
         load_report_per_second(result, tally->sent + result->unsent), "achieved_rps",
         load_report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "received", (json_int_t)tally->received,
         "answered", (json_int_t)tally->answered, "lost", (json_int_t)tally->lost, "errors", (json_int_t)tally->errors,
-        "errors_by_name", report_errors_json(tally), "unexpected", (json_int_t)tally->unexpected, "nodes_named",
-        (json_int_t)result->nodes_named, "late", (json_int_t)tally->late, "late_max_us",
+        "errors_by_name", report_kinds_json(tally->error, tally->error_kinds), "unexpected", (json_int_t)tally->unexpected,
+        "nodes_named", (json_int_t)result->nodes_named, "late", (json_int_t)tally->late, "late_max_us",
         (double)tally->late_max_ns / (double)NS_PER_US, "duration_s", (double)result->measured_ns / (double)NS_PER_S,
         "latency_us", load_report_spectrum(&tally->latency_ns, 1 / (double)NS_PER_US));
+    json_object_update(object, losses);
     json_object_update(object, cpu);
+    json_decref(losses);
     json_decref(cpu);
+    if (advice)
+        json_object_set_new(object, "advice", json_string(advice));
     if (report->slo->count > 0)
         json_object_set_new(object, "slo", report_slo_json(report));
     if (report->more)

@@ -1,6 +1,7 @@
 /* The report for people. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "bench/load/report.h"
 #include "core/base/clock.h"
@@ -68,6 +69,31 @@ static void report_print_slo(const struct load_report *report)
     }
 }
 
+/* How many of the losses have that name. */
+static uint64_t report_losses_of(const struct tally *tally, const char *name)
+{
+    for (uint32_t i = 0; i < tally->loss_kinds; i++)
+        if (strcmp(tally->loss[i].name, name) == 0)
+            return tally->loss[i].count;
+    return 0;
+}
+
+/* By cause; and the errors that were no request's end: what ICMP said more often, bytes that belong to no request. */
+static void report_print_losses(const struct tally *tally)
+{
+    uint64_t losses = tally_losses(tally);
+    if (losses > 0)
+        printf("losses    %" PRIu64 ", %.3g %% of what was sent\n", losses, 100 * (double)losses / (double)tally->sent);
+    for (uint32_t i = 0; i < tally->loss_kinds; i++)
+        printf("          %" PRIu64 " x %s\n", tally->loss[i].count, tally->loss[i].name);
+    for (uint32_t i = 0; i < tally->error_kinds; i++) {
+        uint64_t as_losses = report_losses_of(tally, tally->error[i].name);
+        if (tally->error[i].count > as_losses)
+            printf("          %" PRIu64 " x %s beside, as errors of no request\n", tally->error[i].count - as_losses,
+                   tally->error[i].name);
+    }
+}
+
 static void report_print_counts(const struct load_report *report)
 {
     const struct team_result *result = report->result;
@@ -78,8 +104,7 @@ static void report_print_counts(const struct load_report *report)
            (double)result->measured_ns / (double)NS_PER_S, result->interrupted ? " (interrupted)" : "");
     printf("          %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64 " lost, %" PRIu64 " errors\n", tally->sent,
            tally->received, tally->lost, tally->errors);
-    for (uint32_t i = 0; i < tally->error_kinds; i++)
-        printf("          %" PRIu64 " x %s\n", tally->error[i].count, tally->error[i].name);
+    report_print_losses(tally);
     if (tally->unexpected > 0)
         printf("          %" PRIu64 " replies that nothing waited for any more\n", tally->unexpected);
     if (report->open_loop)
@@ -91,6 +116,7 @@ void load_report_print_text(const struct load_report *report)
 {
     const struct team_result *result = report->result;
     enum verdict verdict = load_report_verdict(report);
+    const char *advice = load_report_advice(report);
     report_print_counts(report);
     if (result->tally.latency_ns.total > 0) {
         report_print_latency(&result->tally);
@@ -105,4 +131,6 @@ void load_report_print_text(const struct load_report *report)
     printf("\n");
     report_print_slo(report);
     printf("%s     %s\n", verdict == VERDICT_VALID ? "valid" : "VOID ", verdict_text(verdict));
+    if (advice)
+        printf("          %s\n", advice);
 }

@@ -141,7 +141,7 @@ static json_t *run_more(const struct load_run_options *options, const struct job
         if (node->refused > 0)
             json_object_set_new(refused, address, json_integer((json_int_t)node->refused));
     }
-    return json_pack("{s:I, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o}", "busy", (json_int_t)result->busy, "lost_by_cause",
+    return json_pack("{s:I, s:{s:I, s:I}, s:o, s:o, s:o, s:o, s:o, s:o}", "busy", (json_int_t)result->busy, "lost_by_stage",
                      "asking", (json_int_t)result->lost_asking, "running", (json_int_t)result->lost_running, "ask_us",
                      load_report_spectrum(&result->ask_us, 1), "waited_us", load_report_spectrum(&result->waited_us, 1), "ran_us",
                      load_report_spectrum(&result->ran_us, 1), "nodes", nodes, "refused_by_node", refused, "settings",

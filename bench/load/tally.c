@@ -29,6 +29,32 @@ void tally_sent(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint6
         tally->late_max_ns = late_ns;
 }
 
+/* False: a kind for which there is no room. */
+static bool kinds_add(struct tally_error *kinds, uint32_t *kind_count, uint32_t room, const char *name, uint64_t count)
+{
+    uint32_t i = 0;
+    while (i < *kind_count && strcmp(kinds[i].name, name) != 0)
+        i++;
+    if (i >= room)
+        return false;
+    if (i == *kind_count)
+        kinds[(*kind_count)++] = (struct tally_error){.name = name};
+    kinds[i].count += count;
+    return true;
+}
+
+static void tally_errors(struct tally *tally, const char *error_name, uint64_t count)
+{
+    tally->errors += count; /* also where there is no room for its kind */
+    (void)kinds_add(tally->error, &tally->error_kinds, TALLY_ERRORS_MAX, error_name, count);
+}
+
+static void tally_loss(struct tally *tally, const char *cause, uint64_t count)
+{
+    if (!kinds_add(tally->loss, &tally->loss_kinds, TALLY_ERRORS_MAX - 1, cause, count))
+        (void)kinds_add(tally->loss, &tally->loss_kinds, TALLY_ERRORS_MAX, TALLY_OTHER, count);
+}
+
 void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, uint64_t count)
 {
     uint64_t elapsed_ns = tally_elapsed_ns(planned_ns, now_ns);
@@ -38,6 +64,7 @@ void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, u
     if (UNLIKELY(elapsed_ns > tally->timeout_ns)) {
         tally->lost += count;
         tally->unexpected += count;
+        tally_loss(tally, TALLY_TIMEOUT, count);
         histogram_add_many(&tally->latency_ns, tally->timeout_ns, count);
         return;
     }
@@ -45,19 +72,6 @@ void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, u
     tally->answered += count;
     tally->answered_last_ns = now_ns;
     histogram_add_many(&tally->latency_ns, elapsed_ns, count);
-}
-
-static void tally_errors(struct tally *tally, const char *error_name, uint64_t count)
-{
-    uint32_t i = 0;
-    tally->errors += count;
-    while (i < tally->error_kinds && strcmp(tally->error[i].name, error_name) != 0)
-        i++;
-    if (i == TALLY_ERRORS_MAX)
-        return; /* still in the sum */
-    if (i == tally->error_kinds)
-        tally->error[tally->error_kinds++] = (struct tally_error){.name = error_name};
-    tally->error[i].count += count;
 }
 
 void tally_error(struct tally *tally, const char *error_name)
@@ -71,21 +85,37 @@ void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_n
         return;
     tally->received++;
     tally_error(tally, error_name);
+    tally_loss(tally, error_name, 1);
 }
 
 void tally_broken(struct tally *tally, uint64_t planned_ns, const char *error_name)
 {
-    tally_lost(tally, planned_ns);
+    tally_lost(tally, planned_ns, error_name);
     if (tally_measures(tally, planned_ns))
         tally_error(tally, error_name);
 }
 
-void tally_lost(struct tally *tally, uint64_t planned_ns)
+void tally_lost(struct tally *tally, uint64_t planned_ns, const char *cause)
 {
     if (!tally_measures(tally, planned_ns))
         return;
     tally->lost++;
+    tally_loss(tally, cause, 1);
     histogram_add(&tally->latency_ns, tally->timeout_ns);
+}
+
+uint64_t tally_losses(const struct tally *tally)
+{
+    return tally->received - tally->answered + tally->lost;
+}
+
+const char *tally_loss_chief(const struct tally *tally)
+{
+    uint32_t chief = 0;
+    for (uint32_t i = 1; i < tally->loss_kinds; i++)
+        if (tally->loss[i].count > tally->loss[chief].count)
+            chief = i;
+    return tally->loss_kinds > 0 ? tally->loss[chief].name : NULL;
 }
 
 void tally_merge(struct tally *tally, const struct tally *other)
@@ -100,6 +130,8 @@ void tally_merge(struct tally *tally, const struct tally *other)
         tally->late_max_ns = other->late_max_ns;
     for (uint32_t i = 0; i < other->error_kinds; i++)
         tally_errors(tally, other->error[i].name, other->error[i].count);
+    for (uint32_t i = 0; i < other->loss_kinds; i++)
+        tally_loss(tally, other->loss[i].name, other->loss[i].count);
     if (other->answered_last_ns > tally->answered_last_ns)
         tally->answered_last_ns = other->answered_last_ns;
     histogram_merge(&tally->latency_ns, &other->latency_ns);

@@ -3,7 +3,10 @@
  * Only requests planned within the measured part of the run count; those of the warm-up are sent and forgotten. A latency runs from
  * the planned time, not from the sending, so that a server that stands still is charged for everybody who would have come
  * meanwhile. A lost request counts in the latencies as one that took the whole timeout; so does one whose answer comes later than that.
- * Invariant: once all requests have ended, sent = received + lost, and latency_ns.total = answered + lost.
+ * Whatever of the sent does not end in a sound answer is a loss and has a cause: that no reply came in time, what became of the
+ * connection it was on, or the error that was the reply.
+ * Invariant: once all requests have ended, sent = received + lost, latency_ns.total = answered + lost, and the losses by cause are
+ * together sent - answered.
  * Thread: one owner. Pure: the time is handed in. Memory: in place. Nothing blocks. */
 #pragma once
 
@@ -14,6 +17,15 @@
 
 /* More kinds than there are: the protocol's errors and those of a socket. */
 #define TALLY_ERRORS_MAX 32
+
+/* No reply came in time. */
+#define TALLY_TIMEOUT "timeout"
+
+/* Whoever gave the second Ctrl-C did not want to wait for it. */
+#define TALLY_INTERRUPTED "interrupted"
+
+/* Causes for which there was no room any more, so that the sum is right all the same. */
+#define TALLY_OTHER "other"
 
 /* A send later than this after its planned time is the generator's fault, where what is measured takes less than ten times as long. */
 #define TALLY_LATE_NS UINT64_C(1000000)
@@ -38,6 +50,8 @@ struct tally {
     uint64_t errors;
     uint32_t error_kinds;
     struct tally_error error[TALLY_ERRORS_MAX];
+    uint32_t loss_kinds;
+    struct tally_error loss[TALLY_ERRORS_MAX]; /* by cause: TALLY_TIMEOUT, or the name of an error */
     struct histogram latency_ns;
 };
 
@@ -55,13 +69,21 @@ void tally_answered(struct tally *tally, uint64_t planned_ns, uint64_t now_ns, u
 
 /* A reply that is no address: counts as received, and as an error, but has no place in the latencies. */
 void tally_refused(struct tally *tally, uint64_t planned_ns, const char *error_name);
-void tally_lost(struct tally *tally, uint64_t planned_ns);
+
+/* No reply came. cause: TALLY_TIMEOUT, or the name of the error that its connection met while it waited. */
+void tally_lost(struct tally *tally, uint64_t planned_ns, const char *cause);
 
 /* Its connection failed, so that no reply can come: lost, and an error too. */
 void tally_broken(struct tally *tally, uint64_t planned_ns, const char *error_name);
 
 /* An error that belongs to no request, of the warm-up too. */
 void tally_error(struct tally *tally, const char *error_name);
+
+/* sent - answered, once all requests have ended. */
+uint64_t tally_losses(const struct tally *tally);
+
+/* The most frequent cause; NULL: nothing was lost. */
+const char *tally_loss_chief(const struct tally *tally);
 
 /* Adds what another thread of the same run has counted. */
 void tally_merge(struct tally *tally, const struct tally *other);

@@ -20,6 +20,7 @@ struct verdict_evidence {
     bool open_loop;
     bool disconnected; /* no connection was left before the end */
     uint64_t sent;
+    uint64_t answered; /* of these, soundly */
     uint64_t late; /* of these */
     uint64_t unsent; /* planned and never sent */
     double silent; /* share of the time, at its end, in which nothing was answered */
@@ -31,6 +32,7 @@ enum verdict {
     VERDICT_VALID,
     VERDICT_NOTHING_SENT,
     VERDICT_DISCONNECTED,
+    VERDICT_UNANSWERED,
     VERDICT_SILENT, /* closed loop: while nobody answers, nobody asks, and the latencies tell of better times */
     VERDICT_FELL_BEHIND,
     VERDICT_BOTTLENECK,
@@ -44,3 +46,7 @@ const char *verdict_code(enum verdict verdict);
 
 /* One sentence without a full stop. Never NULL. */
 const char *verdict_text(enum verdict verdict);
+
+/* What to do about a run in which nothing was answered, by what most of its requests were lost to (NULL: there were none). One sentence
+ * without a full stop. Never NULL. */
+const char *verdict_advice(const char *cause);

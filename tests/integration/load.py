@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 from support.capture import Capture
 from support.cluster import BIN, Cluster, address_new, check, main, port_free, run, wait_until
-from support.load_report import check_sums
+from support.load_report import check_losses, check_sums
 
 
 @contextlib.contextmanager
@@ -190,9 +190,12 @@ def thousands_of_jobs_are_on_their_way(cluster):
 def busy_and_lost_jobs_are_told_apart(cluster):
     report = jobs(cluster, "--service-time", "30s", "--rate", "20", "--warmup", "0", "--duration", "200ms", "--reply-timeout", "300ms", expect=None)
     check(report["answered"] == 0 and report["lost"] + report["errors"] == report["sent"], f"lost jobs: {report}")
-    check(report["lost_by_cause"]["asking"] == 0 and report["lost_by_cause"]["running"] == report["lost"], f"by cause: {report}")
+    check(report["lost_by_stage"]["asking"] == 0 and report["lost_by_stage"]["running"] == report["lost"], f"by stage: {report}")
+    check_losses(report)
+    check(report["losses_by_cause"].get("timeout", 0) == report["lost"], f"by cause: {report}")
     report = jobs(cluster, "--service", "nobody-offers-this", "--rate", "100", "--warmup", "0", "--duration", "200ms", expect=4)
     check(report["errors_by_name"] == {"unknown-service": report["received"]} and report["nodes"] == {}, f"not by name: {report}")
+    check_losses(report)
 
 
 def goals_are_an_exit_code(cluster):
@@ -267,6 +270,8 @@ def errors_are_told_apart(cluster):
     report = load(cluster, "--proto", "udp", "--service", "nobody-offers-this", "--warmup", "0", "--duration", "200ms", expect=4)
     check(report["answered"] == 0 and report["errors"] == report["received"] == report["errors_by_name"]["unknown-service"],
           f"not by name: {report}")
+    check(report["losses_by_cause"].get("unknown-service") == report["received"] and report["verdict"] == "unanswered", f"by cause: {report}")
+    check_losses(report)
     report = load(cluster, "--proto", "tcp", dispatcher=f"127.0.0.1:{port_free()}", expect=3)
     check(report["error"] == "ECONNREFUSED", f"a closed port: {report}")
 
@@ -290,6 +295,7 @@ def dispatcher_that_ends_leaves_a_void_run(cluster):
     threading.Timer(0.5, process.kill).start()
     report = load(cluster, "--proto", "tcp", "--rate", "500", "--warmup", "0", "--duration", "30s", dispatcher=victim)
     check(not report["valid"] and report["errors"] > 0 and report["duration_s"] < 30, f"not VOID: {report}")
+    check_losses(report)
 
 
 def dispatcher_that_falls_silent_leaves_a_void_run(cluster):
@@ -329,6 +335,9 @@ def mistakes_get_one_clear_line(cluster):
         (("--dispatcher", cluster.address, "--echo", "--service", "echo"), "--service is for dispatchers"),
         (("--dispatcher", cluster.address, "--bind", "192.0.2.1"), "--bind 192.0.2.1"),
         (("--dispatcher", cluster.address, "--server-pid", "4194304"), "no such process"),
+        (("--dispatcher", cluster.address, "--slo", ""), "--slo: is empty; leave it out, or give it a value. Goals such as 'p99<1ms"),
+        (("--dispatcher", cluster.address, "--slo", "p99<"), "its bound is missing; give goals such as p99<1ms"),
+        (("--dispatcher", cluster.address, "--hdr", ""), "--hdr: is empty"),
     ):
         code, out, err = run("usher-load", "ask", *options)
         check(code == 2 and text in err and err.count("\n") == 1 and not out, f"{options}: exit {code}: {out} {err}")

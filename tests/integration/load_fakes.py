@@ -11,8 +11,8 @@ import tempfile
 import threading
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import BIN, check, main, run
-from support.load_report import check_sums
+from support.cluster import BIN, check, main, port_free, run
+from support.load_report import check_losses, check_sums
 
 
 @contextlib.contextmanager
@@ -116,7 +116,53 @@ def lost_requests_count_as_timeouts():
         report = load("--proto", "udp", "--rate", "200", "--warmup", "0", "--duration", "500ms", "--reply-timeout", "100ms",
                       dispatcher=f"127.0.0.1:{silent.getsockname()[1]}", expect=3)
     check(report["sent"] == report["lost"] == 100 and report["received"] == 0, f"not all lost: {report}")
+    check(report["losses_by_cause"] == {"timeout": 100} and report["verdict"] == "unanswered" and "advice" in report, f"by cause: {report}")
     check(abs(report["latency_us"]["p50"] - 100_000) < 1_000, f"a lost request is no timeout: {report}")
+
+
+def nobody_listening_is_no_valid_run():
+    """What ICMP says is why the requests were lost, and the report says what to do."""
+    for command, loop in (("ask", ()), ("ask", ("--connections", "3", "--rate", "500")), ("run", ("--service-time", "1ms", "--rate", "200")),
+                          ("run", ("--proto", "tcp", "--rate", "200"))):
+        arguments = [command, "--dispatcher", f"127.0.0.1:{port_free()}", *loop, "--warmup", "0", "--duration", "300ms", "--reply-timeout", "50ms"]
+        code, out, err = run("usher-load", *arguments, "--json")
+        check(code == 3, f"{arguments}: exit {code}: {out} {err}")
+        report = json.loads(out)
+        check(not report["valid"] and report["verdict"] in ("unanswered", "disconnected"), f"{arguments}: {report}")
+        check(report["errors_by_name"].get("ECONNREFUSED", 0) > 0 and report["answered"] == 0, f"{arguments}: {report}")
+        check(report["sent"] == 0 or report["losses_by_cause"].get("ECONNREFUSED", 0) > 0, f"{arguments}: {report}")
+        check_losses(report)
+        code, out, err = run("usher-load", *arguments)
+        check(code == 3 and "VOID" in out and "valid " not in out and "ECONNREFUSED" in out, f"{arguments}: exit {code}: {out} {err}")
+        if report["sent"] > 0:
+            check("start the server, or mend --dispatcher" in out, f"{arguments}: it does not say what to do: {out}")
+
+
+def connections_that_are_closed_are_a_cause():
+    """A server that hangs up on every request."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        done = threading.Event()
+
+        def hang_up():
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError), server.accept()[0] as peer:
+                    peer.recv(65536)
+
+        server.settimeout(0.05)
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        try:
+            report = load("--proto", "tcp", "--connections", "3", "--rate", "100", "--warmup", "0", "--duration", "10s", "--reply-timeout", "200ms",
+                          dispatcher=f"127.0.0.1:{server.getsockname()[1]}", expect=3)
+        finally:
+            done.set()
+            thread.join()
+    check(not report["valid"] and set(report["losses_by_cause"]) <= {"connection-lost", "ECONNRESET", "EPIPE"} and report["losses"] > 0,
+          f"closed connections: {report}")
+    check_losses(report)
+    check("closed" in report["advice"], f"what to do: {report}")
 
 
 def garbage_is_no_answer():
@@ -124,6 +170,7 @@ def garbage_is_no_answer():
     with fake(socket.SOCK_DGRAM, lambda data: bytes(len(data))) as address:
         report = load("--rate", "100", "--warmup", "0", "--duration", "300ms", "--reply-timeout", "100ms", dispatcher=address, expect=3)
     check(report["answered"] == 0 and report["errors"] > 0 and report["lost"] == report["sent"], f"garbage was taken: {report}")
+    check(report["losses_by_cause"] == {"timeout": report["sent"]} and report["verdict"] == "unanswered", f"garbage was taken: {report}")
 
 
 # A network of its own in which an address has a hundred ports; a bare echo serves there.
@@ -166,4 +213,5 @@ def more_sockets_than_an_address_has_ports():
 
 
 main(echoes_are_compared, dns_is_asked_and_checked, redis_is_asked_and_checked, lost_requests_count_as_timeouts, garbage_is_no_answer,
+     nobody_listening_is_no_valid_run, connections_that_are_closed_are_a_cause,
      more_sockets_than_an_address_has_ports)

@@ -22,8 +22,9 @@ Test(tally, warm_up_leaves_no_trace)
     tally_sent(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS, 1);
     tally_answered(&tally, planned_ns, FROM_NS + 10 * NS_PER_MS, 1);
     tally_refused(&tally, planned_ns, "queue-full");
-    tally_lost(&tally, planned_ns);
+    tally_lost(&tally, planned_ns, TALLY_TIMEOUT);
     cr_assert_eq(tally.sent + tally.received + tally.lost + tally.late + tally.errors, 0);
+    cr_assert_eq(tally_losses(&tally) + tally.loss_kinds, 0);
     cr_assert_eq(tally.latency_ns.total, 0);
 }
 
@@ -51,7 +52,7 @@ Test(tally, lost_request_is_a_timeout_in_every_percentile)
         if (i < 98)
             tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 1);
         else
-            tally_lost(&tally, FROM_NS);
+            tally_lost(&tally, FROM_NS, TALLY_TIMEOUT);
     }
     cr_assert_eq(tally.sent, tally.received + tally.lost);
     cr_assert_float_eq((double)histogram_quantile(&tally.latency_ns, 0.98), 1e6, 1e4);
@@ -106,6 +107,55 @@ Test(tally, more_kinds_of_errors_than_there_is_room_for_stay_in_the_sum)
     cr_assert_eq(tally.error_kinds, TALLY_ERRORS_MAX);
 }
 
+static uint64_t losses_by_cause(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < tally.loss_kinds; i++)
+        sum += tally.loss[i].count;
+    return sum;
+}
+
+Test(tally, losses_by_cause_are_all_that_was_not_answered)
+{
+    tally_sent(&tally, FROM_NS, FROM_NS, 10);
+    tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 3);
+    tally_answered(&tally, FROM_NS, FROM_NS + TIMEOUT_NS + 1, 2);
+    tally_lost(&tally, FROM_NS, TALLY_TIMEOUT);
+    tally_lost(&tally, FROM_NS, "ECONNREFUSED");
+    tally_refused(&tally, FROM_NS, "queue-full");
+    tally_broken(&tally, FROM_NS, "connection-lost");
+    tally_broken(&tally, FROM_NS, "connection-lost");
+    tally_error(&tally, "protocol"); /* of no request */
+    cr_assert_eq(tally_losses(&tally), tally.sent - tally.answered);
+    cr_assert_eq(losses_by_cause(), tally_losses(&tally));
+    cr_assert_eq(tally.loss_kinds, 4);
+    cr_assert_str_eq(tally.loss[0].name, TALLY_TIMEOUT);
+    cr_assert_eq(tally.loss[0].count, 3);
+    cr_assert_str_eq(tally_loss_chief(&tally), TALLY_TIMEOUT);
+}
+
+Test(tally, nothing_lost_has_no_cause)
+{
+    tally_sent(&tally, FROM_NS, FROM_NS, 1);
+    tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 1);
+    cr_assert_eq(tally_losses(&tally), 0);
+    cr_assert_null(tally_loss_chief(&tally));
+}
+
+Test(tally, more_causes_than_there_is_room_for_are_counted_together)
+{
+    char names[2 * TALLY_ERRORS_MAX][16];
+    for (int i = 0; i < 2 * TALLY_ERRORS_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "error-%d", i);
+        tally_sent(&tally, FROM_NS, FROM_NS, 1);
+        tally_refused(&tally, FROM_NS, names[i]);
+    }
+    cr_assert_eq(tally.loss_kinds, TALLY_ERRORS_MAX);
+    cr_assert_str_eq(tally.loss[TALLY_ERRORS_MAX - 1].name, TALLY_OTHER);
+    cr_assert_eq(tally.loss[TALLY_ERRORS_MAX - 1].count, TALLY_ERRORS_MAX + 1);
+    cr_assert_eq(losses_by_cause(), tally.sent);
+}
+
 Test(tally, requests_of_one_time_count_together)
 {
     tally_sent(&tally, FROM_NS, FROM_NS, 64);
@@ -124,7 +174,7 @@ Test(tally, threads_are_added_up)
     tally_answered(&other, FROM_NS, FROM_NS + 3 * NS_PER_MS, 1);
     tally_answered(&tally, FROM_NS, FROM_NS + NS_PER_MS, 1);
     tally_refused(&other, FROM_NS, "queue-full");
-    tally_lost(&other, FROM_NS);
+    tally_lost(&other, FROM_NS, "ECONNREFUSED");
     tally_refused(&tally, FROM_NS, "queue-full");
     tally_merge(&tally, &other);
     cr_assert_eq(tally.sent, 3);
@@ -135,5 +185,7 @@ Test(tally, threads_are_added_up)
     cr_assert_eq(tally.late_max_ns, 2 * TALLY_LATE_NS);
     cr_assert_eq(tally.error_kinds, 1);
     cr_assert_eq(tally.error[0].count, 2);
+    cr_assert_eq(tally.loss_kinds, 2);
+    cr_assert_eq(losses_by_cause(), 3);
     cr_assert_eq(tally.latency_ns.max, TIMEOUT_NS);
 }

@@ -13,18 +13,30 @@ static const struct {
     enum verdict verdict;
 } rows[] = {
     {"nothing was sent", {.open_loop = true}, VERDICT_NOTHING_SENT},
-    {"all connections were lost", {.sent = 10000, .open_loop = true, .disconnected = true}, VERDICT_DISCONNECTED},
-    {"more than one in a hundred late", {.sent = 10000, .open_loop = true, .late = 101}, VERDICT_FELL_BEHIND},
-    {"one in a hundred late", {.sent = 10000, .open_loop = true, .late = 100}, VERDICT_VALID},
-    {"planned and never sent", {.sent = 10000, .open_loop = true, .unsent = 1}, VERDICT_FELL_BEHIND},
-    {"a closed loop has no schedule to keep", {.sent = 10000, .late = 10000}, VERDICT_VALID},
-    {"closed loop, silent for long", {.sent = 10000, .silent = 0.11}, VERDICT_SILENT},
-    {"closed loop, silent for a moment", {.sent = 10000, .silent = 0.09}, VERDICT_VALID},
-    {"an open loop asks on in the silence", {.sent = 10000, .open_loop = true, .silent = 1}, VERDICT_VALID},
-    {"full core, idle server", {.sent = 10000, .client_busy = 0.95, .server_thread_cpu = 0.94}, VERDICT_BOTTLENECK},
-    {"full core, unknown server", {.sent = 10000, .client_busy = 0.99, .server_thread_cpu = UNKNOWN}, VERDICT_BOTTLENECK_PERHAPS},
-    {"both cores full", {.sent = 10000, .client_busy = 1, .server_thread_cpu = 0.99}, VERDICT_VALID},
-    {"time left, unknown server", {.sent = 10000, .client_busy = 0.4, .server_thread_cpu = UNKNOWN}, VERDICT_VALID},
+    {"nothing was sent because no connection came about", {.open_loop = true, .disconnected = true}, VERDICT_DISCONNECTED},
+    {"nothing was answered, closed loop", {.sent = 1, .silent = 1}, VERDICT_UNANSWERED},
+    {"nothing was answered, open loop", {.sent = 10000, .open_loop = true, .unsent = 1}, VERDICT_UNANSWERED},
+    {"a single answer", {.sent = 10000, .answered = 1, .open_loop = true}, VERDICT_VALID},
+    {"all connections were lost",
+     {.sent = 10000, .answered = 9000, .open_loop = true, .disconnected = true},
+     VERDICT_DISCONNECTED},
+    {"more than one in a hundred late", {.sent = 10000, .answered = 9000, .open_loop = true, .late = 101}, VERDICT_FELL_BEHIND},
+    {"one in a hundred late", {.sent = 10000, .answered = 9000, .open_loop = true, .late = 100}, VERDICT_VALID},
+    {"planned and never sent", {.sent = 10000, .answered = 9000, .open_loop = true, .unsent = 1}, VERDICT_FELL_BEHIND},
+    {"a closed loop has no schedule to keep", {.sent = 10000, .answered = 9000, .late = 10000}, VERDICT_VALID},
+    {"closed loop, silent for long", {.sent = 10000, .answered = 9000, .silent = 0.11}, VERDICT_SILENT},
+    {"closed loop, silent for a moment", {.sent = 10000, .answered = 9000, .silent = 0.09}, VERDICT_VALID},
+    {"an open loop asks on in the silence", {.sent = 10000, .answered = 9000, .open_loop = true, .silent = 1}, VERDICT_VALID},
+    {"full core, idle server",
+     {.sent = 10000, .answered = 9000, .client_busy = 0.95, .server_thread_cpu = 0.94},
+     VERDICT_BOTTLENECK},
+    {"full core, unknown server",
+     {.sent = 10000, .answered = 9000, .client_busy = 0.99, .server_thread_cpu = UNKNOWN},
+     VERDICT_BOTTLENECK_PERHAPS},
+    {"both cores full", {.sent = 10000, .answered = 9000, .client_busy = 1, .server_thread_cpu = 0.99}, VERDICT_VALID},
+    {"time left, unknown server",
+     {.sent = 10000, .answered = 9000, .client_busy = 0.4, .server_thread_cpu = UNKNOWN},
+     VERDICT_VALID},
 };
 
 Test(verdict, run_counts_when_it_is_about_the_server)
@@ -40,4 +52,13 @@ Test(verdict, codes_are_told_apart_and_explained)
         for (enum verdict b = VERDICT_VALID; b < a; b++)
             cr_expect_str_neq(verdict_code(a), verdict_code(b));
     }
+}
+
+Test(verdict, advice_is_there_for_every_cause)
+{
+    cr_expect_not_null(strstr(verdict_advice(NULL), "--duration"));
+    cr_expect_not_null(strstr(verdict_advice("timeout"), "--reply-timeout"));
+    cr_expect_not_null(strstr(verdict_advice("ECONNREFUSED"), "--dispatcher"));
+    cr_expect_not_null(strstr(verdict_advice("unknown-service"), "--service"));
+    cr_expect_not_null(strstr(verdict_advice("anything-else"), "ERRORS.md"));
 }
