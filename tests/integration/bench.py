@@ -63,7 +63,8 @@ def scale_measures_a_small_fleet(folder):
     [round_] = json.loads((folder / "scale.json").read_text())["rounds"]
     usher, zadds = round_["usher"], round_["zadds"]
     check(usher["fleet"]["registered"] > 990 and usher["fleet"]["errors"] == 0, f"the fleet did not come: {usher['fleet']}")
-    check(usher["heartbeats_per_s"] > 500 and zadds["heartbeats_per_s"] > 500, f"too few heartbeats: {usher} {zadds}")
+    for side in (usher, zadds):  # a run that lacked CPU says so itself
+        check(side["heartbeats_per_s"] > (0 if side.get("void") else 500), f"too few heartbeats: {usher} {zadds}")
     check(0 < usher["age_s"]["p99"] < 10 and usher["cores"]["sum"] > 0 and usher["delta_mb_per_s"] > 0, f"figures are missing: {usher}")
     check("cores: both" in out or "VOID" in out, f"the report is not there: {out}")
     nothing_left(folder)
