@@ -65,6 +65,7 @@ struct micro_spread micro_spread_of(double samples[], uint32_t sample_count)
         .median = sample_count % 2 ? samples[sample_count / 2] : (samples[sample_count / 2 - 1] + samples[sample_count / 2]) / 2,
         .low = samples[sample_count / 4],
         .high = samples[sample_count - 1 - sample_count / 4],
+        .best = samples[0],
     };
 }
 

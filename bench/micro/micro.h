@@ -33,6 +33,7 @@ struct micro_spread {
     double median;
     double low;
     double high;
+    double best; /* the least */
 };
 
 struct micro_row {

@@ -1,19 +1,40 @@
 /* The whole way of a request through a dispatcher's core, without the sockets: bytes, decoder, FIFO request queue, pick, encoder, bytes.
- * The functions are the dispatcher's own, called as receive_tcp.c and send.c call them. */
+ * The functions are the dispatcher's own, called as receive_tcp.c and send_tcp.c call them, or receive_udp.c and send.c. In the same
+ * rounds stands a reference that needs nothing but the core, so that a report shows whether the core was shared (reference.h). */
 #include <errno.h>
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench/micro/micro.h"
 #include "bench/micro/nodes.h"
+#include "bench/micro/reference.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "dispatcher/answer.h"
 
-#define FRAME_BYTES 44u
+#define REQUEST_BYTES_MAX 64u
 #define BATCH ANSWER_BATCH_MAX
 #define INPUTS 16u /* batches of requests, taken in turn: what was received last is not all in the first-level cache */
 #define QUEUE_SLOTS 8192u /* the dispatcher's default */
+#define TCP_LIMIT_BYTES 512u /* receive_tcp.c's, for each answer */
+
+enum path_way {
+    PATH_TCP,
+    PATH_UDP, /* joined datagrams of a request each */
+    PATH_WAYS,
+};
+
+static const char *const path_way_names[PATH_WAYS] = {"TCP", "UDP"};
+
+struct path_bench;
+
+struct path_input {
+    struct path_bench *bench;
+    enum path_way way;
+    uint32_t frame_bytes; /* of a request, as usher-load sends it */
+    uint8_t bytes[INPUTS][BATCH * REQUEST_BYTES_MAX];
+};
 
 struct path_bench {
     struct micro_nodes nodes;
@@ -22,23 +43,45 @@ struct path_bench {
     struct counters counters;
     struct answer_context answers;
     uint64_t begin_ns; /* of the picks' clock */
-    uint8_t inputs[INPUTS][BATCH * FRAME_BYTES];
-    uint8_t output[BATCH * FRAME_BYTES];
+    struct path_input inputs[PATH_WAYS];
+    uint8_t output[BATCH * REQUEST_BYTES_MAX + TCP_LIMIT_BYTES];
 };
 
-static bool batch_take(struct path_bench *bench, const struct request *from, const uint8_t *bytes)
+static bool batch_take(struct path_bench *bench, const struct request *from, const struct path_input *input, uint64_t batch)
 {
-    uint32_t used = 0, count;
-    while (used < sizeof(bench->inputs[0])) {
-        used += request_queue_take(&bench->queue, from, bytes + used, (uint32_t)sizeof(bench->inputs[0]) - used,
-                                   (uint32_t)sizeof(bench->inputs[0]) - used, BATCH, &count);
+    const uint8_t *bytes = input->bytes[batch % INPUTS];
+    uint32_t used = 0, count, length = BATCH * input->frame_bytes;
+    uint32_t segment_bytes = input->way == PATH_UDP ? input->frame_bytes : length;
+    while (used < length) {
+        used += request_queue_take(&bench->queue, from, bytes + used, length - used, segment_bytes, BATCH, &count);
         if (count == 0)
             return false;
     }
     return true;
 }
 
-static uint32_t batch_answer(struct path_bench *bench, uint64_t now_ns)
+/* As send_tcp does for the requests of one connection. */
+static uint32_t answers_encode_tcp(struct path_bench *bench, const struct request requests[], uint32_t count)
+{
+    struct answer_run run = {.count = 1};
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < count && run.count > 0; i += run.count) {
+        answer_encode_run(&bench->answers, requests + i, count - i, bench->output + length, sizeof(bench->output) - length, &run);
+        length += run.bytes;
+    }
+    return length;
+}
+
+/* As send_udp does, each into a datagram of its own. */
+static uint32_t answers_encode_udp(struct path_bench *bench, const struct request requests[], uint32_t count)
+{
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < count; i++)
+        length += answer_encode(&bench->answers, &requests[i], bench->output + i * REQUEST_BYTES_MAX);
+    return length;
+}
+
+static uint32_t batch_answer(struct path_bench *bench, enum path_way way, uint64_t now_ns)
 {
     uint32_t length = 0;
     size_t count;
@@ -47,8 +90,7 @@ static uint32_t batch_answer(struct path_bench *bench, uint64_t now_ns)
     while (count) {
         uint32_t batch = count < BATCH ? (uint32_t)count : BATCH;
         answer_prepare(&bench->answers, requests, batch, now_ns);
-        for (uint32_t i = 0; i < batch; i++)
-            length += answer_encode(&bench->answers, &requests[i], bench->output + length);
+        length += way == PATH_TCP ? answers_encode_tcp(bench, requests, batch) : answers_encode_udp(bench, requests, batch);
         spsc_queue_release(&bench->queue.items, batch);
         requests = spsc_queue_peek(&bench->queue.items, &count);
     }
@@ -57,19 +99,43 @@ static uint32_t batch_answer(struct path_bench *bench, uint64_t now_ns)
 
 static int path_run(void *ctx, uint64_t operations, uint64_t *ret_ns)
 {
-    struct path_bench *bench = ctx;
-    struct request from = {
-        .transport = FRAME_TCP, .limit = 512, .peer = {.family = ADDRESS_IPV4, .port = 1, .ip = {127, 0, 0, 1}}};
+    const struct path_input *input = ctx;
+    struct path_bench *bench = input->bench;
+    const uint32_t answers_bytes = BATCH * wire_address_bytes(1, ADDRESS_IPV4);
+    struct request from = {.transport = input->way == PATH_TCP ? FRAME_TCP : FRAME_UDP,
+                           .limit = TCP_LIMIT_BYTES,
+                           .peer = {.family = ADDRESS_IPV4, .port = 1, .ip = {127, 0, 0, 1}}};
     bool all = true;
     uint64_t started_ns = clock_monotonic_ns();
     for (uint64_t done = 0; done < operations; done += BATCH) {
         from.arrived_ns = bench->begin_ns + done;
-        all &= batch_take(bench, &from, bench->inputs[done / BATCH % INPUTS]);
-        all &= batch_answer(bench, from.arrived_ns) == sizeof(bench->output);
+        all &= batch_take(bench, &from, input, done / BATCH);
+        all &= batch_answer(bench, input->way, from.arrived_ns) == answers_bytes;
         micro_keep((uintptr_t)bench->output);
     }
     *ret_ns = clock_monotonic_ns() - started_ns;
     return all ? 0 : -EBADMSG;
+}
+
+/* Requests as usher-load and libusher write them: over UDP padded for the address of an IPv6 node, over TCP not at all. */
+static int input_init(struct path_bench *bench, enum path_way way)
+{
+    struct path_input *input = &bench->inputs[way];
+    uint32_t padded_bytes = way == PATH_UDP ? wire_address_bytes(1, ADDRESS_IPV6) : 0;
+    uint8_t *at = input->bytes[0];
+    input->bench = bench;
+    input->way = way;
+    for (uint32_t i = 0; i < INPUTS * BATCH; i++) {
+        struct wire_address_request request = {.service_id = micro_service_id(i % MICRO_SERVICES), .count = 1, .wait_ms = 1000};
+        if (i % BATCH == 0)
+            at = input->bytes[i / BATCH];
+        int length = wire_address_request_encode(&request, i, padded_bytes, at, REQUEST_BYTES_MAX);
+        if (length < 0)
+            return length;
+        input->frame_bytes = (uint32_t)length;
+        at += length;
+    }
+    return 0;
 }
 
 static int path_init(struct path_bench *bench, uint32_t node_count)
@@ -90,12 +156,13 @@ static int path_init(struct path_bench *bench, uint32_t node_count)
                                              .queue = &bench->queue,
                                              .counters = &bench->counters,
                                              .boot_id = 77};
-    for (uint32_t i = 0; i < INPUTS * BATCH && error >= 0; i++) {
-        struct wire_address_request request = {.service_id = micro_service_id(i % MICRO_SERVICES), .count = 1, .wait_ms = 1000};
-        error = wire_address_request_encode(&request, i, FRAME_BYTES, &bench->inputs[i / BATCH][i % BATCH * FRAME_BYTES],
-                                            FRAME_BYTES);
+    for (enum path_way way = 0; way < PATH_WAYS && error >= 0; way++)
+        error = input_init(bench, way);
+    if (error < 0) {
+        request_queue_done(&bench->queue);
+        micro_nodes_done(&bench->nodes);
     }
-    return error < 0 ? error : 0;
+    return error;
 }
 
 /* How old what is known of the nodes is: nothing, or so old that they get turns; what they had to do is done by then. */
@@ -104,19 +171,60 @@ static const struct {
     uint32_t age_s;
 } path_ages[] = {{"", 0}, {", in turn", 1}};
 
-static int path_measure(struct micro *micro, struct path_bench *bench, uint32_t nodes)
+/* The ways, in rounds with the reference; it stands beside the usual ones alone. */
+static int path_measure_age(struct micro *micro, struct path_bench *bench, uint32_t nodes, uint32_t age)
 {
-    struct micro_subject subject = {.run = path_run, .ctx = bench, .against = MICRO_NONE};
+    struct micro_subject subjects[2 + PATH_WAYS] = {{.run = reference_chain, .against = MICRO_NONE},
+                                                    {.run = reference_wide, .against = MICRO_NONE}};
+    uint32_t count = reference_exists() && age == 0 ? 2 : 0, against = count > 0 ? 1 : MICRO_NONE;
+    (void)snprintf(subjects[0].name, MICRO_NAME_BYTES, "reference beside %u nodes, one after the other", nodes);
+    (void)snprintf(subjects[1].name, MICRO_NAME_BYTES, "reference beside %u nodes, %u at a time", nodes, REFERENCE_LANES);
+    for (enum path_way way = 0; way < PATH_WAYS; way++) {
+        struct micro_subject *subject = &subjects[count++];
+        *subject = (struct micro_subject){
+            .run = path_run, .ctx = &bench->inputs[way], .against = against, .goal_ns = nodes <= 1000 ? 30 : 45}; /* P7 */
+        (void)snprintf(subject->name, MICRO_NAME_BYTES, "decode, queue, pick, encode: %s, %u nodes%s", path_way_names[way], nodes,
+                       path_ages[age].name);
+    }
+    atomic_store_explicit(&bench->nodes.finish.age_s, (float)path_ages[age].age_s, memory_order_relaxed);
+    bench->begin_ns = path_ages[age].age_s * NS_PER_S;
+    return micro_measure(micro, subjects, count);
+}
+
+/* How many times as long as on a core of its own the reference took, over all sets: what is one after the other takes a cycle each. */
+struct path_shared {
+    double least;
+    double most;
+    double cycle_ns; /* in the last set */
+};
+
+#define SHARED_FROM 1.15 /* below that the core was one's own */
+
+static void shared_add(struct path_shared *shared, const struct micro_row *reference)
+{
+    double times = reference[1].ns.median * REFERENCE_LANES / reference[0].ns.median;
+    shared->least = times < shared->least ? times : shared->least;
+    shared->most = times > shared->most ? times : shared->most;
+    shared->cycle_ns = reference[0].ns.median / REFERENCE_INSTRUCTIONS;
+}
+
+static void shared_note(struct micro *micro, const struct path_shared *shared)
+{
+    micro_note(micro, "path: the reference took %.2f to %.2f times the cycles of a core of its own, at %.1f GHz%s", shared->least,
+               shared->most, 1 / shared->cycle_ns,
+               shared->most < SHARED_FROM ? "" : ": the core was shared, and the path slower for it");
+}
+
+static int path_measure(struct micro *micro, struct path_bench *bench, uint32_t nodes, struct path_shared *shared)
+{
+    uint32_t first = micro->row_count;
     int error = path_init(bench, nodes);
     if (error < 0)
         return micro_fail(micro, error, "no memory for %u nodes", nodes);
-    subject.goal_ns = nodes <= 1000 ? 30 : 45; /* P7 */
-    for (uint32_t i = 0; i < ARRAY_COUNT(path_ages) && error == 0; i++) {
-        (void)snprintf(subject.name, MICRO_NAME_BYTES, "decode, queue, pick, encode, %u nodes%s", nodes, path_ages[i].name);
-        atomic_store_explicit(&bench->nodes.finish.age_s, (float)path_ages[i].age_s, memory_order_relaxed);
-        bench->begin_ns = path_ages[i].age_s * NS_PER_S;
-        error = micro_measure(micro, &subject, 1);
-    }
+    for (uint32_t i = 0; i < ARRAY_COUNT(path_ages) && error == 0; i++)
+        error = path_measure_age(micro, bench, nodes, i);
+    if (error == 0 && reference_exists())
+        shared_add(shared, &micro->rows[first]);
     request_queue_done(&bench->queue);
     micro_nodes_done(&bench->nodes);
     return error;
@@ -124,10 +232,13 @@ static int path_measure(struct micro *micro, struct path_bench *bench, uint32_t 
 
 int micro_path(struct micro *micro)
 {
+    struct path_shared shared = {.least = DBL_MAX};
     struct path_bench *bench = memory_new_aligned(sizeof(*bench));
     int error = bench ? 0 : micro_fail(micro, -ENOMEM, "out of memory");
     for (uint32_t i = 0; i < MICRO_NODE_COUNTS && error == 0; i++)
-        error = path_measure(micro, bench, micro_node_counts[i]);
+        error = path_measure(micro, bench, micro_node_counts[i], &shared);
+    if (error == 0 && reference_exists())
+        shared_note(micro, &shared);
     free(bench);
     return error;
 }

@@ -36,13 +36,13 @@ static void goal_print(const struct micro_row *row)
 void report_print(const struct micro *micro)
 {
     const char *group = "";
-    printf("%-52s %9s  %-15s %s\n", "", "ns", "middle half", "times as fast (middle half) as");
+    printf("%-58s %9s  %-15s  %7s  %s\n", "", "ns", "middle half", "best", "times as fast (middle half) as");
     for (uint32_t i = 0; i < micro->row_count; i++) {
         const struct micro_row *row = &micro->rows[i];
         if (strcmp(group, row->group) != 0)
             printf("%s\n", row->group);
         group = row->group;
-        printf("  %-50s %9.1f  %6.1f … %-6.1f", row->name, row->ns.median, row->ns.low, row->ns.high);
+        printf("  %-56s %9.1f  %6.1f … %-6.1f  %7.1f", row->name, row->ns.median, row->ns.low, row->ns.high, row->ns.best);
         if (row->against[0])
             printf("  %.2f (%.2f … %.2f) %s", row->ratio.median, row->ratio.low, row->ratio.high, row->against);
         goal_print(row);
@@ -56,7 +56,8 @@ void report_print(const struct micro *micro)
 
 static json_t *spread_json(const struct micro_spread *spread)
 {
-    return json_pack("{s:f, s:f, s:f}", "median", spread->median, "low", spread->low, "high", spread->high);
+    return json_pack("{s:f, s:f, s:f, s:f}", "median", spread->median, "low", spread->low, "high", spread->high, "best",
+                     spread->best);
 }
 
 static json_t *row_json(const struct micro_row *row)

@@ -1,10 +1,12 @@
 /* The frame of the micro benchmarks, and all of them once, as small as possible, so that they cannot rot. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "bench/micro/crew.h"
 #include "bench/micro/micro.h"
+#include "bench/micro/reference.h"
 #include "bench/micro/report.h"
 
 enum { ROUNDS = 3 };
@@ -68,7 +70,23 @@ Test(micro_spread, is_the_median_and_the_middle_half)
     cr_expect_float_eq(spread.median, 3, 0.001);
     cr_expect_float_eq(spread.low, 2, 0.001);
     cr_expect_float_eq(spread.high, 4, 0.001);
+    cr_expect_float_eq(spread.best, 1, 0.001);
     cr_expect_float_eq(micro_spread_of(even, 4).median, 2.5, 0.001);
+}
+
+/* No speed is asserted: only that side by side is not slower than one after the other. */
+Test(reference, is_quicker_side_by_side)
+{
+    uint64_t chain_ns, wide_ns;
+    if (!reference_exists())
+        cr_skip_test("no reference on this kind of processor");
+    for (int i = 0; i < 100; i++) { /* one of them without an interruption is enough */
+        cr_assert_eq(reference_chain(NULL, 1000, &chain_ns), 0);
+        cr_assert_eq(reference_wide(NULL, 1000, &wide_ns), 0);
+        if (wide_ns < chain_ns)
+            return;
+    }
+    cr_assert_fail("what need not wait for each other took as long: %" PRIu64 " and %" PRIu64 " ns", wide_ns, chain_ns);
 }
 
 static int work_failing(void *ctx, uint32_t index, struct crew *crew)
