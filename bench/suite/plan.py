@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from suite import fairness, overload, servers, updates
+from suite.knee import Search
 from suite.machine import Trouble, alone, text_of
 from suite.measure import Series, count_text, json_output, pick, ratio
 from suite.process import Stage
@@ -15,7 +16,9 @@ from suite.process import Stage
 FEW_NODES = 8
 MANY_NODES = 100_000
 KNEE_P99_US = 1000
-KNEE_STEPS = 5
+KNEE_STEPS, KNEE_STEPS_QUICK = 5, 3
+KNEE_RUN_S = 0.3
+KNEE_RUNS, KNEE_RUNS_QUICK = 9, 3
 CURVE_ROUNDS = 5
 
 
@@ -30,6 +33,7 @@ class Figure:
     sense: str = ""
     goal: float = 0
     summary: tuple = ()  # (low, median, high), where another program formed them
+    finding: str = ""  # what was found, where that is no number
 
     def median(self):
         return self.summary[1] if self.summary else Series(self.values).median()
@@ -68,14 +72,13 @@ ECHOES_TCP = ["echo tcp-uring", "echo tcp-epoll"]
 
 class Plan:
     """What the experiments share. dispatcher_options go to every dispatcher; `against`: another build's programs, whose dispatcher joins
-    every round; thorough: the full report, not --quick or --tiny; serious: not --tiny, whose figures mean nothing."""
+    every round; thorough: the full report, not --quick or --tiny."""
 
-    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True, serious=True):
+    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True):
         self.bench = bench
         self.dispatcher_options = list(dispatcher_options)
         self.against = against
         self.thorough = thorough
-        self.serious = serious
 
     def echoes(self, stage, names):
         return [servers.limit(stage, self.bench.binaries, name.split(" ")[1], name=name) for name in names]
@@ -196,8 +199,8 @@ class Plan:
     # The curves.
 
     def latency(self, result):
-        """Open loop: latency from the planned time, at rising rates up to what the closed loop reached, and the knee. Runs are longer
-        here: a virtual machine that stands still for some ms would else fill the last percent of many."""
+        """Open loop: latency from the planned time, at rising rates up to what the closed loop reached, and the knee. Runs of the curve
+        are longer here: a virtual machine that stands still for some ms would else fill the last percent of many."""
         result.x_name, result.load = "offered requests per second", "usher-load ask " + " ".join(open_loop("RATE"))
         paced = self.bench.paced(3 if self.thorough else 1, self.bench.pace.duration_s * 1.7)
         with Stage(self.bench.cpus) as stage:
@@ -206,36 +209,40 @@ class Plan:
                 paced.warm(target, UDP_LOAD)
             # Whoever is the limit there: the curve only needs to know where the end is.
             peak = Series([paced.run(targets[0], UDP_LOAD).rate for _ in range(3)]).median()
-            for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.3, 0.5, 0.7, 0.9):
+            for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0) if self.thorough else (0.1, 0.5, 0.9):
                 self.point(result, peak * share, targets, open_loop(peak * share), paced)
                 if not any(run.valid for runs in result.points[-1]["runs"].values() for run in runs):
-                    result.notes.append(f"the curve ends at {count_text(peak * share)}/s, where the generator falls behind whoever answers")
+                    result.notes.append(f"the curve ends at {count_text(peak * share)}/s, where no run counts: the generator falls behind "
+                                        "whoever answers, or does not get its CPU")
                     break
-            knee, reason, steps = self.knee(paced, targets[0], peak)
-        result.notes.append(f"search for the knee: {'; '.join(steps)}")
-        result.figures.append(Figure("knee", f"highest rate with p99 below {KNEE_P99_US} us ({reason})", [knee] if knee else [], "/s"))
-        result.figures.append(Figure("knee share", "the same as a share of what the closed loop reached", [knee / peak] if knee else []))
-        if not knee and self.serious:
-            raise Trouble(f"no knee was found: {steps[-1]}; a machine that stands still for milliseconds in every second has none")
+            self.knee(result, targets, peak)
 
-    def knee(self, bench, target, peak):
-        """Bisection between nothing and somewhat more than the peak. (The knee or 0, why it is not higher, [each step in words])"""
-        low, high, reason, steps = 0, peak * 1.05, "nothing was above it", []
-        for step in range(KNEE_STEPS if self.thorough else 3):
-            rate = peak * 0.6 if step == 0 else (low + high) / 2
+    def knee(self, result, targets, peak):
+        """The knee of the first target. Where none is found, that is a finding, and the second target's runs beside it say whose."""
+        say = lambda step: self.bench.say(f"  knee: {step_text(step)}")  # noqa: E731
+        knee = self.knee_search(targets[0]).find(peak * 0.6, peak * 1.05, KNEE_STEPS if self.thorough else KNEE_STEPS_QUICK, say)
+        result.notes += [f"search for the knee: {'; '.join(step_text(step) for step in knee.steps)}", knee_text(knee)]
+        label, values, finding = f"highest rate with p99 below {KNEE_P99_US} us in the median run", [], ""
+        if knee.rate:
+            values = [knee.rate]
+        else:
+            finding = f"no knee found: {knee.void()} of {knee.runs()} runs disturbed"
+            beside = self.knee_search(targets[1]).step(knee.lowest().rate)
+            result.notes.append(f"{targets[1].name} beside it: {step_text(beside)}")
+            self.bench.say(f"  {result.notes[-1]}")
+        result.figures.append(Figure("knee", label, values, "/s", finding=finding))
+        result.figures.append(Figure("knee share", "the same as a share of what the closed loop reached", [rate / peak for rate in values],
+                                     finding=finding))
+
+    def knee_search(self, target):
+        bench = self.bench.paced(1, min(KNEE_RUN_S, self.bench.pace.duration_s))
+
+        def run(rate):
             with alone():
-                runs = [bench.run(target, open_loop(rate)) for _ in range(bench.pace.rounds)]
-            valid = [run for run in runs if run.valid and run.lost <= run.sent / 1000]
-            lost = sum(run.lost for run in runs) / max(1, sum(run.sent for run in runs))
-            p99 = Series([run.p99 for run in runs]).median()
-            good = p99 < KNEE_P99_US and len(valid) > len(runs) / 2
-            steps.append(f"{count_text(rate)}/s is {'below' if good else 'above'} it (p99 {p99:.0f} us, {100 * lost:.2g} % lost, "
-                         f"{len(runs) - len(valid)} of {len(runs)} runs do not count)")
-            self.bench.say(f"  knee: {steps[-1]}")
-            low, high = (rate, high) if good else (low, rate)
-            if not good:
-                reason = "above it p99 is higher" if len(valid) > len(runs) / 2 else "above it the load generator is late, or requests are lost"
-        return low, reason, steps
+                return bench.run(target, open_loop(rate))
+
+        wanted = KNEE_RUNS if self.thorough else KNEE_RUNS_QUICK
+        return Search(run, KNEE_P99_US, wanted, 2 * wanted)
 
     def point(self, result, x, targets, options, bench=None):
         runs = {}
@@ -244,7 +251,7 @@ class Plan:
         (bench or self.bench).rounds(targets, options, keep=runs)
 
     def nodes(self, result):
-        self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, 1000, MANY_NODES), {})
+        self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, MANY_NODES), {})
 
     def services(self, result):
         self.cost(result, "services", (1, 10, 100, 1000) if self.thorough else (1, 1000), {"nodes": 10_000})
@@ -253,7 +260,7 @@ class Plan:
         """CPU per request, each point in rounds with the first one."""
         result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_JOINED)
         # A curve needs fewer rounds than a goal; and usher-load has to meet every node once.
-        learning = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s, 0.7)
+        learning = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s, 0.7 if self.thorough else 0.4)
         for number in numbers:
             with Stage(self.bench.cpus) as stage:
                 first = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: numbers[0]})
@@ -274,7 +281,7 @@ class Plan:
         result.load = "usher-load ask --proto tcp --connections N --depth 1"
         with Stage(self.bench.cpus) as stage:
             targets = [*self.dispatchers(stage, "tcp")[:1], *self.echoes(stage, ECHOES_TCP[:1]), servers.redis(stage)]
-            for number in (1, 10, 100, 1000, 10_000) if self.thorough else (1, 100, 1000):
+            for number in (1, 10, 100, 1000, 10_000) if self.thorough else (1, 1000):
                 if number + 100 > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
                     result.notes.append(f"{number:,} connections: skipped, this shell may have fewer descriptors: ulimit -Hn")
                     continue
@@ -301,6 +308,22 @@ class Plan:
                 self.bench.load_cpus = saved
 
 
+def step_text(step):
+    """What was found of one rate."""
+    word = {True: "below", False: "above", None: "not known to be below"}[step.below]
+    median = "" if step.median() is None else f"p99 {step.median():.0f} us in the median run, {100 * step.lost:.2g} % lost, "
+    return f"{count_text(step.rate)}/s is {word} it ({median}{step.void} of {step.runs()} runs VOID)"
+
+
+def knee_text(knee):
+    """What ends it, or that there is none; and how much of the search the host, or a generator that is too slow, has disturbed."""
+    lowest = knee.lowest()
+    end = "nothing was above it" if not lowest else "above it p99 is higher" if lowest.below is False else "above it too few runs count"
+    if not knee.rate:
+        end = f"no knee was found, down to {count_text(lowest.rate)}/s"
+    return f"the knee: {end}; {knee.void()} of {knee.runs()} runs were VOID, in which usher-load did not get its CPU in time, or could not keep up"
+
+
 def open_loop(rate):
     text = rate if isinstance(rate, str) else f"{max(1, round(rate))}"
     return ["--connections", "64", "--rate", text, "--arrivals", "poisson", "--seed", "1", "--reply-timeout", "100ms", "--spin"]
@@ -324,6 +347,12 @@ def wakeups(pid):
     return counts
 
 
+def micro_id(row):
+    """Of a row with a goal: "P7 TCP, 1000 nodes" of "decode, queue, pick, encode: TCP, 1000 nodes"; "P9 spsc two cores"."""
+    name = row["name"]
+    return "P7 " + name.partition(": ")[2] if row["group"] == "path" else f"P9 {row['group']} {name.rpartition(', ')[2]}"
+
+
 def run_micro(bench, result, thorough):
     """bench-micro's rows as figures: goals on the way of a request are P7, those on queues P9."""
     command = [servers.program(bench.binaries, "bench-micro"), "--json", *([] if thorough else ["--quick", "--only", "path,spsc,mpmc"])]
@@ -331,12 +360,11 @@ def run_micro(bench, result, thorough):
     with alone():
         report = json_output(command, {bench.cpus.server, bench.cpus.load})
     for row in report["rows"]:
-        relative, goal = "ratio" in row, "goal_ns" in row or "goal_ratio" in row
+        relative, goal = "ratio" in row and "goal_ns" not in row, "goal_ns" in row or "goal_ratio" in row
         spread = row["ratio"] if relative else row["ns"]
         # Both names end alike: "spsc_queue, two cores / ck_ring spsc, two cores".
         against = f" / {row['against'].partition(',')[0]}" if relative else ""
-        what = row["name"].rpartition(", ")[2]
-        figure_id = ("P7 " + what if row["group"] == "path" else f"P9 {row['group']} {what}") if goal else row["group"]
+        figure_id = micro_id(row) if goal else row["group"]
         figure = Figure(figure_id, row["name"] + against, [spread["median"]],
                         "" if relative else "ns", summary=(spread["low"], spread["median"], spread["high"]))
         if goal:

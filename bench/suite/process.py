@@ -60,12 +60,14 @@ class Stage:
         return self
 
     def __exit__(self, *_):
-        # A second Ctrl-C must not leave half of them running.
+        # A second Ctrl-C, or the end of the time, must not leave half of them running.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
         for process in reversed(self.processes):
             process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
     def start(self, name, command, cpus=None, environment=None):
         process = Process(self, name, [str(word) for word in command], cpus or {self.cpus.server}, environment)

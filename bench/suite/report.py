@@ -35,6 +35,8 @@ def goal_text(figure):
 
 def verdict_text(figure):
     """Met or not; with a remark where the goal lies within the spread."""
+    if figure["finding"]:
+        return figure["finding"]
     if figure["sense"] and not figure["values"]:
         return "VOID"
     verdict = VERDICTS[figure["met"]]
