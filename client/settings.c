@@ -52,7 +52,7 @@ static int settings_parse_dispatcher(const char *text, size_t length, struct dis
         listed.region = (uint16_t)region;
         address = at + 1;
     }
-    if (address_parse(address, &listed.address) < 0 || listed.address.port == 0)
+    if (address_parse(address, &listed.address) < 0)
         return -EINVAL;
     *ret_listed = listed;
     return 0;
@@ -70,6 +70,11 @@ static int settings_parse_dispatchers(const char *text, struct settings *setting
         if (settings_parse_dispatcher(text, length, &settings->dispatchers[settings->dispatcher_count]) < 0)
             return settings_fail(message, "'%.*s' is not a dispatcher: write [REGION@]IP:PORT, with a region from 1 to 65535",
                                  length < 80 ? (int)length : 80, text);
+        const char *flaw = address_flaw(&settings->dispatchers[settings->dispatcher_count].address);
+        if (flaw)
+            return settings_fail(message,
+                                 "'%.*s' is no address to send to (%s): write the IP and port of a dispatcher's --listen",
+                                 length < 80 ? (int)length : 80, text, flaw);
         settings->dispatcher_count++;
         text += length;
         text += *text == ',';
@@ -131,7 +136,7 @@ int ask_settings_parse(const struct usher_ask *ask, struct ask_settings *ret_set
     if (ask->exclude_count > USHER_ADDRESSES_MAX)
         return settings_fail(message, "%u nodes to leave out are too many: at most %d", ask->exclude_count, USHER_ADDRESSES_MAX);
     for (uint32_t i = 0; i < ask->exclude_count; i++)
-        if (address_parse(ask->excludes[i], &settings.excludes[i]) < 0 || settings.excludes[i].port == 0)
+        if (address_parse(ask->excludes[i], &settings.excludes[i]) < 0 || address_flaw(&settings.excludes[i]))
             return settings_fail(message, "'%.80s' is not a node to leave out: write IP:PORT", ask->excludes[i]);
     settings.exclude_count = (uint8_t)ask->exclude_count;
     int error = settings_parse_service(ask->service, &settings.service_id, message);

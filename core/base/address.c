@@ -192,3 +192,25 @@ bool address_is_wildcard(const struct address *address)
     static const uint8_t zero[16] = {0};
     return address->family != ADDRESS_NONE && memcmp(address->ip, zero, sizeof(zero)) == 0;
 }
+
+bool address_is_for_many(const struct address *address)
+{
+    struct address plain = address_plain(address);
+    if (plain.family == ADDRESS_IPV6)
+        return plain.ip[0] == 0xff;
+    return (plain.ip[0] & 0xf0) == 0xe0 || (plain.ip[0] & plain.ip[1] & plain.ip[2] & plain.ip[3]) == 0xff;
+}
+
+const char *address_flaw(const struct address *address)
+{
+    struct address plain = address_plain(address);
+    if (plain.family == ADDRESS_NONE)
+        return "no address";
+    if (plain.port == 0)
+        return "port 0";
+    if (address_is_wildcard(&plain))
+        return "a wildcard";
+    if (address_is_for_many(&plain))
+        return plain.family == ADDRESS_IPV4 && plain.ip[0] == 0xff ? "the broadcast address" : "a multicast address";
+    return NULL;
+}

@@ -72,3 +72,9 @@ bool address_is_loopback(const struct address *address);
 
 /* 0.0.0.0 or ::. */
 bool address_is_wildcard(const struct address *address);
+
+/* Multicast or broadcast: 224.0.0.0/4, 255.255.255.255, ff00::/8. */
+bool address_is_for_many(const struct address *address);
+
+/* What keeps others from reaching one program there, for messages: "port 0", "a wildcard", "a multicast address" …; NULL: nothing. */
+const char *address_flaw(const struct address *address);

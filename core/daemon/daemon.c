@@ -14,7 +14,6 @@
 #include "core/base/random.h"
 #include "core/base/version.h"
 #include "core/daemon/internal.h"
-#include "core/wire/cursor.h"
 
 const struct conf_option daemon_option_rows[DAEMON_OPTIONS] = {
 #define OPTION(...) CONF_ROW(struct daemon_options, __VA_ARGS__)
@@ -79,7 +78,6 @@ static void set_identity(struct daemon *daemon)
         daemon->boot_id = random_next(&random);
     daemon->start_ns = clock_monotonic_ns();
     daemon->start_wall_ms = clock_wall_ms();
-    memcpy(&daemon->listen, (const char *)daemon->options + daemon->program->listen_offset, sizeof(daemon->listen));
 }
 
 static int open_loop(struct daemon *daemon, struct conf_error *ret_error)
@@ -197,7 +195,10 @@ static int read_configuration(struct daemon *daemon, struct conf_error *ret_erro
     int result = conf_parse(program->conf, daemon->argc, daemon->argv, daemon->options, NULL, ret_error);
     if (result != 0)
         return result;
+    memcpy(&daemon->listen, (const char *)daemon->options + program->listen_offset, sizeof(daemon->listen));
     result = program->check(daemon->options, ret_error);
+    if (result == 0 && daemon->own->test)
+        result = daemon_check_paths(daemon, ret_error);
     if (result < 0)
         conf_done(program->conf, daemon->options);
     return result;
@@ -275,9 +276,25 @@ struct address daemon_advertised_address(const struct daemon *daemon)
     return daemon_address_of(daemon->own, &daemon->listen);
 }
 
+/* A socket bound to one would only hear what is sent to many. */
+static int check_one_host(const char *option, const struct address *address, struct conf_error *ret_error)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    if (!address_is_for_many(address))
+        return 0;
+    conf_error_set(ret_error, "--%s %s: this is %s: give an address of this machine (`ip addr` shows them)", option,
+                   address_format(address, text), address_flaw(address));
+    return -EINVAL;
+}
+
 int daemon_check_listen(const struct daemon_options *options, const struct address *listen, struct conf_error *ret_error)
 {
     char text[ADDRESS_TEXT_BYTES];
+    int error = check_one_host("listen", listen, ret_error);
+    if (error == 0)
+        error = check_one_host("http", &options->http, ret_error);
+    if (error < 0)
+        return error;
     if (!address_is_loopback(listen) && !options->insecure) {
         conf_error_set(
             ret_error,
@@ -299,9 +316,11 @@ int daemon_check_listen(const struct daemon_options *options, const struct addre
                        address_format(listen, text));
         return -EINVAL;
     }
-    if (options->advertise.family != ADDRESS_NONE && !wire_address_usable(&options->advertise)) {
-        conf_error_set(ret_error, "--advertise %s: others cannot reach that; give one address of this machine, with its port",
-                       address_format(&options->advertise, text));
+    const char *flaw = options->advertise.family != ADDRESS_NONE ? address_flaw(&options->advertise) : NULL;
+    if (flaw) {
+        conf_error_set(ret_error,
+                       "--advertise %s: others cannot reach that (%s); give one address of this machine, with its port",
+                       address_format(&options->advertise, text), flaw);
         return -EINVAL;
     }
     return 0;

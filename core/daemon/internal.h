@@ -50,6 +50,9 @@ extern const size_t daemon_command_count;
 /* paths.c: finds and makes the folders; fills state_dir and admin_path. */
 NODISCARD int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error);
 
+/* Likewise: whether that would do; makes nothing. */
+NODISCARD int daemon_check_paths(struct daemon *daemon, struct conf_error *ret_error);
+
 /* Likewise: removes the folder when it is temporary, or when a start that failed left it empty. After everything was closed. */
 void daemon_leave_paths(struct daemon *daemon, bool started);
 

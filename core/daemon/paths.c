@@ -32,6 +32,25 @@ static int make_folders(const char *path, bool *ret_made)
     return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
 }
 
+/* Whether make_folders could make this absolute path, as far as can be seen without trying: the last part of it that is there is a
+ * folder where we may write. */
+static int folders_check(const char *path)
+{
+    char part[PATH_MAX];
+    struct stat status;
+    if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+        return -ENAMETOOLONG;
+    while (stat(part, &status) < 0) {
+        if (errno != ENOENT)
+            return -errno;
+        char *slash = strrchr(part, '/');
+        slash[slash == part] = '\0'; /* the root keeps its slash, and is always there */
+    }
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
+    return access(part, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
 /* Programs that we start work in folders of their own, where a relative path would mean something else. */
 static int path_make_absolute(char path[static PATH_MAX])
 {
@@ -94,7 +113,8 @@ static int find_admin(struct daemon *daemon, const char *shared, const char *ide
     return -ENAMETOOLONG;
 }
 
-int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error)
+/* Fills state_dir and admin_path; makes nothing. */
+static int find_paths(struct daemon *daemon, struct conf_error *ret_error)
 {
     char shared[PATH_MAX], identity[128];
     int error = find_shared(daemon, shared, ret_error);
@@ -105,16 +125,37 @@ int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error)
         conf_error_set(ret_error, "the path of --state-dir is too long; choose a shorter one");
         return -ENAMETOOLONG;
     }
+    return find_admin(daemon, shared, identity, ret_error);
+}
+
+static int fail_folder(const struct daemon *daemon, int error, struct conf_error *ret_error)
+{
+    conf_error_set(ret_error, "cannot use the folder %.400s: %s; give another one with --state-dir", daemon->state_dir,
+                   error_text(error));
+    return error;
+}
+
+int daemon_check_paths(struct daemon *daemon, struct conf_error *ret_error)
+{
+    int error = find_paths(daemon, ret_error);
+    if (error < 0)
+        return error;
+    error = folders_check(daemon->state_dir);
+    return error < 0 ? fail_folder(daemon, error, ret_error) : 0;
+}
+
+int daemon_make_paths(struct daemon *daemon, struct conf_error *ret_error)
+{
+    int error = find_paths(daemon, ret_error);
+    if (error < 0)
+        return error;
     error = make_folders(daemon->state_dir, &daemon->state_made);
     if (error == 0 && access(daemon->state_dir, W_OK) < 0)
         error = -errno;
-    if (error < 0) {
-        conf_error_set(ret_error, "cannot use the folder %.400s: %s; give another one with --state-dir", daemon->state_dir,
-                       error_text(error));
-        return error;
-    }
+    if (error < 0)
+        return fail_folder(daemon, error, ret_error);
     daemon->state_temporary = daemon->listen.port == 0; /* named after the process: nobody finds it again */
-    return find_admin(daemon, shared, identity, ret_error);
+    return 0;
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)

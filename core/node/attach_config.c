@@ -54,8 +54,12 @@ static int target_parse(const char *item, struct attach_target *ret_target, stru
     snprintf(text, sizeof(text), "%.*s", (int)address_length, where);
     if (address_length >= sizeof(text) || address_parse(text, &target.address) < 0)
         return refuse(ret_error, item, "the server's address must be IP:PORT or [IP6]:PORT (numbers, not names)");
-    if (target.address.port == 0 || address_is_wildcard(&target.address))
-        return refuse(ret_error, item, "this is no address that clients can reach: give the server's IP and port");
+    const char *flaw = address_flaw(&target.address);
+    if (flaw) {
+        char what[120];
+        snprintf(what, sizeof(what), "this is no address that clients can reach (%s): give the server's IP and port", flaw);
+        return refuse(ret_error, item, what);
+    }
     if (http) {
         const char *path = where[address_length] == '\0' ? "/" : where + address_length;
         if (!path_is_valid(path))

@@ -31,9 +31,10 @@ static int check(const struct node_options *options, struct conf_error *ret_erro
     }
     for (uint32_t i = 0; i < options->rm.count; i++) {
         char text[ADDRESS_TEXT_BYTES];
-        if (options->rm.item[i].port == 0 || address_is_wildcard(&options->rm.item[i])) {
-            conf_error_set(ret_error, "--rm: %s is no address to send to: give IP and port of usher-rm's --listen",
-                           address_format(&options->rm.item[i], text));
+        const char *flaw = address_flaw(&options->rm.item[i]);
+        if (flaw) {
+            conf_error_set(ret_error, "--rm: %s is no address to send to (%s): give IP and port of usher-rm's --listen",
+                           address_format(&options->rm.item[i], text), flaw);
             return -EINVAL;
         }
         for (uint32_t j = 0; j < i; j++)

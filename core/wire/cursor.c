@@ -57,19 +57,10 @@ uint32_t wire_known_bits(struct wire_reader *reader, uint32_t bits, uint32_t kno
     return bits & known;
 }
 
-/* 224.0.0.0/4, 255.255.255.255, ff00::/8. */
-static bool is_for_many(const struct address *address)
-{
-    struct address plain = address_plain(address);
-    if (plain.family == ADDRESS_IPV6)
-        return plain.ip[0] == 0xff;
-    return (plain.ip[0] & 0xf0) == 0xe0 || (plain.ip[0] & plain.ip[1] & plain.ip[2] & plain.ip[3]) == 0xff;
-}
-
 bool wire_address_usable(const struct address *address)
 {
     return (address->family == ADDRESS_IPV4 || address->family == ADDRESS_IPV6) && address->port != 0 &&
-           !bytes_are_zero(address->ip, sizeof(address->ip)) && !is_for_many(address);
+           !bytes_are_zero(address->ip, sizeof(address->ip)) && !address_is_for_many(address);
 }
 
 struct address wire_read_any_address(struct wire_reader *reader)

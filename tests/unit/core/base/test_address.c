@@ -80,6 +80,36 @@ Test(address, knows_loopback_and_wildcard)
     cr_expect_not(address_is_wildcard(&other));
 }
 
+Test(address, flaws_have_names)
+{
+    static const struct {
+        const char *address;
+        const char *flaw;
+    } flawed[] = {
+        {"127.0.0.1:0", "port 0"},
+        {"[2001:db8::1]:0", "port 0"},
+        {"0.0.0.0:80", "a wildcard"},
+        {"[::]:80", "a wildcard"},
+        {"[::ffff:0.0.0.0]:80", "a wildcard"},
+        {"224.0.0.1:80", "a multicast address"},
+        {"239.255.255.255:80", "a multicast address"},
+        {"[ff02::1]:80", "a multicast address"},
+        {"255.255.255.255:80", "the broadcast address"},
+        {"[::ffff:255.255.255.255]:80", "the broadcast address"},
+    };
+    static const char *const right[] = {"127.0.0.1:80", "223.255.255.255:1", "255.255.255.254:1", "[::1]:65535", "[fe80::1]:1"};
+    struct address none = {.family = ADDRESS_NONE};
+    for (size_t i = 0; i < ARRAY_COUNT(flawed); i++) {
+        struct address address = parsed(flawed[i].address);
+        cr_expect_str_eq(address_flaw(&address), flawed[i].flaw, "%s", flawed[i].address);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(right); i++) {
+        struct address address = parsed(right[i]);
+        cr_expect_null(address_flaw(&address), "%s", right[i]);
+    }
+    cr_expect_str_eq(address_flaw(&none), "no address");
+}
+
 Test(address_range, refuses_what_is_not_a_range)
 {
     static const char *const wrong[] = {"", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0/8", "/8", "10.0.0.0/8x"};

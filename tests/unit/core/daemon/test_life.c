@@ -98,6 +98,32 @@ Test(life, unusable_state_dir_is_named)
     expect_end(EXIT_CODE_FAILED, "cannot use the folder /proc/none/usher-sample-pid");
 }
 
+Test(life, test_finds_an_unusable_state_dir)
+{
+    sample_start(&sample, conf_file(""), (const char *const[]){"-t", NULL});
+    expect_end(EXIT_CODE_FAILED, "Not a directory; give another one with --state-dir\n");
+}
+
+Test(life, test_makes_no_folder)
+{
+    char folder[sizeof(sample.folder) + 16];
+    SAMPLE_START(&sample, "-t");
+    cr_expect_eq(sample_end(&sample), EXIT_CODE_OK);
+    snprintf(folder, sizeof(folder), "%s/in/here", sample.folder);
+    sample_remove(&sample);
+    sample_start(&sample, folder, (const char *const[]){"-t", NULL});
+    cr_expect_eq(sample_end(&sample), EXIT_CODE_OK);
+    *strstr(folder, "/in/here") = '\0';
+    cr_expect_neq(access(folder, F_OK), 0);
+}
+
+Test(life, multicast_and_broadcast_cannot_be_listened_on)
+{
+    SAMPLE_START(&sample, "--listen", "224.0.0.1:7000", "--insecure");
+    expect_end(EXIT_CODE_USAGE,
+               "usher-sample: --listen 224.0.0.1:7000: this is a multicast address: give an address of this machine");
+}
+
 Test(life, too_long_admin_path_is_named)
 {
     char path[200];
