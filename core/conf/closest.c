@@ -32,14 +32,14 @@ const char *conf_closest(const char *typed, const char *const *names, size_t nam
 {
     const char *closest = NULL;
     size_t length = strlen(typed);
-    size_t least = length / 3 + 1; /* further away is a guess */
-    if (length == 0 || length > CLOSEST_BYTES_MAX)
+    size_t least = length / 6 + 1; /* further away is a guess, and so is anything for one or two letters */
+    if (length < 3 || length > CLOSEST_BYTES_MAX)
         return NULL;
     for (size_t i = 0; i < name_count; i++) {
         size_t name_length = strlen(names[i]);
         if (name_length > CLOSEST_BYTES_MAX)
             continue;
-        size_t edits = length >= 3 && strncmp(typed, names[i], length) == 0 ? 1 : distance(typed, length, names[i], name_length);
+        size_t edits = strncmp(typed, names[i], length) == 0 ? 1 : distance(typed, length, names[i], name_length);
         if (edits <= least && (!closest || edits < least)) {
             least = edits;
             closest = names[i];

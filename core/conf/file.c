@@ -1,4 +1,4 @@
-/* The configuration file: lines `name = value` or `name value`; flags may stand alone. A # at the start of a line or after
+/* The configuration file: lines `name = value`; flags may stand alone. A # at the start of a line or after
  * white space begins a comment; a value in double quotes keeps its # and its spaces. */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,17 +66,22 @@ static bool value_clean(char **value)
     return true;
 }
 
-/* What a line of that option must not be. */
-static int check_row(const struct conf_program *program, const struct conf_option *option, const char *name, bool has_value,
-                     struct conf_error *ret_error)
+/* What a line of that option must not be. `value` is NULL where the line is the name alone; `equals`: a = stands between them. */
+static int check_row(const struct conf_program *program, const struct conf_option *option, const char *name, const char *value,
+                     bool equals, struct conf_error *ret_error)
 {
     struct conf_error hint;
-    if (!option)
-        conf_error_set(ret_error, "unknown option %.80s%s", name, conf_hint(program, name, "", &hint));
+    if (*name == '\0')
+        conf_error_set(ret_error, "no name before =; write name = value");
+    else if (!option)
+        conf_error_set(ret_error, "unknown option %.80s%s%s", name, conf_hint(program, name, "", &hint),
+                       equals ? "" : "; a line is name = value, a comment begins with #");
     else if (option->flags & CONF_COMMAND_LINE)
         conf_error_set(ret_error, "%s belongs on the command line; take this line out", name);
-    else if (!has_value && option->kind != CONF_FLAG)
+    else if (!value && option->kind != CONF_FLAG)
         conf_error_set(ret_error, "%s needs a value: %s = %s", name, name, option->value_name);
+    else if (value && !equals)
+        conf_error_set(ret_error, "no = between name and value; write %s = %.200s", name, value);
     else
         return 0;
     return -EINVAL;
@@ -98,7 +103,8 @@ static int read_line(struct conf_reading *reading, char *line, struct conf_error
     char *name = line;
     bool closed = value_clean(&value);
     name[name_length] = '\0';
-    int error = check_row(reading->program, conf_find(reading->program, name, NULL), name, has_value, ret_error);
+    int error =
+        check_row(reading->program, conf_find(reading->program, name, NULL), name, has_value ? value : NULL, equals, ret_error);
     if (error < 0)
         return error;
     if (!closed) {

@@ -63,7 +63,8 @@ def daemons(cluster, words, code, *remedies):
 
 def options_that_are_none(cluster):
     daemons(cluster, ["--lisen", "127.0.0.1:1"], USAGE, "--lisen", "did you mean --listen?")
-    daemons(cluster, ["--frobnicate"], USAGE, "unknown option --frobnicate", "--help")
+    daemons(cluster, ["--frobnicate"], USAGE, "unknown option --frobnicate;", "--help")
+    daemons(cluster, ["--liaison"], USAGE, "unknown option --liaison;", "--help")
     daemons(cluster, ["--listen"], USAGE, "--listen", "needs a value")
     daemons(cluster, ["start"], USAGE, 'unexpected "start"', "--help")
     for command in "ask", "run", "where", "plan":
@@ -92,10 +93,25 @@ def addresses_that_are_none(cluster):
         wrong(cluster, "usher", [*command, "--dispatchers", cluster.dispatcher_at, "--bind", "192.0.2.1"], FAILED, "give one of its own (--bind)")
 
 
+def addresses_that_nobody_has(cluster):
+    for text, flaw in (("127.0.0.1:0", "port 0"), ("0.0.0.0:80", "wildcard"), ("[::]:80", "wildcard"), ("239.1.2.3:80", "multicast"),
+                       ("[ff05::2]:80", "multicast"), ("255.255.255.255:80", "broadcast")):
+        for program in "usher-worker", "usher-dispatcher":
+            wrong(cluster, program, ["--rm", text], USAGE, "--rm", text, flaw, "usher-rm's --listen")
+            wrong(cluster, program, ["--rm", f"http://{text}"], USAGE, "--rm", text, flaw)
+            for where in text, f"http://{text}/":
+                wrong(cluster, program, ["--rm", cluster.rm_at, "--attach", f"web={where}"], USAGE, "--attach", text, flaw, "the server's IP and port")
+        wrong(cluster, "usher", ["ask", "--dispatchers", text], USAGE, text, flaw)
+
+
 def listening_where_everybody_can_hear(cluster):
     for text in "0.0.0.0:7777", "[::]:7777", "192.0.2.1:7777":
         daemons(cluster, ["--listen", text], USAGE, text, "--insecure")
         daemons(cluster, ["--listen", address_new(), "--http", text], USAGE, "--http", text, "--insecure")
+    for text, flaw in (("224.0.0.1:7777", "multicast"), ("[ff02::1]:7777", "multicast"), ("255.255.255.255:7777", "broadcast")):
+        daemons(cluster, ["--insecure", "--listen", text], USAGE, "--listen", text, flaw, "of this machine")
+        daemons(cluster, ["--insecure", "--http", text], USAGE, "--http", text, flaw, "of this machine")
+        daemons(cluster, ["--advertise", text], USAGE, "--advertise", text, flaw, "of this machine")
     daemons(cluster, ["--listen", "192.0.2.1:7777", "--insecure"], FAILED, "192.0.2.1:7777", "does not have this address")
     daemons(cluster, ["--listen", "0.0.0.0:7777", "--insecure"], USAGE, "--advertise")
     for text in "0.0.0.0:1", "127.0.0.1:0", "[::]:1":
@@ -170,7 +186,7 @@ def files_that_are_wrong(cluster):
     daemons(cluster, ["--config", missing], USAGE, str(missing), "No such file")
     daemons(cluster, ["--config", cluster.folder], USAGE, str(cluster.folder))
     for text, line, remedy in (("# fine\nlissten = 127.0.0.1:1\n", 2, "did you mean listen?"), ("\n\nlisten\n", 3, "value"),
-                               ("listen = nonsense\n", 1, "ip:port"), ("listen =\n", 1, "empty"), ("io = auto\nio = epoll\n", 2, "twice"),
+                               ("listen = nonsense\n", 1, "ip:port"), ("listen =\n", 1, "empty"), ("listen 127.0.0.1:1\n", 1, "write listen = 127.0.0.1:1"), ("what is this\n", 1, "name = value"), ("= 1\n", 1, "no name"), ("io = auto\nio = epoll\n", 2, "twice"),
                                ("config = x\n", 1, "config")):
         path = file("config", text)
         daemons(cluster, ["--config", path], USAGE, f"{path}:{line}:", remedy)
@@ -265,6 +281,8 @@ def configurations_are_tried_without_starting(cluster):
         check(done.returncode == 0 and done.stderr.count("\n") + done.stdout.count("\n") == 1, f"{program} -t: {done}")
         check(not state.exists(), f"{program} -t makes files")
         wrong(cluster, program, ["-t", *words, "--listen", "x"], FAILED, "--listen")
+        for place in "/dev/null", "/dev/null/state", "/proc/none" if os.geteuid() != 0 else "/dev/null/x":
+            wrong(cluster, program, ["-t", *words, "--state-dir", place], FAILED, place, "give another one with --state-dir")
 
 
 def what_operators_get_wrong(cluster):
@@ -313,7 +331,8 @@ def output_that_cannot_be_written(cluster):
     for words in (["usher", "ask", *to], ["usher", "ask", *to, "--json"], ["usher", "where", *to], ["usher", "plan", "--clients", "5"],
                   ["usher", "run", *to, "--service", "echo", "--data", "x"], ["usher", "run", *to, "--service", "echo", "--repeat", "3"],
                   [*ctl, "status"], [*ctl, "--json", "nodes"], ["usher", "--help"], ["usher", "ask", "--help"], ["usher", "--version"],
-                  ["usherctl", "--help"], ["usher-rm", "--help"], ["usher-worker", "--version"], ["usher-rm", "-t"]):
+                  ["usherctl", "--help"], ["usher-rm", "--help"], ["usher-worker", "--version"],
+                  ["usher-rm", "-t", "--state-dir", cluster.folder]):
         shown = [str(w) for w in words]
         for shell, reason in (('exec "$0" "$@" >/dev/full', "No space left on device"), ('exec "$0" "$@" >&-', "Bad file descriptor")):
             done = subprocess.run(["sh", "-c", shell, BIN / words[0], *shown[1:]], capture_output=True, text=True, timeout=PATIENCE_S)
@@ -332,7 +351,7 @@ def killed_daemons_leave_room_for_the_next(cluster):
     check(all(p.running() for p in cluster.processes.values()), "a daemon does not start again after kill -9")
 
 
-main(options_that_are_none, addresses_that_are_none, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
+main(options_that_are_none, addresses_that_are_none, addresses_that_nobody_has, listening_where_everybody_can_hear, ports_in_use, redis_that_is_not_there,
      policies_that_are_none, servers_that_cannot_be_attached, services_that_are_none, files_that_are_wrong, values_that_are_wrong,
      values_that_clients_get_wrong,
      nobody_who_answers, nodes_that_are_not_there, json_wanted_is_json_got, configurations_are_tried_without_starting,

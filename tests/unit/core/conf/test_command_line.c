@@ -13,6 +13,8 @@ Test(command_line, unknown_option_names_the_closest)
                      "unknown option --haertbeat (did you mean --heartbeat?); --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("--disp"), "unknown option --disp (did you mean --dispatchers?); --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("--qqqqqqqqq"), "unknown option --qqqqqqqqq; --help lists them all");
+    cr_expect_str_eq(SAMPLE_ERROR("--liason"), "unknown option --liason; --help lists them all");
+    cr_expect_str_eq(SAMPLE_ERROR("--rx"), "unknown option --rx; --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("-x"), "unknown option -x; --help lists them all");
     cr_expect_str_eq(SAMPLE_ERROR("--help=3"), "--help takes no value");
     cr_expect_str_eq(SAMPLE_ERROR("-cfile"), "unknown option -cfile; --help lists them all");

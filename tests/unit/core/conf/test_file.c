@@ -38,7 +38,12 @@ Test(file, mistakes_are_named_with_their_line)
 {
     cr_expect_str_eq(file_error("# one\n\nlisten = nowhere\n"),
                      ":3: listen: \"nowhere\" is not an address; write ip:port or [ip6]:port (numbers, not names)");
-    cr_expect_str_eq(file_error("heartbaet 1s"), ":1: unknown option heartbaet (did you mean heartbeat?)");
+    cr_expect_str_eq(file_error("heartbaet 1s"),
+                     ":1: unknown option heartbaet (did you mean heartbeat?); a line is name = value, a comment begins with #");
+    cr_expect_str_eq(file_error("heartbaet = 1s"), ":1: unknown option heartbaet (did you mean heartbeat?)");
+    cr_expect_str_eq(file_error("no-jobs\nheartbeat 1s # soon\n"), ":2: no = between name and value; write heartbeat = 1s");
+    cr_expect_str_eq(file_error("no-jobs yes\n"), ":1: no = between name and value; write no-jobs = yes");
+    cr_expect_str_eq(file_error("some words\n"), ":1: unknown option some; a line is name = value, a comment begins with #");
     cr_expect_str_eq(file_error("threads =\n"), ":1: threads: is empty; give it a value or leave it out");
     cr_expect_str_eq(file_error("listen =\n"), ":1: listen: is empty; give it a value or leave it out");
     cr_expect_str_eq(file_error("threads = 2\nthreads = 3\n"),
@@ -49,8 +54,9 @@ Test(file, mistakes_are_named_with_their_line)
     cr_expect_str_eq(file_error("state-dir = \"/tmp\" x\n# \"\n"
                                 "policy = best"),
                      ":3: policy: \"best\" is not known; choose one of random, two-choices");
-    cr_expect_str_eq(file_error("= 5\n"), ":1: unknown option ");
-    cr_expect_str_eq(file_error("--threads 5\n"), ":1: unknown option --threads (did you mean threads?)");
+    cr_expect_str_eq(file_error("= 5\n"), ":1: no name before =; write name = value");
+    cr_expect_str_eq(file_error("--threads 5\n"),
+                     ":1: unknown option --threads (did you mean threads?); a line is name = value, a comment begins with #");
 }
 
 /* Opening one waits for a writer, who may never come. */
@@ -85,7 +91,7 @@ Test(file, too_large_one_is_refused)
 
 Test(file, values_arrive_in_all_spellings)
 {
-    struct sample_options options = file_ok("threads=2\n  heartbeat   250ms  # comment\n\tsleep-factor = 2 #x\r\nno-jobs\n"
+    struct sample_options options = file_ok("threads=2\n  heartbeat =  250ms  # comment\n\tsleep-factor = 2 #x\r\nno-jobs\n"
                                             "state-dir = \"/a # b\"\nredis=unix:/a#b\nservices = spin\nservices = echo\n#end");
     cr_expect_eq(options.threads, 2);
     cr_expect_eq(options.heartbeat_ns, 250 * NS_PER_MS);
