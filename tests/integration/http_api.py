@@ -150,6 +150,55 @@ def nobody_takes_a_node_over_by_mistake():
         check(api("GET", path)[1]["slots"] == 100, "the worker is believed again")
 
 
+def queues_are_told_apart():
+    """Of what a server says that it has, its slots are what runs and the rest waits; without a load of its own its load counts all of it."""
+    with Cluster() as cluster:
+        _, api = rm_start(cluster, "--heartbeat-valid", "10m")
+        for number, (metrics, running, queued, load) in enumerate((
+            ({}, 0, 0, 0),
+            ({"queue_length": 3}, 3, 0, 0.5 * 3 / 4),
+            ({"queue_length": 4}, 4, 0, 0.5),
+            ({"queue_length": 9.7}, 4, 5, 0.5 * 9.7 / 4),  # jobs are whole, the load counts a mean as it is
+            ({"queue_length": 1e9}, 4, 10 ** 9 - 4, 1e6),
+            ({"queue_length": 2, "cpu_use": 0.5, "memory_use": 0.25, "disk_use": 1}, 2, 0, 0.3 * 0.5 + 0.1 * 0.25 + 0.1 + 0.5 * 2 / 4),
+        )):
+            address = f"10.0.0.{number + 1}:80"
+            body = message("a", services=["web"], slots=4, metrics=metrics)
+            check(api("PUT", f"/v1/nodes/{address}", body)[0] == 200, f"registering {metrics}")
+            [node] = [node for node in api("GET", "/v1/nodes?service=web")[1]["nodes"] if node["address"] == address]
+            got = node["jobs_running"], node["jobs_queued"]
+            check(got == (running, queued), f"{metrics}: {got} run and wait, not {(running, queued)}")
+            check(abs(node["load_index"] - load) <= 1e-5 * max(load, 1), f"{metrics}: load {node['load_index']} instead of {load}")
+        node = "/v1/nodes/10.0.0.2:80"
+        for change, running, queued, load in (({"metrics": {"queue_length": 6}}, 4, 2, 0.5 * 6 / 4), ({"slots": 8}, 6, 0, 0.5 * 6 / 8),
+                                              ({"load": 0.2}, 6, 0, 0.2)):
+            check(api("POST", node + "/heartbeat", message("a", **change))[0] == 200, f"heartbeat with {change}")
+            got = api("GET", node)[1]
+            check((got["jobs_running"], got["jobs_queued"]) == (running, queued) and abs(got["load_index"] - load) < 1e-5, f"{change}: {got}")
+
+
+def conflicts_are_refused():
+    """409: who is older than what was heard already, or no longer the one that speaks."""
+    with Cluster() as cluster:
+        _, api = rm_start(cluster, "--heartbeat-valid", "10m")
+        node, now_ms = "/v1/nodes/10.0.0.1:80", int(time.time() * 1000)
+
+        def say(instance, at_ms, status, text="", verb="POST"):
+            body = {"instance": instance, "timestamp": at_ms, **({"services": ["web"]} if verb == "PUT" else {})}
+            got, answer = api(verb, node + ("/heartbeat" if verb == "POST" else ""), body)
+            check(got == status and text in str(answer), f"{verb} of {instance}: {got} {answer}")
+        say("a", now_ms, 200, verb="PUT")
+        say("a", now_ms, 200)
+        say("a", now_ms - 1, 409, "has sent a later one")
+        say("b", now_ms - 60_000, 200, verb="PUT")  # another instance's clock is another clock
+        say("a", now_ms + 1, 409, "another one that began later speaks for this node")
+        say("a", now_ms + 1, 409, "another one that began later", verb="PUT")
+        say("b", now_ms, 200)
+        check(api("DELETE", node + "?instance=a")[0] == 409, "the one before takes the node away")
+        check(api("GET", node)[1]["state"] == "ready", "and it is away")
+        check(api("DELETE", node + "?instance=b")[0] == 200, "deregistering")
+
+
 def picks_are_fair():
     """R7: rm itself hands out ten servers in proportion to their weights."""
     with Cluster() as cluster:
@@ -439,5 +488,5 @@ def long_lists_hold_nobody_up():
         check(result["lost"] <= result["heartbeats"] / 100, f"heartbeats were not acknowledged: {result}")
 
 
-main(mistakes_are_told, nobody_takes_a_node_over_by_mistake, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,
+main(mistakes_are_told, queues_are_told_apart, conflicts_are_refused, nobody_takes_a_node_over_by_mistake, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,
      dispatchers_place_by_weight, operators_weight_survives_a_restart, weights_survive_a_kill_of_rm)
