@@ -6,7 +6,6 @@ charged for them. Jobs sleep, so that a small machine has room for many nodes; w
 
 import argparse
 import json
-import math
 import pathlib
 import re
 import signal
@@ -14,6 +13,7 @@ import statistics
 import sys
 
 from suite import machine, placement_trouble, plots, report, servers
+from suite.arguments import existing_folder, out_check, within
 from suite.machine import Trouble, alone
 from suite.measure import json_output
 from suite.placement_cluster import OWN, PUSH, Cluster, Settings, load_command
@@ -142,19 +142,6 @@ def factors_read(value):
     return factors
 
 
-def within(kind, low, high, what):
-    def read(value):
-        try:
-            number = kind(value)
-        except ValueError:
-            number = math.nan
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{value}: give {what}")
-        return number
-
-    return read
-
-
 def arguments_read():
     parser = argparse.ArgumentParser(
         prog="bench/placement", description="Compares placement policies: for each a cluster of real processes under the same open-loop load of "
@@ -176,7 +163,7 @@ def arguments_read():
     parser.add_argument("--mean", type=within(float, 1, 10000, "1 to 10000 ms"), metavar="MS", help="of the jobs' exponential time (100)")
     parser.add_argument("--load", type=within(float, 0.01, 0.99, "0.01 to 0.99"), default=0.85, metavar="SHARE", help="of what all slots can do (0.85)")
     parser.add_argument("--seed", type=within(int, 1, 2**62, "a positive number"), default=1, metavar="N", help="of arrivals and times (1)")
-    parser.add_argument("--bin", metavar="DIR", help="the programs of this folder; build nothing")
+    parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="the programs of this folder; build nothing")
     parser.add_argument("--out", metavar="DIR", default=str(machine.ROOT / "bench/out"),
                         help="where placement.json and placement.svg go (bench/out)")
     arguments = parser.parse_args()
@@ -190,13 +177,7 @@ def arguments_read():
         parser.error(f"--only: there are {', '.join(sorted(policies))}")
     if (arguments.slow or arguments.liar) and arguments.only != policies:
         parser.error("--only goes with neither --slow nor --liar: these are about finish-time")
-    if arguments.bin and not pathlib.Path(arguments.bin).is_dir():
-        parser.error(f"--bin: there is no folder {arguments.bin}")
-    try:
-        pathlib.Path(arguments.out).mkdir(parents=True, exist_ok=True)
-        (pathlib.Path(arguments.out) / "placement.json").open("a").close()
-    except OSError as error:
-        parser.error(f"--out {arguments.out}: {error.strerror}")
+    out_check(parser, arguments.out, "placement.json")
     return arguments
 
 

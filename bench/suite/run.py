@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import pathlib
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 
 from suite import machine, page, plan, report, servers
+from suite.arguments import existing_folder, out_check, within
 from suite.machine import Trouble
 from suite.measure import Bench, Pace
 
@@ -33,21 +35,13 @@ def arguments_read():
     pace.add_argument("--tiny", action="store_true", help="only shows that everything works: seconds; the figures mean nothing")
     parser.add_argument("--only", metavar="NAME,…", help="only these measurements, such as P1,P4,nodes (--list shows them)")
     parser.add_argument("--list", action="store_true", help="list the measurements and end")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each measurement that must count")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="how long each run measures")
-    parser.add_argument("--bin", metavar="DIR", help="measure the programs of this folder; build nothing")
-    parser.add_argument("--against", metavar="DIR", help="another build's folder, whose dispatcher joins every round of P1 to P6")
+    parser.add_argument("--rounds", type=within(int, 1, math.inf, "at least 1"), metavar="N", help="rounds of each measurement that must count")
+    parser.add_argument("--duration", type=within(float, 0.01, 600, "0.01 to 600 seconds"), metavar="SECONDS", help="how long each run measures")
+    parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="measure the programs of this folder; build nothing")
+    parser.add_argument("--against", type=existing_folder, metavar="DIR", help="another build's folder, whose dispatcher joins every round of P1 to P6")
     parser.add_argument("--dispatcher", metavar="OPTIONS", default="", help="further options of usher-dispatcher: --dispatcher='--io epoll'")
     parser.add_argument("--out", metavar="DIR", default=str(machine.ROOT / "bench/out"), help="where the report goes (bench/out)")
     arguments = parser.parse_args()
-    if arguments.rounds is not None and arguments.rounds < 1:
-        parser.error("--rounds: give at least 1")
-    if arguments.duration is not None and not 0.01 <= arguments.duration <= 600:
-        parser.error("--duration: give 0.01 to 600 seconds")
-    for option in ("bin", "against"):
-        folder = getattr(arguments, option)
-        if folder and not pathlib.Path(folder).is_dir():
-            parser.error(f"--{option}: there is no folder {folder}")
     if arguments.only is not None:
         try:
             if not all(arguments.only.split(",")):
@@ -55,17 +49,8 @@ def arguments_read():
             plan.chosen(arguments.only.split(","), plan.experiments(plan.Plan(None)))
         except Trouble as trouble:
             parser.error(str(trouble))
-    out_check(parser, pathlib.Path(arguments.out))
+    out_check(parser, arguments.out, "report.json")
     return arguments
-
-
-def out_check(parser, folder):
-    """A report that cannot be written is known before the measuring."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").open("a").close()
-    except OSError as error:
-        parser.error(f"--out {folder}: {error.strerror}")
 
 
 def say(text):

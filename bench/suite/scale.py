@@ -18,8 +18,9 @@ import threading
 import time
 
 from suite import machine, servers
+from suite.arguments import existing_folder, within
 from suite.machine import Trouble, address_free, alone
-from suite.process import Stage, children_of, cpu_ns
+from suite.process import Stage, cpu_ns
 from suite.servers import program
 
 TARGETS = ["usher-rm", "usher-dispatcher", "usherctl", "bench-fleet"]
@@ -374,32 +375,26 @@ def arguments_read():
         prog="bench/scale", description="Measures the CPU that usher-rm and its Redis need for a fleet of nodes that heartbeat once a second "
         "with dispatchers following, Redis' slowlog, the age of what dispatchers know, and memory. docs/SCALE.md says what came of it.",
         epilog="Exit codes: 0 measured (goals missed are no error), 1 it could not be measured or every round was VOID, 2 wrong arguments.")
-    parser.add_argument("--nodes", type=int, default=100_000, metavar="N", help="how many nodes (100000)")
-    parser.add_argument("--dispatchers", type=int, default=3, metavar="N", help="how many dispatchers follow (3)")
-    parser.add_argument("--services", type=int, default=1, metavar="K", help="how many services there are (1)")
-    parser.add_argument("--services-per-node", type=int, default=1, metavar="M", help="how many each node offers (1)")
-    parser.add_argument("--changes", type=float, default=1, metavar="C", help="nodes that fall silent, and others that join, a second (1)")
-    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="how often everything is measured (2)")
-    parser.add_argument("--duration", type=float, default=10, metavar="SECONDS", help="how long each run is counted (10)")
+    parser.add_argument("--nodes", type=within(int, 1, 1_000_000), default=100_000, metavar="N", help="how many nodes (100000)")
+    parser.add_argument("--dispatchers", type=within(int, 0, 16), default=3, metavar="N", help="how many dispatchers follow (3)")
+    parser.add_argument("--services", type=within(int, 1, 65535), default=1, metavar="K", help="how many services there are (1)")
+    parser.add_argument("--services-per-node", type=within(int, 1, 16), default=1, metavar="M", help="how many each node offers (1)")
+    parser.add_argument("--changes", type=within(float, 0, 100_000), default=1, metavar="C", help="nodes that fall silent, and others that join, a second (1)")
+    parser.add_argument("--rounds", type=within(int, 1, 100), default=2, metavar="N", help="how often everything is measured (2)")
+    parser.add_argument("--duration", type=within(float, 0.5, 3600, "0.5 to 3600 seconds"), default=10, metavar="SECONDS", help="how long each run is counted (10)")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--redis-apart", action="store_true", help="Redis works on the CPU of the nodes and dispatchers instead of rm's: where "
                         "both share one, each waits for the other whatever they need")
     parser.add_argument("--redis-first", action="store_true", help="Redis gets its CPU whenever it wants it (SCHED_FIFO; needs CAP_SYS_NICE), "
                         "as it would on a CPU of its own: what its slowlog tells then is its own work, not others' in between. The nodes that "
                         "are played get it likewise, so that dispatchers have what is left")
-    parser.add_argument("--list-every", type=float, default=0, metavar="SECONDS", help="curl reads the list of all nodes from rm as often, on "
+    parser.add_argument("--list-every", type=within(float, 0, 3600, "0 to 3600 seconds"), default=0, metavar="SECONDS", help="curl reads the list of all nodes from rm as often, on "
                         "the CPU of the nodes and dispatchers (0: never)")
     parser.add_argument("--silence", action="store_true", help="at the end all nodes fall silent at once: watch what that does to rm and Redis")
     parser.add_argument("--no-base", action="store_true", help="without the Redis that gets two ZADDs for each heartbeat")
-    parser.add_argument("--bin", metavar="DIR", help="measure the programs of this folder; build nothing")
+    parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="measure the programs of this folder; build nothing")
     parser.add_argument("--json", metavar="FILE", help="write all that was measured there too")
     options = parser.parse_args()
-    for name, low, high in (("nodes", 1, 1_000_000), ("dispatchers", 0, 16), ("services", 1, 65535), ("services_per_node", 1, 16),
-                            ("rounds", 1, 100), ("duration", 0.5, 3600), ("changes", 0, 100_000), ("list_every", 0, 3600)):
-        if not low <= getattr(options, name) <= high:
-            parser.error(f"--{name.replace('_', '-')}: give {low} to {high}")
-    if options.bin and not pathlib.Path(options.bin).is_dir():
-        parser.error(f"--bin: there is no folder {options.bin}")
     if options.json and not pathlib.Path(options.json).resolve().parent.is_dir():
         parser.error(f"--json: there is no folder for {options.json}")
     options.warmup = START_S

@@ -3,11 +3,13 @@ is 99 % certain: among dozens of comparisons, chance would else find some."""
 
 import argparse
 import dataclasses
+import math
 import signal
 import subprocess
 import sys
 
 from suite import machine, report, servers
+from suite.arguments import existing_folder, within
 from suite.machine import Trouble
 from suite.measure import Bench, Pace, ratio
 from suite.process import Stage
@@ -209,15 +211,13 @@ def arguments_read():
                                      "each next to the default, and says what pays on this machine.")
     parser.add_argument("--loads", metavar="NAME,…", default=",".join(LOADS), help=f"which loads, of {', '.join(LOADS)}")
     parser.add_argument("--part", choices=["dispatcher", "limit", "both"], default="both", help="only the dispatcher, or only the bare echoes")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds for each setting (9; with fewer than 8 nothing is certain)")
-    parser.add_argument("--duration", type=float, default=0.5, help="seconds for each run (0.5)")
-    parser.add_argument("--bin", metavar="DIR", help="the programs of this folder; build nothing")
+    parser.add_argument("--rounds", type=within(int, 1, math.inf, "at least 1"), default=9, help="rounds for each setting (9; with fewer than 8 nothing is certain)")
+    parser.add_argument("--duration", type=within(float, 0.01, 600, "0.01 to 600 seconds"), default=0.5, help="seconds for each run (0.5)")
+    parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="the programs of this folder; build nothing")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.loads.split(",") if name not in LOADS]
     if unknown:
         parser.error(f"--loads: no such load: {', '.join(unknown)}; there are {', '.join(LOADS)}")
-    if arguments.rounds < 1 or not 0.01 <= arguments.duration <= 600:
-        parser.error("--rounds: at least 1; --duration: 0.01 to 600 seconds")
     return arguments
 
 
