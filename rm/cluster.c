@@ -337,13 +337,6 @@ static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire
         cluster->config.on_event(cluster->config.ctx, drained ? CLUSTER_NODE_DRAINED : CLUSTER_NODE_READY, slot);
 }
 
-bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than)
-{
-    if (word->version_ms != than->version_ms)
-        return word->version_ms > than->version_ms;
-    return word->writer_rm_id > than->writer_rm_id;
-}
-
 bool cluster_admin_is_plausible(const struct wire_admin *admin, struct cluster_time now, enum cluster_admin_source source)
 {
     bool stored = source == CLUSTER_ADMIN_STORED;
@@ -355,7 +348,7 @@ bool cluster_admin_is_plausible(const struct wire_admin *admin, struct cluster_t
 bool cluster_admin_adopt(struct cluster *cluster, struct cluster_time now, uint32_t slot, const struct wire_admin *admin,
                          enum cluster_admin_source source, const char *reason)
 {
-    if (!cluster_admin_is_plausible(admin, now, source) || !cluster_admin_is_later(admin, &cluster->nodes[slot].admin))
+    if (!cluster_admin_is_plausible(admin, now, source) || !wire_admin_is_later(admin, &cluster->nodes[slot].admin))
         return false;
     admin_take(cluster, slot, admin, reason);
     return true;

@@ -152,9 +152,6 @@ NODISCARD int cluster_admin_set(struct cluster *cluster, struct cluster_time now
 NODISCARD int cluster_admin_weight(struct cluster *cluster, struct cluster_time now, const struct address *address,
                                    const float *weight);
 
-/* Whether `word` is the later of the two: by its version, and of those of the same moment by the greater writer. */
-bool cluster_admin_is_later(const struct wire_admin *word, const struct wire_admin *than);
-
 enum cluster_admin_source {
     CLUSTER_ADMIN_TOLD, /* in a node's message */
     CLUSTER_ADMIN_STORED, /* in Redis */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/id_text.h"
 #include "core/wire/cursor.h"
 #include "core/wire/service.h"
 
@@ -55,26 +56,11 @@ int mirror_node_print(const struct cluster *cluster, const struct node *node, st
     return error < 0 ? error : buffer_print(text, "}}");
 }
 
-static int hexadecimal_parse(const char *text, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < 16; i++) {
-        const char *digit = text[i] != '\0' ? strchr("0123456789abcdef", text[i]) : NULL;
-        if (!digit)
-            return -EINVAL;
-        number = number << 4 | (uint64_t)(digit - "0123456789abcdef");
-    }
-    if (text[16] != '\0')
-        return -EINVAL;
-    *ret_number = number;
-    return 0;
-}
-
 static int service_id_take(struct services *services, const char *name, uint64_t *ret_service_id)
 {
     uint32_t index;
     if (name[0] == '#')
-        return hexadecimal_parse(name + 1, ret_service_id);
+        return id_text_parse(name + 1, ret_service_id);
     if (!service_name_valid(name, strlen(name)))
         return -EINVAL;
     int error = services_put_name(services, name, strlen(name), &index);
@@ -155,7 +141,7 @@ static int node_take(struct services *services, json_t *root, struct cluster_res
         metadata_take(metadata, restored) < 0)
         return -EINVAL;
     if (flags < 0 || (flags & ~WIRE_NODE_FLAGS_OF_NODE) != 0 || slots < 0 || slots > UINT16_MAX || sequence < 0 ||
-        timestamp_ms < 0 || !json_is_object(offered) || hexadecimal_parse(boot, &restored->boot.boot_id) < 0 ||
+        timestamp_ms < 0 || !json_is_object(offered) || id_text_parse(boot, &restored->boot.boot_id) < 0 ||
         number_take(load, &restored->load_index) < 0 || number_take(load_per_job, &restored->load_per_job) < 0)
         return -EINVAL;
     restored->kind = strcmp(kind, "dispatcher") == 0 ? WIRE_NODE_DISPATCHER : WIRE_NODE_WORKER;
@@ -192,10 +178,8 @@ int mirror_node_parse(struct services *services, const char *address, const char
 
 int mirror_admin_print(const struct node *node, struct buffer *text)
 {
-    char writer[20];
-    snprintf(writer, sizeof(writer), "%016" PRIx64, node->admin.writer_rm_id);
-    json_t *root = json_pack("{s:I, s:s, s:b}", "version_ms", (json_int_t)node->admin.version_ms, "writer", writer, "drain",
-                             node_is_drained(node));
+    json_t *root = json_pack("{s:I, s:s, s:b}", "version_ms", (json_int_t)node->admin.version_ms, "writer",
+                             id_text_of(node->admin.writer_rm_id).text, "drain", node_is_drained(node));
     if (node->admin.flags & WIRE_ADMIN_WEIGHT)
         json_object_set_new(root, "weight", json_real((double)node->admin.weight));
     if (node->reason)
@@ -216,7 +200,7 @@ static int admin_take(json_t *root, struct wire_admin *admin, char reason[static
     if (json_unpack(root, "{s:I, s:s, s:b, s?s}", "version_ms", &version_ms, "writer", &writer, "drain", &drain, "reason",
                     &given) < 0)
         return -EINVAL;
-    if (version_ms <= 0 || hexadecimal_parse(writer, &admin->writer_rm_id) < 0)
+    if (version_ms <= 0 || id_text_parse(writer, &admin->writer_rm_id) < 0)
         return -EINVAL;
     if (weight && number_take(weight, &admin->weight) < 0)
         return -EINVAL;

@@ -1,7 +1,6 @@
 #include "rm/node_text.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/decimal.h"
+#include "core/base/id_text.h"
 #include "core/daemon/text_json.h"
 #include "rm/services.h"
 
@@ -67,10 +67,8 @@ static void row_bool(struct row *row, bool value)
 
 static void row_id(struct row *row, const char *before, uint64_t id)
 {
-    char text[20];
-    snprintf(text, sizeof(text), "%016" PRIx64, id);
     row_text(row, before);
-    row_text(row, text);
+    row_text(row, id_text_of(id).text);
 }
 
 /* Whatever an operator wrote. */

@@ -87,7 +87,7 @@ int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, cons
     if (error < 0)
         return error;
     struct node *node = &cluster->nodes[slot];
-    bool ours_is_later = cluster_admin_is_later(&node->admin, admin);
+    bool ours_is_later = wire_admin_is_later(&node->admin, admin);
     if (cluster_admin_adopt(cluster, now, slot, admin, CLUSTER_ADMIN_STORED, reason)) {
         cluster->nodes[slot].admin_dirty = false; /* it stands there */
         *ret_adopted = true;

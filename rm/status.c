@@ -1,8 +1,8 @@
 /* What rm tells operators: status, metrics, health. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "core/base/clock.h"
+#include "core/base/id_text.h"
 #include "rm/rm.h"
 
 static double seconds(uint64_t ns)
@@ -67,10 +67,8 @@ static void status_redis(const struct rm *rm, json_t *answer)
 void rm_status(void *state, json_t *answer)
 {
     const struct rm *rm = state;
-    char rm_id[20];
-    snprintf(rm_id, sizeof(rm_id), "%016" PRIx64, rm->identity.rm_id);
     json_object_set_new(answer, "region", json_integer((json_int_t)rm->options->own.region));
-    json_object_set_new(answer, "rm_id", json_string(rm_id));
+    json_object_set_new(answer, "rm_id", json_string(id_text_of(rm->identity.rm_id).text));
     json_object_set_new(answer, "epoch", json_integer((json_int_t)rm->identity.epoch));
     json_object_set_new(answer, "sequence", json_integer((json_int_t)rm->cluster->sequence));
     json_object_set_new(answer, "heartbeat_valid_s", json_real(seconds(rm->cluster->config.valid_ns)));

@@ -1,11 +1,11 @@
 #include "rm/subscribers.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/id_text.h"
 #include "core/base/log.h"
 #include "core/io/stream.h"
 #include "core/io/timer.h"
@@ -346,12 +346,10 @@ void subscribers_list(const struct subscribers *subscribers, json_t *array)
 {
     for (const struct subscriber *subscriber = subscribers->first; subscriber; subscriber = subscriber->next) {
         char peer[ADDRESS_TEXT_BYTES];
-        char boot[20];
-        snprintf(boot, sizeof(boot), "%016" PRIx64, subscriber->feed.subscriber_boot);
-        json_array_append_new(array, json_pack("{s:s, s:s, s:b, s:I, s:I}", "peer",
-                                               address_format(stream_peer(subscriber->stream), peer), "boot", boot, "push",
-                                               subscriber->feed.push, "behind",
-                                               (json_int_t)(subscribers->config.cluster->sequence - subscriber->feed.told),
-                                               "pending_bytes", (json_int_t)stream_pending_bytes(subscriber->stream)));
+        json_array_append_new(
+            array, json_pack("{s:s, s:s, s:b, s:I, s:I}", "peer", address_format(stream_peer(subscriber->stream), peer), "boot",
+                             id_text_of(subscriber->feed.subscriber_boot).text, "push", subscriber->feed.push, "behind",
+                             (json_int_t)(subscribers->config.cluster->sequence - subscriber->feed.told), "pending_bytes",
+                             (json_int_t)stream_pending_bytes(subscriber->stream)));
     }
 }

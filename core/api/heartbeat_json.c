@@ -1,39 +1,11 @@
 #include "core/api/heartbeat_json.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/id_text.h"
 #include "core/wire/service.h"
-
-#define ID_DIGITS 16
-
-struct id_text {
-    char text[ID_DIGITS + 1];
-};
-
-static struct id_text id_format(uint64_t id)
-{
-    struct id_text text;
-    snprintf(text.text, sizeof(text.text), "%016" PRIx64, id);
-    return text;
-}
-
-static int id_parse(const char *text, uint64_t *ret_id)
-{
-    uint64_t id = 0;
-    if (text == NULL || strlen(text) != ID_DIGITS)
-        return -EINVAL;
-    for (const char *at = text; *at != '\0'; at++) {
-        const char *digits = "0123456789abcdef", *digit = strchr(digits, *at);
-        if (digit == NULL)
-            return -EINVAL;
-        id = id << 4 | (uint64_t)(digit - digits);
-    }
-    *ret_id = id;
-    return 0;
-}
 
 static int refuse(char ret_text[static HEARTBEAT_JSON_TEXT_BYTES], const char *what)
 {
@@ -66,7 +38,7 @@ static json_t *services_to_json(const struct wire_heartbeat *heartbeat)
     json_t *array = json_array();
     for (uint8_t i = 0; i < heartbeat->service_count; i++) {
         const struct wire_service_load *service = &heartbeat->services[i];
-        json_array_append_new(array, json_pack("{s:s, s:f, s:f}", "service", id_format(service->service_id).text, "work_s",
+        json_array_append_new(array, json_pack("{s:s, s:f, s:f}", "service", id_text_of(service->service_id).text, "work_s",
                                                (double)service->work_s, "rate", (double)service->rate));
     }
     return array;
@@ -81,7 +53,7 @@ static int services_from_json(const json_t *array, struct wire_heartbeat *heartb
         const char *id;
         double work_s, rate;
         if (json_unpack(json_array_get(array, i), "{s:s, s:F, s:F}", "service", &id, "work_s", &work_s, "rate", &rate) < 0 ||
-            id_parse(id, &service->service_id) < 0)
+            id_text_parse(id, &service->service_id) < 0)
             return -EINVAL;
         service->work_s = (float)work_s;
         service->rate = (float)rate;
@@ -93,7 +65,7 @@ static json_t *echoes_to_json(const struct wire_heartbeat *heartbeat)
 {
     json_t *object = json_object();
     for (uint8_t i = 0; i < heartbeat->echo_count; i++)
-        json_object_set_new(object, id_format(heartbeat->echoes[i].dispatcher_boot_id).text,
+        json_object_set_new(object, id_text_of(heartbeat->echoes[i].dispatcher_boot_id).text,
                             json_integer((json_int_t)heartbeat->echoes[i].jobs));
     return object;
 }
@@ -107,7 +79,8 @@ static int echoes_from_json(const json_t *object, struct wire_heartbeat *heartbe
     json_object_foreach(unlocked(object), id, jobs)
     {
         struct wire_echo *echo = &heartbeat->echoes[heartbeat->echo_count++];
-        if (!json_is_integer(jobs) || !fits(json_integer_value(jobs), UINT32_MAX) || id_parse(id, &echo->dispatcher_boot_id) < 0)
+        if (!json_is_integer(jobs) || !fits(json_integer_value(jobs), UINT32_MAX) ||
+            id_text_parse(id, &echo->dispatcher_boot_id) < 0)
             return -EINVAL;
         echo->jobs = (uint32_t)json_integer_value(jobs);
     }
@@ -146,7 +119,7 @@ static int metadata_from_json(const json_t *object, struct wire_heartbeat *heart
 static json_t *admin_to_json(const struct wire_admin *admin)
 {
     return json_pack("{s:I, s:s, s:i, s:f}", "version", (json_int_t)admin->version_ms, "writer",
-                     id_format(admin->writer_rm_id).text, "flags", (int)admin->flags, "weight", (double)admin->weight);
+                     id_text_of(admin->writer_rm_id).text, "flags", (int)admin->flags, "weight", (double)admin->weight);
 }
 
 static int admin_from_json(const json_t *object, struct wire_admin *admin)
@@ -156,7 +129,7 @@ static int admin_from_json(const json_t *object, struct wire_admin *admin)
     const char *writer;
     if (json_unpack(unlocked(object), "{s:I, s:s, s:I, s:F}", "version", &version, "writer", &writer, "flags", &flags, "weight",
                     &weight) < 0 ||
-        !fits(version, INT64_MAX) || !fits(flags, UINT8_MAX) || !(weight >= 0) || id_parse(writer, &admin->writer_rm_id) < 0)
+        !fits(version, INT64_MAX) || !fits(flags, UINT8_MAX) || !(weight >= 0) || id_text_parse(writer, &admin->writer_rm_id) < 0)
         return -EINVAL;
     admin->version_ms = (uint64_t)version;
     admin->flags = (uint8_t)flags;
@@ -171,7 +144,7 @@ json_t *register_to_json(const struct wire_register *registration)
     json_t *names = json_array();
     for (uint8_t i = 0; i < registration->service_count; i++)
         json_array_append_new(names, json_string(registration->services[i].text));
-    return json_pack("{s:s, s:I, s:i, s:i, s:i, s:o}", "boot", id_format(registration->trailer.boot_id).text, "sequence",
+    return json_pack("{s:s, s:I, s:i, s:i, s:i, s:o}", "boot", id_text_of(registration->trailer.boot_id).text, "sequence",
                      (json_int_t)registration->trailer.sequence, "kind", (int)registration->kind, "flags",
                      (int)registration->node_flags, "slots", (int)registration->slots, "services", names);
 }
@@ -208,7 +181,7 @@ int register_from_json(const json_t *value, const struct address *node, struct w
     if (json_unpack_ex(unlocked(value), &error, JSON_STRICT, "{s:s, s:I, s:I, s:I, s:I, s:o}", "boot", &boot, "sequence",
                        &sequence, "kind", &kind, "flags", &flags, "slots", &slots, "services", &names) < 0)
         return refuse_fields(ret_text, &error);
-    if (id_parse(boot, &registration.trailer.boot_id) < 0 || names_from_json(names, &registration) < 0)
+    if (id_text_parse(boot, &registration.trailer.boot_id) < 0 || names_from_json(names, &registration) < 0)
         return refuse(ret_text, "boot or services: 16 hexadecimal digits, and a list of names");
     if (!fits(sequence, INT64_MAX) || !fits(kind, UINT8_MAX) || !fits(flags, UINT8_MAX) || !fits(slots, UINT16_MAX))
         return refuse(ret_text, "a number is out of the range that PROTOCOL.md gives it");
@@ -227,7 +200,7 @@ int register_from_json(const json_t *value, const struct address *node, struct w
 json_t *heartbeat_to_json(const struct wire_heartbeat *heartbeat)
 {
     return json_pack("{s:s, s:I, s:i, s:i, s:i, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o}", "boot",
-                     id_format(heartbeat->trailer.boot_id).text, "sequence", (json_int_t)heartbeat->trailer.sequence, "kind",
+                     id_text_of(heartbeat->trailer.boot_id).text, "sequence", (json_int_t)heartbeat->trailer.sequence, "kind",
                      (int)heartbeat->kind, "flags", (int)heartbeat->node_flags, "slots", (int)heartbeat->slots, "timestamp",
                      (json_int_t)heartbeat->timestamp_ms, "load", (double)heartbeat->load_index, "load_per_job",
                      (double)heartbeat->load_per_job, "jobs_queued", (json_int_t)heartbeat->jobs_queued, "jobs_running",
@@ -251,7 +224,7 @@ int heartbeat_from_json(const json_t *value, const struct address *node, struct 
                        "load_per_job", &per_job, "jobs_queued", &queued, "jobs_running", &running, "admin", &admin, "services",
                        &services, "echoes", &echoes, "metrics", &metrics) < 0)
         return refuse_fields(ret_text, &error);
-    if (id_parse(boot, &heartbeat.trailer.boot_id) < 0 || admin_from_json(admin, &heartbeat.admin) < 0 ||
+    if (id_text_parse(boot, &heartbeat.trailer.boot_id) < 0 || admin_from_json(admin, &heartbeat.admin) < 0 ||
         services_from_json(services, &heartbeat) < 0 || echoes_from_json(echoes, &heartbeat) < 0 ||
         metadata_from_json(metrics, &heartbeat) < 0)
         return refuse(ret_text, "boot, admin, services, echoes or metrics are not as docs/HTTP.md shows them");
@@ -281,10 +254,10 @@ json_t *heartbeat_ack_to_json(const struct wire_heartbeat_ack *ack)
     for (uint8_t i = 0; i < ack->dispatcher_count; i++) {
         char text[ADDRESS_TEXT_BYTES];
         json_array_append_new(dispatchers, json_pack("{s:s, s:s}", "address", address_format(&ack->dispatchers[i].address, text),
-                                                     "boot", id_format(ack->dispatchers[i].boot_id).text));
+                                                     "boot", id_text_of(ack->dispatchers[i].boot_id).text));
     }
-    return json_pack("{s:s, s:s, s:i, s:b, s:I, s:o, s:I, s:i, s:o}", "rm", id_format(ack->rm_id).text, "boot",
-                     id_format(ack->trailer.boot_id).text, "region", (int)ack->region, "register",
+    return json_pack("{s:s, s:s, s:i, s:b, s:I, s:o, s:I, s:i, s:o}", "rm", id_text_of(ack->rm_id).text, "boot",
+                     id_text_of(ack->trailer.boot_id).text, "region", (int)ack->region, "register",
                      (ack->flags & WIRE_ACK_REGISTER_WANTED) != 0, "sequence", (json_int_t)ack->acked_sequence, "admin",
                      admin_to_json(&ack->admin), "nodes", (json_int_t)ack->node_total, "dispatcher_total",
                      (int)ack->dispatcher_total, "dispatchers", dispatchers);
@@ -298,7 +271,7 @@ static int dispatchers_from_json(const json_t *array, struct wire_heartbeat_ack 
         struct wire_ack_dispatcher *dispatcher = &ack->dispatchers[ack->dispatcher_count++];
         const char *address, *boot;
         if (json_unpack(json_array_get(array, i), "{s:s, s:s}", "address", &address, "boot", &boot) < 0 ||
-            address_parse(address, &dispatcher->address) < 0 || id_parse(boot, &dispatcher->boot_id) < 0)
+            address_parse(address, &dispatcher->address) < 0 || id_text_parse(boot, &dispatcher->boot_id) < 0)
             return -EINVAL;
     }
     return 0;
@@ -317,9 +290,9 @@ int heartbeat_ack_from_json(const json_t *value, struct wire_heartbeat_ack *ret_
                        "region", &region, "register", &wanted, "sequence", &sequence, "admin", &admin, "nodes", &nodes,
                        "dispatcher_total", &total, "dispatchers", &dispatchers) < 0)
         return refuse_fields(ret_text, &error);
-    if (id_parse(rm, &ack.rm_id) < 0 || id_parse(boot, &ack.trailer.boot_id) < 0 || admin_from_json(admin, &ack.admin) < 0 ||
-        dispatchers_from_json(dispatchers, &ack) < 0 || !fits(region, UINT16_MAX) || !fits(sequence, INT64_MAX) ||
-        !fits(nodes, UINT32_MAX) || !fits(total, UINT16_MAX))
+    if (id_text_parse(rm, &ack.rm_id) < 0 || id_text_parse(boot, &ack.trailer.boot_id) < 0 ||
+        admin_from_json(admin, &ack.admin) < 0 || dispatchers_from_json(dispatchers, &ack) < 0 || !fits(region, UINT16_MAX) ||
+        !fits(sequence, INT64_MAX) || !fits(nodes, UINT32_MAX) || !fits(total, UINT16_MAX))
         return refuse(ret_text, "a field is not as docs/HTTP.md shows it");
     ack.region = (uint16_t)region;
     ack.flags = wanted ? WIRE_ACK_REGISTER_WANTED : 0;

@@ -1,10 +1,9 @@
 /* The commands that every daemon has: status, stats, set, help. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/id_text.h"
 #include "core/base/version.h"
 #include "core/daemon/internal.h"
 #include "core/daemon/metrics.h"
@@ -23,15 +22,15 @@ static json_t *address_to_json(const struct address *address)
 static int run_status(void *state, struct admin_call *call)
 {
     const struct daemon *daemon = state;
-    char boot_id[17], reason[DAEMON_REASON_BYTES];
+    char reason[DAEMON_REASON_BYTES];
     bool healthy = daemon_healthy(daemon, reason);
     struct address advertised = daemon_advertised_address(daemon);
-    snprintf(boot_id, sizeof(boot_id), "%016" PRIx64, daemon->boot_id);
+    struct id_text boot_id = id_text_of(daemon->boot_id);
     json_t *members = json_pack("{s:s, s:s, s:i, s:s, s:I, s:s, s:b, s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "program",
-                                daemon->program->conf->name, "version", USHER_VERSION, "pid", (int)getpid(), "boot_id", boot_id,
-                                "uptime_s", (json_int_t)((loop_now_ns(daemon->loop) - daemon->start_ns) / NS_PER_S), "state",
-                                daemon->draining ? "draining" : "running", "healthy", healthy, "reason", reason, "listen",
-                                address_to_json(&daemon->listen), "advertise", address_to_json(&advertised), "admin",
+                                daemon->program->conf->name, "version", USHER_VERSION, "pid", (int)getpid(), "boot_id",
+                                boot_id.text, "uptime_s", (json_int_t)((loop_now_ns(daemon->loop) - daemon->start_ns) / NS_PER_S),
+                                "state", daemon->draining ? "draining" : "running", "healthy", healthy, "reason", reason,
+                                "listen", address_to_json(&daemon->listen), "advertise", address_to_json(&advertised), "admin",
                                 daemon->admin_path, "state_dir", daemon->state_dir, "io", loop_kind_name(daemon->loop),
                                 "io_reason", daemon->io_shortage[0] ? daemon->io_shortage : loop_fallback_reason(daemon->loop));
     if (!members || json_object_update(call->answer, members) < 0) {

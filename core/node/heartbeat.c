@@ -148,13 +148,6 @@ uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct addre
     return HEARTBEAT_RMS_MAX;
 }
 
-static bool admin_is_newer(const struct wire_admin *a, const struct wire_admin *b)
-{
-    if (a->version_ms != b->version_ms)
-        return a->version_ms > b->version_ms;
-    return a->writer_rm_id > b->writer_rm_id;
-}
-
 /* The other rm hear of it now, with our next words to them: where each has a store of its own, we are who tells. */
 static void admin_take(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_admin *admin, uint64_t now_ns)
 {
@@ -186,7 +179,7 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
     if (rm->state == HEARTBEAT_REFUSED)
         return 0;
 
-    if (admin_is_newer(&ack->admin, &heartbeats->admin))
+    if (wire_admin_is_later(&ack->admin, &heartbeats->admin))
         admin_take(heartbeats, rm_index, &ack->admin, now_ns);
     if ((ack->flags & WIRE_ACK_REGISTER_WANTED) != 0) {
         rm->extra = HEARTBEAT_REGISTER;

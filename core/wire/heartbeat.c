@@ -16,6 +16,13 @@ _Static_assert(FRAME_HEADER_BYTES + HEARTBEAT_FIXED_BYTES + NODE_SERVICES_MAX * 
                    DATAGRAM_BYTES_MAX,
                "the fullest HEARTBEAT fits in a datagram");
 
+bool wire_admin_is_later(const struct wire_admin *word, const struct wire_admin *than)
+{
+    if (word->version_ms != than->version_ms)
+        return word->version_ms > than->version_ms;
+    return word->writer_rm_id > than->writer_rm_id;
+}
+
 void wire_admin_write(struct wire_writer *writer, const struct wire_admin *admin)
 {
     if ((admin->flags & ~WIRE_ADMIN_FLAGS_KNOWN) != 0)

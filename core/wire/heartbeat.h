@@ -49,6 +49,9 @@ struct wire_admin {
     float weight; /* ≥ 0 */
 };
 
+/* Whether `word` is the later of the two: by its version, and of those of the same moment by the greater writer. */
+bool wire_admin_is_later(const struct wire_admin *word, const struct wire_admin *than);
+
 struct wire_service_load {
     uint64_t service_id;
     float work_s; /* expected seconds of work, queued and running */
