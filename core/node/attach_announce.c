@@ -320,8 +320,10 @@ void attach_announce(struct attached *server)
         heartbeats_init(&server->heartbeats, node->config.rms, node->config.rm_count, node->config.region,
                         node->config.heartbeat_ns, phase_of(node, now_ns), now_ns);
         server->announced = true;
-    } else {
+    } else if (server->all->leaving) {
         heartbeats_hasten(&server->heartbeats, now_ns);
+    } else {
+        heartbeats_change(&server->heartbeats, now_ns);
     }
     send_due(server);
 }

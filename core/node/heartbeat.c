@@ -85,7 +85,8 @@ enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t r
     enum heartbeat_message message = HEARTBEAT_BEAT;
     if (rm->state != HEARTBEAT_REACHED || (extra && rm->extra == HEARTBEAT_REGISTER))
         message = HEARTBEAT_REGISTER;
-    if (extra) {
+    /* A heartbeat tells all there is, whatever it goes out for. */
+    if (extra || message == rm->extra) {
         rm->extra = HEARTBEAT_NOTHING;
         rm->extra_ns = now_ns + EXTRA_GAP_NS;
     }
@@ -94,6 +95,8 @@ enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t r
         advance_due(heartbeats, rm, rm->due_ns);
     if (message == HEARTBEAT_REGISTER)
         rm->registering = true;
+    else
+        rm->beat_ns = now_ns;
     rm->sent_ns = now_ns;
     rm->sent_sequence = ++heartbeats->sequence;
     *ret_sequence = rm->sent_sequence;
@@ -125,13 +128,17 @@ bool heartbeats_heed_change(const struct heartbeats *heartbeats)
     return false;
 }
 
+static uint64_t gap_after_ns(uint64_t last_ns, uint64_t now_ns)
+{
+    return last_ns != 0 && last_ns + HEARTBEAT_GAP_NS > now_ns ? last_ns + HEARTBEAT_GAP_NS : now_ns;
+}
+
 static void change_note(struct heartbeat_rm *rm, uint64_t now_ns)
 {
-    uint64_t earliest_ns = rm->sent_ns + HEARTBEAT_GAP_NS;
     if (!heeds_change(rm))
         return;
     rm->extra = HEARTBEAT_BEAT;
-    rm->extra_ns = earliest_ns > now_ns ? earliest_ns : now_ns;
+    rm->extra_ns = gap_after_ns(rm->sent_ns, now_ns);
 }
 
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns)
@@ -186,7 +193,7 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
     } else if (rm->registering) {
         rm->registering = false;
         rm->extra = HEARTBEAT_BEAT;
-        rm->extra_ns = now_ns;
+        rm->extra_ns = gap_after_ns(rm->beat_ns, now_ns);
     }
     return 0;
 }

@@ -6,7 +6,7 @@
  *
  * SEEKING and LOST: a REGISTER each interval. REACHED: a HEARTBEAT each interval; a REGISTER at once when rm asks for one. REFUSED: a
  * REGISTER every HEARTBEAT_REFUSED_NS, in case somebody has put it right. Behind an acknowledged REGISTER a HEARTBEAT goes out at once,
- * so that rm need not wait an interval for the load.
+ * so that rm need not wait an interval for the load; unless one has gone less than HEARTBEAT_GAP_NS ago.
  *
  * Invariant: sequences strictly increase over all rm of one boot; an acknowledgement counts once, only of what was sent, and only
  * with a sequence beyond the last one of the same boot of its rm.
@@ -21,7 +21,8 @@
 #include "core/wire/heartbeat.h"
 
 #define HEARTBEAT_RMS_MAX 8u
-/* Between a heartbeat for a change and any other: 10 ms on the wire (N8), and 1 ms for what may lie between reading the clock and sending. */
+/* Between a heartbeat out of turn and any other to the same rm, but for that of a node that leaves: 10 ms on the wire (N8), and 1 ms for
+ * what may lie between reading the clock and sending. */
 #define HEARTBEAT_GAP_NS UINT64_C(11000000)
 #define HEARTBEAT_REFUSED_NS UINT64_C(5000000000)
 
@@ -51,6 +52,7 @@ struct heartbeat_rm {
     uint64_t acknowledged_ns; /* last acknowledgement; 0: none */
     bool registering; /* a REGISTER went out and is not acknowledged yet */
     uint64_t sent_ns; /* when the last message to this rm went; 0: none */
+    uint64_t beat_ns; /* when the last HEARTBEAT among these did */
     uint64_t sent_sequence; /* of the last message to this rm */
     uint64_t acked_sequence;
     uint64_t boot_id; /* of the rm that acknowledged last, and the sequence of that */
@@ -81,10 +83,10 @@ uint64_t heartbeats_due_ns(const struct heartbeats *heartbeats);
 enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t rm_index, uint64_t now_ns, uint64_t *ret_sequence,
                                        uint32_t *ret_padded_length, bool *ret_changed);
 
-/* Everybody shall hear of a change at once. */
+/* Everybody shall hear at once that the node leaves: HEARTBEAT_GAP_NS later it may be gone. */
 void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns);
 
-/* Something has changed fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last message to them. */
+/* Something has changed, in what the node offers or fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last message to them. */
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns);
 
 /* Whether heartbeats_change would make any difference: some rm acknowledges, and gets no message out of turn anyway. */

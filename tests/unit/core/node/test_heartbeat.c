@@ -163,7 +163,8 @@ Test(heartbeat, wanted_register_goes_out_and_a_heartbeat_behind_it)
     cr_expect_not(changed);
     cr_expect_eq(take(0, now_ns), HEARTBEAT_REGISTER);
     cr_assert_eq(ack(0, sequence, 1, 0, now_ns), 0);
-    cr_expect_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    cr_expect_eq(take(0, now_ns + HEARTBEAT_GAP_NS - 1), HEARTBEAT_NOTHING, "too near to the heartbeat before");
+    cr_expect_eq(take(0, now_ns + HEARTBEAT_GAP_NS), HEARTBEAT_BEAT);
 }
 
 Test(heartbeat, rm_that_always_wants_a_register_gets_ten_a_second_at_most)
@@ -246,6 +247,21 @@ Test(heartbeat, hastening_sends_at_once)
     cr_expect_eq(heartbeats_due_ns(&beats), START + MS);
     cr_expect_eq(take(0, START + MS), HEARTBEAT_BEAT);
     cr_expect_eq(take(1, START + MS), HEARTBEAT_REGISTER);
+}
+
+Test(heartbeat, regular_one_tells_of_a_change_that_waits)
+{
+    struct address rm;
+    cr_assert_eq(address_parse("127.0.0.1:7300", &rm), 0);
+    heartbeats_init(&beats, &rm, 1, 1, 10 * MS, 0, START); /* regular ones come sooner than the gap has passed */
+    reach(START);
+    for (uint64_t now_ns = START + 10 * MS; now_ns < START + 100 * MS; now_ns += 10 * MS) {
+        cr_expect_eq(take(0, now_ns), HEARTBEAT_BEAT);
+        cr_assert_eq(ack(0, sequence, 1, 0, now_ns), 0);
+        heartbeats_change(&beats, now_ns + MS);
+        for (uint64_t ms = 1; ms < 10; ms++)
+            cr_expect_eq(take(0, now_ns + ms * MS), HEARTBEAT_NOTHING);
+    }
 }
 
 Test(heartbeat, a_change_makes_a_difference_once_and_where_somebody_listens)
