@@ -1,10 +1,12 @@
 #include "core/api/heartbeat_json.h"
 
 #include <errno.h>
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/id_text.h"
+#include "core/wire/cursor.h"
 #include "core/wire/service.h"
 
 static int refuse(char ret_text[static HEARTBEAT_JSON_TEXT_BYTES], const char *what)
@@ -129,7 +131,8 @@ static int admin_from_json(const json_t *object, struct wire_admin *admin)
     const char *writer;
     if (json_unpack(unlocked(object), "{s:I, s:s, s:I, s:F}", "version", &version, "writer", &writer, "flags", &flags, "weight",
                     &weight) < 0 ||
-        !fits(version, INT64_MAX) || !fits(flags, UINT8_MAX) || !(weight >= 0) || id_text_parse(writer, &admin->writer_rm_id) < 0)
+        !fits(version, INT64_MAX) || !fits(flags, UINT8_MAX) || !(weight >= 0 && weight <= (double)FLT_MAX) ||
+        id_text_parse(writer, &admin->writer_rm_id) < 0)
         return -EINVAL;
     admin->version_ms = (uint64_t)version;
     admin->flags = (uint8_t)flags;
@@ -271,7 +274,8 @@ static int dispatchers_from_json(const json_t *array, struct wire_heartbeat_ack 
         struct wire_ack_dispatcher *dispatcher = &ack->dispatchers[ack->dispatcher_count++];
         const char *address, *boot;
         if (json_unpack(json_array_get(array, i), "{s:s, s:s}", "address", &address, "boot", &boot) < 0 ||
-            address_parse(address, &dispatcher->address) < 0 || id_text_parse(boot, &dispatcher->boot_id) < 0)
+            address_parse(address, &dispatcher->address) < 0 || !wire_address_usable(&dispatcher->address) ||
+            id_text_parse(boot, &dispatcher->boot_id) < 0 || dispatcher->boot_id == 0)
             return -EINVAL;
     }
     return 0;
@@ -292,8 +296,10 @@ int heartbeat_ack_from_json(const json_t *value, struct wire_heartbeat_ack *ret_
         return refuse_fields(ret_text, &error);
     if (id_text_parse(rm, &ack.rm_id) < 0 || id_text_parse(boot, &ack.trailer.boot_id) < 0 ||
         admin_from_json(admin, &ack.admin) < 0 || dispatchers_from_json(dispatchers, &ack) < 0 || !fits(region, UINT16_MAX) ||
-        !fits(sequence, INT64_MAX) || !fits(nodes, UINT32_MAX) || !fits(total, UINT16_MAX))
+        !fits(sequence, INT64_MAX) || !fits(nodes, UINT32_MAX) || !fits(total, UINT16_MAX) || total < ack.dispatcher_count ||
+        ack.trailer.boot_id == 0)
         return refuse(ret_text, "a field is not as docs/HTTP.md shows it");
+    ack.admin.flags &= WIRE_ADMIN_DRAIN | WIRE_ADMIN_WEIGHT; /* what a newer rm means by others we do not pass on */
     ack.region = (uint16_t)region;
     ack.flags = wanted ? WIRE_ACK_REGISTER_WANTED : 0;
     ack.acked_sequence = (uint64_t)sequence;

@@ -15,6 +15,12 @@ static size_t skip_blanks(const char *text, size_t length)
     return at;
 }
 
+/* What may stand between a name and its number. */
+static bool is_separator(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == ':' || byte == '=';
+}
+
 /* Behind the closing brace; `length` when there is none. Braces and quotes in quoted values don't count. */
 static size_t skip_labels(const char *text, size_t length)
 {
@@ -56,9 +62,9 @@ static int line_take(const char *line, size_t length, const char *name, double *
     at += name_length;
     if (line[at] == '{')
         at += skip_labels(line + at, length - at);
-    else if (strchr(" \t:=", line[at]) == NULL)
+    else if (!is_separator(line[at]))
         return -ENOENT;
-    while (at < length && strchr(" \t:=", line[at]) != NULL)
+    while (at < length && is_separator(line[at]))
         at++;
     return number_parse(line + at, length - at, ret_value);
 }

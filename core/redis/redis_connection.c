@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
@@ -136,10 +137,36 @@ static void on_cleanup(void *ctx)
         connection->config.on_down(connection->config.ctx, connection->reason);
 }
 
+/* A reply that nobody waits for would end the whole process: hiredis takes it for its own bug, unless it is an error, as those that a
+ * server sends before it closes. */
+static void babble_end(struct redis_connection *connection)
+{
+    reason_set(connection, "it says what nobody has asked for");
+    redisAsyncFree(connection->context);
+}
+
+static bool babble_has_come(const struct redis_connection *connection)
+{
+    char byte;
+    return connection->pending_count == 0 && recv(connection->context->c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+           byte != '-';
+}
+
+/* Behind the last reply that somebody waited for. */
+static bool babble_follows(const struct redis_connection *connection)
+{
+    const redisReader *reader = connection->context->c.reader;
+    return connection->pending_count == 0 && reader->pos < reader->len && reader->buf[reader->pos] != '-';
+}
+
 static void on_ready(void *ctx, struct poll_watch *watch, uint32_t ready)
 {
     struct redis_connection *connection = ctx;
     (void)watch;
+    if ((ready & POLLIN) && babble_has_come(connection)) {
+        babble_end(connection);
+        return;
+    }
     if (ready & (uint32_t)(POLLIN | POLLHUP | POLLERR))
         redisAsyncHandleRead(connection->context);
     if (connection->context && (ready & POLLOUT))
@@ -184,6 +211,8 @@ static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
     if (connection->sentinel && is_error_of(reply, "READONLY")) {
         reason_set(connection, "it is no master any more");
         redisAsyncFree(context);
+    } else if (babble_follows(connection)) {
+        babble_end(connection);
     }
 }
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/address.h"
+
 struct redisReply; /* hiredis' own, never looked into outside core/redis */
 
 bool redis_reply_is_error(const struct redisReply *reply);
@@ -23,3 +25,6 @@ int64_t redis_reply_number(const struct redisReply *reply);
 /* Of a list. NULL: it has no such item. */
 size_t redis_reply_count(const struct redisReply *reply);
 const struct redisReply *redis_reply_item(const struct redisReply *reply, size_t index);
+
+/* [IP, port], two texts, as sentinels name a server. -EINVAL: something else, or where no server can be (address_flaw). */
+NODISCARD int redis_reply_address(const struct redisReply *reply, struct address *ret_address);

@@ -51,19 +51,6 @@ static void outcome_set(struct redis_sentinel *sentinel, enum outcome outcome)
     timer_start(sentinel->loop, &sentinel->step_timer, 0);
 }
 
-/* [IP, port]; a sentinel may be told to name hosts instead, which we do not look up. */
-static int master_parse(const struct redisReply *reply, struct address *ret_master)
-{
-    char text[ADDRESS_TEXT_BYTES];
-    const char *ip = redis_reply_text(redis_reply_item(reply, 0), NULL);
-    const char *port = redis_reply_text(redis_reply_item(reply, 1), NULL);
-    bool six = strchr(ip, ':') != NULL;
-    int length = snprintf(text, sizeof(text), "%s%s%s:%s", six ? "[" : "", ip, six ? "]" : "", port);
-    if (length >= (int)sizeof(text))
-        return -EINVAL;
-    return address_parse(text, ret_master);
-}
-
 static void on_named(void *ctx, const struct redisReply *reply)
 {
     struct redis_sentinel *sentinel = ctx;
@@ -74,7 +61,7 @@ static void on_named(void *ctx, const struct redisReply *reply)
         snprintf(what, sizeof(what), "does not tell (is it a sentinel?): %s", redis_reply_text(reply, NULL));
     } else if (redis_reply_count(reply) != 2) {
         snprintf(what, sizeof(what), "knows no master called %s", sentinel->target.name);
-    } else if (master_parse(reply, &sentinel->master) < 0) {
+    } else if (redis_reply_address(reply, &sentinel->master) < 0) { /* it may be told to name hosts, which we do not look up */
         snprintf(what, sizeof(what), "names \"%.40s\" instead of an IP address: set announce-hostnames no",
                  redis_reply_text(redis_reply_item(reply, 0), NULL));
     } else {

@@ -23,7 +23,7 @@ static int host_parse(const char *text, struct address *ret_address)
     }
     struct address address;
     int error = address_parse(text, &address);
-    if (error == 0 && address.port == 0)
+    if (error == 0 && address_flaw(&address))
         error = -EINVAL;
     if (error == 0)
         *ret_address = address;

@@ -168,3 +168,38 @@ Test(heartbeat_json, acknowledgement_comes_back_as_it_went)
     cr_expect_eq(heartbeat_ack_from_json(NULL, &parsed, text), -EINVAL);
     json_decref(object);
 }
+
+static void expect_ack_refused(const char *name, json_t *value)
+{
+    struct wire_heartbeat_ack ack = {.dispatcher_total = 1,
+                                     .dispatcher_count = 1,
+                                     .dispatchers = {{.boot_id = 77, .address = node}},
+                                     .trailer = {.boot_id = 11}};
+    struct wire_heartbeat_ack parsed;
+    json_t *object = heartbeat_ack_to_json(&ack);
+    cr_assert_eq(heartbeat_ack_from_json(object, &parsed, text), 0, "%s", text);
+    json_object_set_new(object, name, value);
+    cr_expect_eq(heartbeat_ack_from_json(object, &parsed, text), -EINVAL, "%s", name);
+    json_decref(object);
+}
+
+/* The node would send idle tokens there, and tell other rm what it heard. */
+Test(heartbeat_json, acknowledgement_may_say_no_more_than_a_datagram)
+{
+    expect_ack_refused("dispatchers", json_pack("[{s:s, s:s}]", "address", "224.0.0.1:7400", "boot", "000000000000004d"));
+    expect_ack_refused("dispatchers", json_pack("[{s:s, s:s}]", "address", "127.0.0.1:0", "boot", "000000000000004d"));
+    expect_ack_refused("dispatchers", json_pack("[{s:s, s:s}]", "address", "127.0.0.1:7400", "boot", "0000000000000000"));
+    expect_ack_refused("dispatcher_total", json_integer(0));
+    expect_ack_refused("boot", json_string("0000000000000000"));
+    expect_ack_refused("admin",
+                       json_pack("{s:i, s:s, s:i, s:f}", "version", 1, "writer", "0000000000000001", "flags", 2, "weight", 1e39));
+}
+
+Test(heartbeat_json, flags_of_a_newer_rm_are_not_passed_on)
+{
+    struct wire_heartbeat_ack ack = {.admin = {.version_ms = 1, .flags = 255}, .trailer = {.boot_id = 11}}, parsed;
+    json_t *object = heartbeat_ack_to_json(&ack);
+    cr_assert_eq(heartbeat_ack_from_json(object, &parsed, text), 0, "%s", text);
+    cr_expect_eq(parsed.admin.flags, WIRE_ADMIN_DRAIN | WIRE_ADMIN_WEIGHT);
+    json_decref(object);
+}

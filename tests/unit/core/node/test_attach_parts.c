@@ -45,6 +45,15 @@ Test(metric, what_is_no_number_is_an_error)
     cr_expect_eq(find("x{a=\"b 5", "x"), -ERANGE, "labels that never end");
 }
 
+Test(metric, zero_bytes_separate_nothing)
+{
+    static const char page[] = "x\0 5\nx \0 6\n";
+    double value = -1;
+    cr_expect_eq(attach_metric_find(page, 5, "x", &value), -ENOENT);
+    cr_expect_eq(attach_metric_find(page, sizeof(page) - 1, "x", &value), -ERANGE);
+    cr_expect_eq(value, -1, "untouched on failure");
+}
+
 Test(metric, prometheus_lines_are_read_and_added_up)
 {
     cr_expect_eq(find("# HELP x y\n# TYPE x gauge\nx 12.5\n", "x"), 12.5);

@@ -14,6 +14,9 @@ Test(redis_target, nonsense_is_refused)
     cr_expect_eq(redis_target_parse("tcp:redis.example:6379", &target), -EINVAL);
     cr_expect_eq(redis_target_parse("tcp:127.0.0.1", &target), -EINVAL);
     cr_expect_eq(redis_target_parse("tcp:127.0.0.1:0", &target), -EINVAL);
+    cr_expect_eq(redis_target_parse("tcp:0.0.0.0:6379", &target), -EINVAL);
+    cr_expect_eq(redis_target_parse("tcp:[ff02::1]:6379", &target), -EINVAL);
+    cr_expect_eq(redis_target_parse("sentinel:main@224.0.0.1:26379", &target), -EINVAL);
     cr_expect_eq(redis_target_parse("embeddedx", &target), -EINVAL);
 }
 
