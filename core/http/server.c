@@ -5,63 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/clock.h"
 #include "core/http/reader.h"
-#include "core/io/list.h"
-#include "core/io/loop.h"
-#include "core/io/stream.h"
-#include "core/io/timer.h"
-
-#define HTTP_REQUEST_NS (5 * NS_PER_S)
-#define HTTP_IDLE_NS (30 * NS_PER_S)
-#define HTTP_PENDING_BYTES_MAX (256u << 10)
+#include "core/io/session.h"
 
 /* Around a chunk: its length in hexadecimal digits before, and the last one behind it (RFC 9112, 7.1). */
 #define HTTP_CHUNK_HEAD_BYTES 24u
 #define HTTP_CHUNK_LAST "0\r\n\r\n"
 
 struct http_connection {
-    struct http_server *server;
-    struct list_link link; /* in the server's connections */
-    struct stream *stream;
-    struct timer timer;
+    struct session session;
     struct http_reader reader;
-    struct pieces_answer long_answer; /* while it is under way nothing else is taken */
-    bool chunked; /* that one */
-    bool keeps_alive; /* after that one */
-    bool closing; /* what the peer still sends is of no interest */
+    bool chunked; /* the long answer */
 };
 
 struct http_server {
     struct http_config config;
-    struct listener *listener;
-    struct list_link connections;
-    struct pieces_line pieces;
+    struct sessions sessions;
 };
 
-static void connection_free(struct http_connection *connection)
+static struct http_connection *connection_of(struct session *session)
 {
-    timer_stop(&connection->timer);
-    pieces_end(&connection->long_answer);
-    list_remove(&connection->link);
-    http_reader_done(&connection->reader);
-    free(connection);
+    return CONTAINER_OF(session, struct http_connection, session);
 }
 
-static void connection_close(struct http_connection *connection)
+static const struct http_config *config_of(const struct http_connection *connection)
 {
-    connection->closing = true;
-    timer_stop(&connection->timer);
-    stream_close(connection->stream);
-}
-
-/* What waits to be sent is dropped: the peer sees that it has not got all. */
-static void connection_abort(struct http_connection *connection)
-{
-    connection->closing = true;
-    timer_stop(&connection->timer);
-    pieces_end(&connection->long_answer);
-    stream_abort(connection->stream);
+    const struct http_server *server = connection->session.all->ctx;
+    return &server->config;
 }
 
 /* length: the line that says how long the body is. */
@@ -83,10 +53,10 @@ static void connection_send(struct http_connection *connection, const struct htt
     if (error == 0 && with_body)
         error = buffer_append(&bytes, answer->body.bytes, answer->body.length);
     if (error == 0)
-        error = stream_send(connection->stream, bytes.bytes, bytes.length);
+        error = stream_send(connection->session.stream, bytes.bytes, bytes.length);
     buffer_done(&bytes);
     if (error < 0 || !keep_alive)
-        connection_close(connection);
+        session_close(&connection->session);
 }
 
 static int chunk_send(struct stream *stream, const struct buffer *text, bool last)
@@ -111,26 +81,10 @@ static int chunk_send(struct stream *stream, const struct buffer *text, bool las
     return 0;
 }
 
-/* The stream has room when a piece is made. Where that breaks off the peer must not take what it has got for the whole. */
-static void connection_on_piece(void *ctx, const struct buffer *text, int result)
+static int connection_send_piece(struct session *session, const struct buffer *text, bool last)
 {
-    struct http_connection *connection = ctx;
-    struct loop *loop = connection->server->config.loop;
-    bool last = result == 0;
-    if (result >= 0)
-        result = connection->chunked ? chunk_send(connection->stream, text, last)
-                                     : stream_send(connection->stream, text->bytes, text->length);
-    if (result < 0) {
-        connection_abort(connection);
-        return;
-    }
-    timer_start(loop, &connection->timer, loop_now_ns(loop) + HTTP_IDLE_NS);
-    if (!last)
-        return;
-    if (connection->keeps_alive)
-        stream_resume(connection->stream);
-    else
-        connection_close(connection);
+    return connection_of(session)->chunked ? chunk_send(session->stream, text, last)
+                                           : stream_send(session->stream, text->bytes, text->length);
 }
 
 /* The head now, the body by and by; nothing more is received before its end. */
@@ -139,21 +93,20 @@ static void connection_send_long(struct http_connection *connection, struct http
     struct http_reader *reader = &connection->reader;
     struct buffer bytes = {0};
     connection->chunked = reader->parser.http_minor > 0;
-    connection->keeps_alive = http_reader_keeps_alive(reader) && connection->chunked;
+    bool keeps_alive = http_reader_keeps_alive(reader) && connection->chunked;
     const char *length = connection->chunked ? "Transfer-Encoding: chunked\r\n" : "";
-    int error = head_print(answer, length, connection->keeps_alive, &bytes);
+    int error = head_print(answer, length, keeps_alive, &bytes);
     if (error == 0)
-        error = stream_send(connection->stream, bytes.bytes, bytes.length);
+        error = stream_send(connection->session.stream, bytes.bytes, bytes.length);
     buffer_done(&bytes);
     if (error < 0 || !with_body) {
         pieces_done(&answer->pieces);
-        if (error < 0 || !connection->keeps_alive)
-            connection_close(connection);
+        if (error < 0 || !keeps_alive)
+            session_close(&connection->session);
         return;
     }
-    stream_pause(connection->stream);
-    pieces_begin(&connection->long_answer, &answer->pieces);
-    answer->pieces = (struct pieces){.next = NULL};
+    connection->session.ends = !keeps_alive;
+    session_answer_long(&connection->session, &answer->pieces);
 }
 
 /* What the reader refuses never reaches the handler; where that speaks JSON, so does the refusal. */
@@ -169,7 +122,7 @@ static int refusal_print(const struct http_config *config, int status, struct bu
 
 static void connection_refuse(struct http_connection *connection, int status)
 {
-    const struct http_config *config = &connection->server->config;
+    const struct http_config *config = config_of(connection);
     bool json = config->body_bytes_max > 0;
     struct http_answer answer = {.status = status, .content_type = json ? "application/json" : "text/plain; charset=utf-8"};
     if (status == 405)
@@ -177,7 +130,7 @@ static void connection_refuse(struct http_connection *connection, int status)
     if (refusal_print(config, status, &answer.body) == 0)
         connection_send(connection, &answer, false, true);
     else
-        connection_close(connection);
+        session_close(&connection->session);
     buffer_done(&answer.body);
 }
 
@@ -205,7 +158,7 @@ static void connection_answer(struct http_connection *connection)
     };
     if (question)
         *question = '\0';
-    int error = connection->server->config.on_request(connection->server->config.context, &request, &answer);
+    int error = config_of(connection)->on_request(config_of(connection)->context, &request, &answer);
     if (error < 0)
         connection_refuse(connection, 500);
     else if (answer.pieces.next)
@@ -216,24 +169,12 @@ static void connection_answer(struct http_connection *connection)
     buffer_done(&answer.body);
 }
 
-/* 5 s for the request in progress, counted from its first byte; else the idle limit. */
-static void connection_set_timer(struct http_connection *connection, bool was_within)
+static size_t connection_on_bytes(struct session *session, const uint8_t *bytes, size_t length)
 {
-    bool within = http_reader_is_within(&connection->reader);
-    struct loop *loop = connection->server->config.loop;
-    if (connection->closing || (within && was_within))
-        return;
-    timer_start(loop, &connection->timer, loop_now_ns(loop) + (within ? HTTP_REQUEST_NS : HTTP_IDLE_NS));
-}
-
-static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_t *bytes, size_t length)
-{
-    struct http_connection *connection = ctx;
-    bool within = http_reader_is_within(&connection->reader);
+    struct http_connection *connection = connection_of(session);
     size_t done = 0;
     /* A peer that pipelines and does not read gets no more answers until it does; its bytes wait in the stream. */
-    while (done < length && !connection->closing && !pieces_are_under_way(&connection->long_answer) &&
-           stream_pending_bytes(stream) < HTTP_PENDING_BYTES_MAX) {
+    while (done < length && session_is_ready(session)) {
         size_t taken;
         int result = http_reader_feed(&connection->reader, bytes + done, length - done, &taken);
         if (result > HTTP_READER_REQUEST) {
@@ -242,92 +183,54 @@ static size_t connection_on_bytes(void *ctx, struct stream *stream, const uint8_
         }
         done += taken;
         if (result == HTTP_READER_REQUEST) {
-            within = false;
+            session->within = false;
             connection_answer(connection);
         }
     }
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (http_reader_take_continue(&connection->reader) && stream_send(stream, go_on, sizeof(go_on) - 1) < 0)
-        connection_close(connection);
-    connection_set_timer(connection, within);
-    return connection->closing ? length : done;
+    if (http_reader_take_continue(&connection->reader) && stream_send(session->stream, go_on, sizeof(go_on) - 1) < 0)
+        session_close(session);
+    session_watch(session, http_reader_is_within(&connection->reader));
+    return done;
 }
 
-static void connection_on_drained(void *ctx, struct stream *stream)
+static void connection_on_late(struct session *session)
 {
-    struct http_connection *connection = ctx;
-    (void)stream;
-    pieces_on_drained(&connection->long_answer);
+    connection_refuse(connection_of(session), 408);
 }
 
-static void connection_on_closed(void *ctx, struct stream *stream, int error)
+static void connection_on_begin(struct session *session)
 {
-    (void)stream;
-    (void)error;
-    connection_free(ctx);
+    http_reader_init(&connection_of(session)->reader, config_of(connection_of(session))->body_bytes_max);
 }
 
-static void connection_on_timer(void *ctx, struct timer *timer)
+static void connection_on_end(struct session *session)
 {
-    struct http_connection *connection = ctx;
-    (void)timer;
-    if (pieces_are_under_way(&connection->long_answer))
-        connection_abort(connection);
-    else if (http_reader_is_within(&connection->reader))
-        connection_refuse(connection, 408);
-    else
-        connection_close(connection);
-}
-
-static const struct stream_handlers connection_handlers = {
-    .on_bytes = connection_on_bytes,
-    .on_drained = connection_on_drained,
-    .on_closed = connection_on_closed,
-};
-
-/* Without memory the stream is left without handlers, and its listener closes it. */
-static void server_on_accept(void *ctx, struct listener *listener, struct stream *stream)
-{
-    struct http_server *server = ctx;
-    (void)listener;
-    struct http_connection *connection = calloc(1, sizeof(*connection));
-    if (!connection)
-        return;
-    connection->server = server;
-    connection->stream = stream;
-    connection->long_answer = (struct pieces_answer){
-        .line = &server->pieces,
-        .stream = stream,
-        .on_piece = connection_on_piece,
-        .ctx = connection,
-    };
-    list_init(&connection->link);
-    list_append(&server->connections, &connection->link);
-    http_reader_init(&connection->reader, server->config.body_bytes_max);
-    timer_init(&connection->timer, connection_on_timer, connection);
-    stream_set_handlers(stream, &connection_handlers, connection);
-    connection_set_timer(connection, false);
+    http_reader_done(&connection_of(session)->reader);
 }
 
 int http_server_new(const struct http_config *config, struct http_server **ret_server)
 {
-    struct listener_config listening;
+    struct sessions_config sessions = {
+        .loop = config->loop,
+        .session_bytes = sizeof(struct http_connection),
+        .on_begin = connection_on_begin,
+        .on_bytes = connection_on_bytes,
+        .send_piece = connection_send_piece,
+        .on_late = connection_on_late,
+        .on_end = connection_on_end,
+    };
     struct http_server *server = calloc(1, sizeof(*server));
     if (!server)
         return -ENOMEM;
     server->config = *config;
-    list_init(&server->connections);
-    pieces_line_init(&server->pieces, config->loop);
-    listener_config_init(&listening);
-    listening.address = config->address;
-    listening.retry_bind = true;
-    listening.connections_max = config->connections_max;
+    listener_config_init(&sessions.listening);
+    sessions.listening.address = config->address;
+    sessions.listening.retry_bind = true;
+    sessions.listening.connections_max = config->connections_max;
     /* Pipelined requests whose answers are not read yet. */
-    listening.limits.carry_bytes_max = HTTP_HEAD_BYTES_MAX * 8 + config->body_bytes_max;
-    listening.limits.high_bytes = HTTP_PENDING_BYTES_MAX;
-    listening.on_accept = server_on_accept;
-    listening.ctx = server;
-    int error = listener_open(config->loop, &listening, &server->listener);
+    sessions.listening.limits.carry_bytes_max = HTTP_HEAD_BYTES_MAX * 8 + config->body_bytes_max;
+    int error = sessions_open(&server->sessions, &sessions, server);
     if (error < 0) {
         free(server);
         return error;
@@ -340,18 +243,11 @@ void http_server_free(struct http_server *server)
 {
     if (!server)
         return;
-    listener_close(server->listener);
-    while (!list_is_empty(&server->connections)) {
-        struct http_connection *connection = CONTAINER_OF(server->connections.next, struct http_connection, link);
-        stream_set_handlers(connection->stream, NULL, NULL);
-        stream_abort(connection->stream);
-        connection_free(connection);
-    }
-    pieces_line_done(&server->pieces);
+    sessions_close(&server->sessions);
     free(server);
 }
 
 struct address http_server_address(const struct http_server *server)
 {
-    return *listener_local_address(server->listener);
+    return *listener_local_address(server->sessions.listener);
 }
