@@ -185,6 +185,23 @@ static bool follows(const struct fake *server)
            address_equal(&redis_connection_server(connection)->address, &server->address);
 }
 
+/* hiredis would end the process. */
+Test(redis_sentinel, server_that_says_what_nobody_asked_for_is_left)
+{
+    servers[0].role = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n+unasked\r\n";
+    connection_open();
+    run_until(reason_has("it says what nobody has asked for"));
+    cr_expect_not(redis_connection_is_up(connection));
+    servers[0].role = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
+    run_until(redis_connection_is_up(connection));
+    for (size_t i = 0; i < ARRAY_COUNT(servers[0].streams); i++)
+        if (servers[0].streams[i])
+            cr_assert_eq(stream_send(servers[0].streams[i], "+later\r\n", 8), 0);
+    uint32_t before = downs;
+    run_until(downs > before);
+    cr_expect(reason_has("it says what nobody has asked for"));
+}
+
 Test(redis_sentinel, unknown_name_is_told)
 {
     for (uint32_t i = 0; i < SENTINELS; i++)
