@@ -286,6 +286,19 @@ static void plan_firsts(struct world *world)
     }
 }
 
+/* All nodes have joined before the first job comes, and every dispatcher has heard of them. */
+static void tell_firsts(struct world *world)
+{
+    world->now_ns = 1; /* of a report, 0 says that there is none */
+    if (world->policy->on_report == NULL)
+        return;
+    for (uint32_t i = 0; i < world->scenario->nodes; i++) {
+        sim_node_report(world, i, &world->newest[i]);
+        for (uint32_t k = 0; k < world->scenario->dispatchers; k++)
+            world->policy->on_report(world, k, &world->newest[i]);
+    }
+}
+
 static uint64_t warm_arrivals(const struct scenario *scenario)
 {
     double periods_ns = WARM_PERIODS * (double)(scenario->heartbeat_ns + scenario->refresh_ns);
@@ -301,6 +314,7 @@ void world_run(const struct scenario *scenario, const struct sim_policy *policy,
     world->warm_arrivals = warm_arrivals(scenario);
     world->measured_left = scenario->jobs;
     world->state = policy->open(world);
+    tell_firsts(world);
     plan_firsts(world);
     struct event event;
     while (world->measured_left > 0 && events_take(&world->events, &event)) {
