@@ -61,15 +61,6 @@ static inline void random_below_two(struct random_state *state, uint32_t first_l
     *ret_second = random_reduce(state, (uint32_t)bits, second_limit);
 }
 
-/* One of several small numbers that the same uniform bits give, the next in 0 … limit-1, as long as the product of all limits is far
- * below 2^64: how likely each combination is is off by that product's share of 2^64. */
-static inline uint32_t random_part(uint64_t *bits, uint32_t limit)
-{
-    unsigned __int128 product = (unsigned __int128)*bits * limit;
-    *bits = (uint64_t)product;
-    return (uint32_t)(product >> 64);
-}
-
 /* Uniform in [0, 1). */
 static inline double random_unit(struct random_state *state)
 {

@@ -1,4 +1,6 @@
 /* Picks of finish-time: the best of four, an idle one, or the next in turn. */
+#include <string.h>
+
 #include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/policy/finish_time_internal.h"
@@ -171,13 +173,25 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
 /* Of so few two and who stands behind each are all, or nearly. */
 #define NODES_FEW 3u
 
-/* Four at random; that two of them may be the same costs less than looking. Where there are many, two and who stands behind each: the
- * values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that
- * would show: neighbours meet again too often; of two or three, chance would leave out the better one too often. */
-static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item, uint64_t bits)
+/* Each candidate walks through the members by steps of its own, in parts of 2^32: the fractions of the roots of 2, 3, 5 and 7. So each passes over
+ * every node equally often and in equal distances (Weyl 1916), and none meets the same others again and again; by chance, nodes would go
+ * unseen for long now and then, and what is known of them would help nobody. */
+static const uint32_t walk_steps[PICK_CANDIDATES_MAX] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a};
+
+static inline uint32_t walk_on(uint32_t walk[static PICK_CANDIDATES_MAX], uint32_t index, uint32_t count)
 {
-    uint32_t count = item->member_count, first = random_part(&bits, count), second = random_part(&bits, count);
-    uint32_t third = random_part(&bits, count), fourth = random_part(&bits, count);
+    walk[index] += walk_steps[index];
+    return (uint32_t)((uint64_t)walk[index] * count >> 32);
+}
+
+/* Four; that two of them may be the same costs less than looking. Where there are many nodes, two and who stands behind each: the values of
+ * neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that would show:
+ * neighbours meet again too often; of two or three, the better one would be left out too often. */
+static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item,
+                                                           uint32_t walk[static PICK_CANDIDATES_MAX])
+{
+    uint32_t count = item->member_count, first = walk_on(walk, 0, count), second = walk_on(walk, 1, count);
+    uint32_t third = walk_on(walk, 2, count), fourth = walk_on(walk, 3, count);
     if (UNLIKELY(count <= NODES_FEW)) {
         third = first + 1 < count ? first + 1 : 0;
         fourth = second + 1 < count ? second + 1 : 0;
@@ -188,10 +202,10 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
     item_candidate(batch, item, 3, fourth);
 }
 
-static inline void draw_many_begin(struct pick_item *item, uint64_t bits)
+static inline void draw_many_begin(struct pick_item *item, uint32_t walk[static PICK_CANDIDATES_MAX])
 {
-    item->first = random_part(&bits, item->member_count);
-    item->second = random_part(&bits, item->member_count);
+    item->first = walk_on(walk, 0, item->member_count);
+    item->second = walk_on(walk, 1, item->member_count);
     __builtin_prefetch(&item->members[item->first]);
     __builtin_prefetch(&item->members[item->second]);
 }
@@ -205,13 +219,14 @@ static inline void draw_many_end(struct pick_batch *batch, struct pick_item *ite
     item_candidate(batch, item, 3, second + 1 < count ? second + 1 : 0);
 }
 
-static inline void draw_four(struct pick_batch *batch, struct pick_item *item, uint64_t bits)
+static inline void draw_four(struct pick_batch *batch, struct pick_item *item)
 {
+    uint32_t *walk = batch->state->walk;
     if (item->member_count < NODES_MANY) {
-        draw_few(batch, item, bits);
+        draw_few(batch, item, walk);
         return;
     }
-    draw_many_begin(item, bits);
+    draw_many_begin(item, walk);
     draw_many_end(batch, item);
 }
 
@@ -224,11 +239,10 @@ static inline __attribute__((always_inline)) void draw_step(struct pick_batch *b
     uint32_t behind = at - DRAWS_AHEAD; /* of the first ones: none */
     if (at < batch->item_count) {
         struct pick_item *item = &batch->items[at];
-        uint64_t bits = random_next(&batch->state->random);
         if (item->member_count < NODES_MANY)
-            draw_few(batch, item, bits);
+            draw_few(batch, item, batch->state->walk);
         else
-            draw_many_begin(item, bits);
+            draw_many_begin(item, batch->state->walk);
     }
     if (behind < batch->item_count && batch->items[behind].member_count >= NODES_MANY)
         draw_many_end(batch, &batch->items[behind]);
@@ -252,7 +266,7 @@ static __attribute__((noinline)) void draw_some_in_turn(struct pick_batch *batch
         if (item->in_turn)
             draw_turn(batch, item);
         else
-            draw_four(batch, item, random_next(&state->random));
+            draw_four(batch, item);
     }
 }
 
@@ -272,10 +286,11 @@ static void finish_time_draw(struct pick_batch *batch)
             draw_step(batch, at);
         return;
     }
-    struct random_state random = batch->state->random; /* a copy that no store can change: it stays in registers */
+    uint32_t walk[PICK_CANDIDATES_MAX]; /* a copy that no store can change: it stays in registers */
+    memcpy(walk, batch->state->walk, sizeof(walk));
     for (uint32_t i = 0; i < batch->item_count; i++)
-        draw_few(batch, &batch->items[i], random_next(&random));
-    batch->state->random = random;
+        draw_few(batch, &batch->items[i], walk);
+    memcpy(batch->state->walk, walk, sizeof(walk));
 }
 
 /* The slot, or PICK_UNSURE. */

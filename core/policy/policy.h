@@ -33,12 +33,14 @@ struct policy_row {
 
 extern const struct policy_row policy_rows[POLICIES];
 
+#define PICK_CANDIDATES_MAX 4u
 #define POLICY_CURSORS 256u
 #define PICKS_MAX 16u
 
 /* A core's own state: generator and round-robin positions. */
 struct pick_state {
     struct random_state random;
+    uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */
@@ -66,7 +68,6 @@ NODISCARD int policy_pick(enum policy policy, struct pick_state *state, const st
                           struct node_values *values, const struct pick_query *query, uint32_t ret_slots[static PICKS_MAX]);
 
 #define PICK_BATCH_MAX 64u /* its items and their candidates' lines stay in the first-level cache */
-#define PICK_CANDIDATES_MAX 4u
 
 /* One request of a batch. */
 struct pick_item {
