@@ -101,21 +101,40 @@ static int subject_calibrate(struct micro *micro, const struct micro_subject *su
     return 0;
 }
 
-static void row_add(struct micro *micro, const struct micro_subject subjects[], uint32_t index, double *samples)
+/* samples: by round, then by subject. */
+static void row_add_quiet(const struct micro *micro, struct micro_row *row, uint32_t index, uint32_t subject_count,
+                          const double *samples, micro_round_is_quiet *is_quiet)
+{
+    double values[MICRO_ROUNDS_MAX];
+    for (uint32_t round = 0; round < micro->rounds; round++)
+        if (is_quiet(samples + (size_t)round * subject_count))
+            values[row->quiet_rounds++] = samples[(size_t)round * subject_count + index];
+    row->judged = true;
+    if (row->quiet_rounds > 0)
+        row->quiet = micro_spread_of(values, row->quiet_rounds);
+}
+
+static struct micro_row *row_add(struct micro *micro, const struct micro_subject subjects[], uint32_t index,
+                                 uint32_t subject_count, const double *samples)
 {
     const struct micro_subject *subject = &subjects[index];
     struct micro_row *row = &micro->rows[micro->row_count++];
     double values[MICRO_ROUNDS_MAX];
-    *row = (struct micro_row){.group = micro->group, .goal_ns = subject->goal_ns, .goal_ratio = subject->goal_ratio};
+    *row = (struct micro_row){
+        .group = micro->group, .rounds = micro->rounds, .goal_ns = subject->goal_ns, .goal_ratio = subject->goal_ratio};
     memcpy(row->name, subject->name, MICRO_NAME_BYTES);
-    memcpy(values, samples + (size_t)index * micro->rounds, micro->rounds * sizeof(double));
+    for (uint32_t round = 0; round < micro->rounds; round++)
+        values[round] = samples[(size_t)round * subject_count + index];
     row->ns = micro_spread_of(values, micro->rounds);
     if (subject->against == MICRO_NONE)
-        return;
+        return row;
     memcpy(row->against, subjects[subject->against].name, MICRO_NAME_BYTES);
-    for (uint32_t round = 0; round < micro->rounds; round++)
-        values[round] = samples[subject->against * micro->rounds + round] / samples[index * micro->rounds + round];
+    for (uint32_t round = 0; round < micro->rounds; round++) {
+        const double *of = samples + (size_t)round * subject_count;
+        values[round] = of[subject->against] / of[index];
+    }
     row->ratio = micro_spread_of(values, micro->rounds);
+    return row;
 }
 
 static int samples_take(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count, double *samples)
@@ -126,11 +145,12 @@ static int samples_take(struct micro *micro, const struct micro_subject subjects
         error = subject_calibrate(micro, &subjects[i], &operations[i]);
     for (uint32_t round = 0; round < micro->rounds; round++)
         for (uint32_t i = 0; i < subject_count && error == 0; i++)
-            error = subject_run(micro, &subjects[i], operations[i], &samples[(size_t)i * micro->rounds + round]);
+            error = subject_run(micro, &subjects[i], operations[i], &samples[(size_t)round * subject_count + i]);
     return error;
 }
 
-int micro_measure(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count)
+int micro_measure_judged(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count,
+                         micro_round_is_quiet *is_quiet)
 {
     CHECK(subject_count <= MICRO_SUBJECTS_MAX);
     struct micro_row *rows = realloc(micro->rows, (micro->row_count + subject_count) * sizeof(*rows));
@@ -139,8 +159,18 @@ int micro_measure(struct micro *micro, const struct micro_subject subjects[], ui
     double *samples = calloc((size_t)subject_count * micro->rounds, sizeof(*samples));
     int error =
         rows && samples ? samples_take(micro, subjects, subject_count, samples) : micro_fail(micro, -ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < subject_count && error == 0; i++)
-        row_add(micro, subjects, i, samples);
+    for (uint32_t i = 0; i < subject_count && error == 0; i++) {
+        if (!subjects[i].name[0])
+            continue;
+        struct micro_row *row = row_add(micro, subjects, i, subject_count, samples);
+        if (is_quiet)
+            row_add_quiet(micro, row, i, subject_count, samples, is_quiet);
+    }
     free(samples);
     return error;
+}
+
+int micro_measure(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count)
+{
+    return micro_measure_judged(micro, subjects, subject_count, NULL);
 }

@@ -18,7 +18,7 @@
 #define MICRO_NONE UINT32_MAX
 
 struct micro_subject {
-    char name[MICRO_NAME_BYTES];
+    char name[MICRO_NAME_BYTES]; /* "": no row of its own */
     /* Does `operations` operations; how long they took altogether. -ETIMEDOUT: came to a standstill; -EBADMSG: did something wrong;
      * or another negative errno. */
     int (*run)(void *ctx, uint64_t operations, uint64_t *ret_ns);
@@ -42,9 +42,16 @@ struct micro_row {
     char against[MICRO_NAME_BYTES]; /* "": nothing */
     struct micro_spread ns;
     struct micro_spread ratio; /* how many times as fast as `against` */
+    struct micro_spread quiet; /* of `ns`, in the rounds that were quiet; nothing when there were none */
+    uint32_t quiet_rounds;
+    uint32_t rounds;
+    bool judged; /* whether rounds were quiet is known */
     double goal_ns;
     double goal_ratio;
 };
+
+/* Whether nothing disturbed a round, by what each subject of the set took in it. */
+typedef bool micro_round_is_quiet(const double ns[]);
 
 struct micro {
     uint32_t rounds;
@@ -65,6 +72,10 @@ void micro_done(struct micro *micro);
 
 /* Measures the subjects, alternately, and adds a row for each. Negative errno with micro->why. */
 NODISCARD int micro_measure(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count);
+
+/* The same; rows say of the quiet rounds beside all. is_quiet NULL: that is not known. */
+NODISCARD int micro_measure_judged(struct micro *micro, const struct micro_subject subjects[], uint32_t subject_count,
+                                   micro_round_is_quiet *is_quiet);
 
 void micro_note(struct micro *micro, const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -171,14 +171,34 @@ static const struct {
     uint32_t age_s;
 } path_ages[] = {{"", 0}, {", in turn", 1}};
 
-/* The ways, in rounds with the reference; it stands beside the usual ones alone. */
+/* Times the cycles of a core of its own: from the one on it was shared, and below the other, which no core can do, the clock itself stood
+ * still for a while. */
+#define SHARED_FROM 1.15
+#define STOLEN_BELOW 0.95
+#define REFERENCES 2u
+
+/* Of a set whose first subjects are the references: what is one after the other takes a cycle each. */
+static double core_share(double chain_ns, double wide_ns)
+{
+    return wide_ns * REFERENCE_LANES / chain_ns;
+}
+
+static bool core_is_own(const double ns[])
+{
+    double share = core_share(ns[0], ns[1]);
+    return share > STOLEN_BELOW && share < SHARED_FROM;
+}
+
+/* The ways, in rounds with the references, which have rows beside the usual ones alone. */
 static int path_measure_age(struct micro *micro, struct path_bench *bench, uint32_t nodes, uint32_t age)
 {
-    struct micro_subject subjects[2 + PATH_WAYS] = {{.run = reference_chain, .against = MICRO_NONE},
-                                                    {.run = reference_wide, .against = MICRO_NONE}};
-    uint32_t count = reference_exists() && age == 0 ? 2 : 0, against = count > 0 ? 1 : MICRO_NONE;
-    (void)snprintf(subjects[0].name, MICRO_NAME_BYTES, "reference beside %u nodes, one after the other", nodes);
-    (void)snprintf(subjects[1].name, MICRO_NAME_BYTES, "reference beside %u nodes, %u at a time", nodes, REFERENCE_LANES);
+    struct micro_subject subjects[REFERENCES + PATH_WAYS] = {{.run = reference_chain, .against = MICRO_NONE},
+                                                             {.run = reference_wide, .against = MICRO_NONE}};
+    uint32_t count = reference_exists() ? REFERENCES : 0, against = count > 0 && age == 0 ? 1 : MICRO_NONE;
+    if (against != MICRO_NONE) {
+        (void)snprintf(subjects[0].name, MICRO_NAME_BYTES, "reference beside %u nodes, one after the other", nodes);
+        (void)snprintf(subjects[1].name, MICRO_NAME_BYTES, "reference beside %u nodes, %u at a time", nodes, REFERENCE_LANES);
+    }
     for (enum path_way way = 0; way < PATH_WAYS; way++) {
         struct micro_subject *subject = &subjects[count++];
         *subject = (struct micro_subject){
@@ -188,57 +208,52 @@ static int path_measure_age(struct micro *micro, struct path_bench *bench, uint3
     }
     atomic_store_explicit(&bench->nodes.finish.age_s, (float)path_ages[age].age_s, memory_order_relaxed);
     bench->begin_ns = path_ages[age].age_s * NS_PER_S;
-    return micro_measure(micro, subjects, count);
+    return micro_measure_judged(micro, subjects, count, reference_exists() ? core_is_own : NULL);
 }
 
-/* How many times as long as on a core of its own the reference took, over all sets: what is one after the other takes a cycle each. */
-struct path_shared {
-    double least;
-    double most;
-    double cycle_ns; /* in the last set */
-};
-
-#define SHARED_FROM 1.15 /* below that the core was one's own */
-
-static void shared_add(struct path_shared *shared, const struct micro_row *reference)
+static int path_measure(struct micro *micro, struct path_bench *bench, uint32_t nodes)
 {
-    double times = reference[1].ns.median * REFERENCE_LANES / reference[0].ns.median;
-    shared->least = times < shared->least ? times : shared->least;
-    shared->most = times > shared->most ? times : shared->most;
-    shared->cycle_ns = reference[0].ns.median / REFERENCE_INSTRUCTIONS;
-}
-
-static void shared_note(struct micro *micro, const struct path_shared *shared)
-{
-    micro_note(micro, "path: the reference took %.2f to %.2f times the cycles of a core of its own, at %.1f GHz%s", shared->least,
-               shared->most, 1 / shared->cycle_ns,
-               shared->most < SHARED_FROM ? "" : ": the core was shared, and the path slower for it");
-}
-
-static int path_measure(struct micro *micro, struct path_bench *bench, uint32_t nodes, struct path_shared *shared)
-{
-    uint32_t first = micro->row_count;
     int error = path_init(bench, nodes);
     if (error < 0)
         return micro_fail(micro, error, "no memory for %u nodes", nodes);
     for (uint32_t i = 0; i < ARRAY_COUNT(path_ages) && error == 0; i++)
         error = path_measure_age(micro, bench, nodes, i);
-    if (error == 0 && reference_exists())
-        shared_add(shared, &micro->rows[first]);
     request_queue_done(&bench->queue);
     micro_nodes_done(&bench->nodes);
     return error;
 }
 
+/* Over all numbers of nodes, how many times as long as on a core of its own the reference took. */
+static void path_note(struct micro *micro, uint32_t first)
+{
+    const uint32_t rows = REFERENCES + PATH_WAYS * (uint32_t)ARRAY_COUNT(path_ages); /* of a number of nodes */
+    double least = DBL_MAX, most = 0;
+    for (uint32_t i = first; i < micro->row_count; i += rows) {
+        double share = core_share(micro->rows[i].ns.median, micro->rows[i + 1].ns.median);
+        least = share < least ? share : least;
+        most = share > most ? share : most;
+    }
+    micro_note(micro, "path: the reference took %.2f to %.2f times the cycles of a core of its own, at %.1f GHz", least, most,
+               REFERENCE_INSTRUCTIONS / micro->rows[first].ns.median);
+}
+
+/* Whoever shares the core comes and goes within tens of milliseconds: many short rounds, so that most are wholly with or without. */
+#define ROUND_PARTS 10u
+
 int micro_path(struct micro *micro)
 {
-    struct path_shared shared = {.least = DBL_MAX};
+    const uint32_t first = micro->row_count, rounds = micro->rounds;
+    const uint64_t sample_ns = micro->sample_ns;
     struct path_bench *bench = memory_new_aligned(sizeof(*bench));
     int error = bench ? 0 : micro_fail(micro, -ENOMEM, "out of memory");
+    micro->rounds = rounds * ROUND_PARTS < MICRO_ROUNDS_MAX ? rounds * ROUND_PARTS : MICRO_ROUNDS_MAX;
+    micro->sample_ns = sample_ns / ROUND_PARTS;
     for (uint32_t i = 0; i < MICRO_NODE_COUNTS && error == 0; i++)
-        error = path_measure(micro, bench, micro_node_counts[i], &shared);
+        error = path_measure(micro, bench, micro_node_counts[i]);
     if (error == 0 && reference_exists())
-        shared_note(micro, &shared);
+        path_note(micro, first);
+    micro->rounds = rounds;
+    micro->sample_ns = sample_ns;
     free(bench);
     return error;
 }

@@ -46,6 +46,11 @@ void report_print(const struct micro *micro)
         if (row->against[0])
             printf("  %.2f (%.2f … %.2f) %s", row->ratio.median, row->ratio.low, row->ratio.high, row->against);
         goal_print(row);
+        if (row->quiet_rounds > 0)
+            printf("; %.1f in %u of %u rounds that had the core to themselves", row->quiet.median, row->quiet_rounds,
+                   row->rounds);
+        else if (row->judged)
+            printf("; no round had the core to itself");
         putchar('\n');
     }
     for (uint32_t i = 0; i < micro->note_count; i++)
@@ -62,11 +67,16 @@ static json_t *spread_json(const struct micro_spread *spread)
 
 static json_t *row_json(const struct micro_row *row)
 {
-    json_t *json = json_pack("{s:s, s:s, s:o}", "group", row->group, "name", row->name, "ns", spread_json(&row->ns));
+    json_t *json = json_pack("{s:s, s:s, s:i, s:o}", "group", row->group, "name", row->name, "rounds", (int)row->rounds, "ns",
+                             spread_json(&row->ns));
     if (row->against[0]) {
         json_object_set_new(json, "against", json_string(row->against));
         json_object_set_new(json, "ratio", spread_json(&row->ratio));
     }
+    if (row->judged)
+        json_object_set_new(json, "quiet_rounds", json_integer(row->quiet_rounds));
+    if (row->quiet_rounds > 0)
+        json_object_set_new(json, "quiet_ns", spread_json(&row->quiet));
     if (row->goal_ns > 0)
         json_object_set_new(json, "goal_ns", json_real(row->goal_ns));
     if (row->goal_ratio > 0)

@@ -17,8 +17,8 @@ FEW_NODES = 8
 MANY_NODES = 100_000
 KNEE_P99_US = 1000
 KNEE_STEPS, KNEE_STEPS_QUICK = 5, 3
-KNEE_RUN_S = 0.3
-KNEE_RUNS, KNEE_RUNS_QUICK = 9, 3
+KNEE_RUN_S = 0.2  # the shorter, the fewer of the runs are met by a machine that stands still
+KNEE_RUNS, KNEE_RUNS_QUICK = 11, 3
 CURVE_ROUNDS = 5
 
 
@@ -33,7 +33,7 @@ class Figure:
     sense: str = ""
     goal: float = 0
     summary: tuple = ()  # (low, median, high), where another program formed them
-    finding: str = ""  # what was found, where that is no number
+    finding: str = ""  # what was found, where that is no number; or what is to be known of the number
 
     def median(self):
         return self.summary[1] if self.summary else Series(self.values).median()
@@ -353,6 +353,15 @@ def micro_id(row):
     return "P7 " + name.partition(": ")[2] if row["group"] == "path" else f"P9 {row['group']} {name.rpartition(', ')[2]}"
 
 
+def quiet_text(row):
+    """What it was in the rounds in which nobody else used the core, where that is known."""
+    if "quiet_rounds" not in row or "goal_ns" not in row:
+        return ""
+    if not row["quiet_rounds"]:
+        return "no round had the core to itself"
+    return f"{row['quiet_ns']['median']:.1f} ns in {row['quiet_rounds']} of {row['rounds']} rounds that had the core to themselves"
+
+
 def run_micro(bench, result, thorough):
     """bench-micro's rows as figures: goals on the way of a request are P7, those on queues P9."""
     command = [servers.program(bench.binaries, "bench-micro"), "--json", *([] if thorough else ["--quick", "--only", "path,spsc,mpmc"])]
@@ -369,6 +378,7 @@ def run_micro(bench, result, thorough):
                         "" if relative else "ns", summary=(spread["low"], spread["median"], spread["high"]))
         if goal:
             figure.sense, figure.goal = (">=", row["goal_ratio"]) if "goal_ratio" in row else ("<=", row["goal_ns"])
+        figure.finding = quiet_text(row)
         result.figures.append(figure)
     result.notes += report["notes"]
 

@@ -34,9 +34,13 @@ def goal_text(figure):
 
 
 def verdict_text(figure):
-    """Met or not; with a remark where the goal lies within the spread."""
+    """Met or not, with a remark where the goal lies within the spread; what else was found."""
     if figure["finding"]:
-        return figure["finding"]
+        return "; ".join(filter(None, [number_verdict(figure) if figure["values"] else "", figure["finding"]]))
+    return number_verdict(figure)
+
+
+def number_verdict(figure):
     if figure["sense"] and not figure["values"]:
         return "VOID"
     verdict = VERDICTS[figure["met"]]

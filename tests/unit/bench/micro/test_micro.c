@@ -63,6 +63,44 @@ Test(micro_measure, compares_subjects_of_a_set, .init = setup, .fini = teardown)
     cr_expect_str_empty(micro.rows[0].against);
 }
 
+static int run_disturbed(void *ctx, uint64_t operations, uint64_t *ret_ns)
+{
+    uint32_t *calls = ctx;
+    *ret_ns = operations * (++*calls % 2 ? 10 : 40);
+    return 0;
+}
+
+static bool quiet_below_20(const double ns[])
+{
+    return ns[0] < 20;
+}
+
+static bool never_quiet(const double ns[])
+{
+    (void)ns;
+    return false;
+}
+
+Test(micro_measure, says_what_it_was_in_quiet_rounds, .init = setup, .fini = teardown)
+{
+    uint32_t calls = 0;
+    uint64_t other_ns = 30;
+    struct micro_subject subjects[] = {
+        {.run = run_disturbed, .ctx = &calls, .against = MICRO_NONE},
+        {.name = "other", .run = run_at, .ctx = &other_ns, .against = MICRO_NONE},
+    };
+    cr_assert_eq(micro_measure_judged(&micro, subjects, 2, quiet_below_20), 0);
+    cr_assert_eq(micro.row_count, 1, "what has no name has no row");
+    cr_expect(micro.rows[0].judged);
+    cr_expect(micro.rows[0].quiet_rounds == 1 || micro.rows[0].quiet_rounds == 2, "every second of %d", ROUNDS);
+    cr_expect_float_eq(micro.rows[0].quiet.median, 30, 0.001);
+    cr_assert_eq(micro_measure_judged(&micro, subjects, 2, never_quiet), 0);
+    cr_expect(micro.rows[1].judged);
+    cr_expect_eq(micro.rows[1].quiet_rounds, 0);
+    cr_assert_eq(micro_measure(&micro, subjects, 2), 0);
+    cr_expect_not(micro.rows[2].judged);
+}
+
 Test(micro_spread, is_the_median_and_the_middle_half)
 {
     double odd[] = {5, 1, 4, 2, 3}, even[] = {4, 1, 3, 2};
