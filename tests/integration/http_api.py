@@ -13,14 +13,14 @@ import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 from support.bounds import bounded
-from support.cluster import BIN, SANITIZED, Cluster, Process, address_new, check, main, redis_cli, run, usher, wait_until
+from support.cluster import BIN, PATIENCE_S, SANITIZED, Cluster, Process, address_new, check, main, redis_cli, run, usher, wait_until
 
 
 class Api:
     """One connection, kept alive."""
 
     def __init__(self, address):
-        self.connection = http.client.HTTPConnection(address, timeout=10)
+        self.connection = http.client.HTTPConnection(address, timeout=PATIENCE_S)
 
     def __call__(self, verb, path, body=None, raw=None):
         text = raw if raw is not None else (json.dumps(body) if body is not None else None)
@@ -119,7 +119,7 @@ def nobody_takes_a_node_over_by_mistake():
     """A worker, and the server attached to it, are left alone by those who speak HTTP, unless they say so; and then the worker says that
     it is not heard."""
     with Cluster() as cluster, socket.create_server(("127.0.0.1", 0)) as listening:
-        rm, api = rm_start(cluster, "--heartbeat-valid", "1s")
+        rm, api = rm_start(cluster)
         worker, server = address_new(), "{}:{}".format(*listening.getsockname())
         process = cluster.worker(worker, rm, "--heartbeat", "100ms", "--attach", f"web={server}", "--attach-load", "none")
         cluster.wait_nodes("rm", [worker, server])
@@ -140,7 +140,7 @@ def nobody_takes_a_node_over_by_mistake():
 
         check(api("PUT", path + "?force=true", message("a", services=["web"], slots=7))[0] == 200, "PUT by force")
         begin = time.monotonic()
-        while process.log().count("attach-unheard") == 0 and time.monotonic() - begin < 20:
+        while process.log().count("attach-unheard") == 0 and time.monotonic() - begin < PATIENCE_S:
             check(api("POST", path + "/heartbeat", message("a"))[0] == 200, "the new one heartbeats")
             time.sleep(0.1)
         check(process.log().count("attach-unheard") == 1, f"the worker says once that it is not heard: {process.log()}")
@@ -247,7 +247,7 @@ class CurlFleet:
             path = f"{self.url}/{address}" + ("/heartbeat" if verb == "POST" else "")
             command += ["--next"] if len(command) > 3 else []
             command += ["--write-out", "%{http_code}\n", "-X", verb, "-d", json.dumps(body), path]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         lines = done.stdout.split("\n")[:-1]
         wrong = [line for i, line in enumerate(lines) if i % 2 and line != "200"]
         if done.returncode or wrong or len(lines) != 2 * len(addresses):
@@ -308,7 +308,7 @@ class Placing:
         check(code == 0, f"usher-load: exit {code}: {out[-2000:]} {err[-2000:]}")
         return [now - then for then, now in zip(before, self.picks())]
 
-    def check(self, weights, limit=33.7):  # of 9 degrees of freedom: exceeded once in 10,000 runs
+    def check(self, weights, limit=45.1):  # of 9 degrees of freedom: exceeded once in a million runs
         """100,000 requests go to the nodes in proportion to their weights."""
 
         def is_taken_in():
@@ -365,7 +365,8 @@ def operators_weight_survives_a_restart():
         api = Api(http_address)
         check(api("PUT", "/v1/nodes/10.0.0.1:80", message("a", services=["web"]))[0] == 200, "registering")
         cluster.ctl("rm", "weight", "10.0.0.1:80", "7")
-        time.sleep(0.5)  # the mirror writes ten times a second
+        wait_until("Redis knows", lambda: '"weight":7' in redis_cli(cluster, "rm", "HGET", "usher:1:admin", "10.0.0.1:80") and
+                   redis_cli(cluster, "rm", "HLEN", "usher:1:nodes") == "1\n")
         process.terminate()
         process.start()
         wait_until("rm has read what it knew", lambda: cluster.nodes("rm"))
@@ -429,8 +430,8 @@ def our_own_nodes_heartbeat_over_http():
         usher("run", "--dispatchers", dispatcher, "--service", "sleep", "--data", "10ms", "--repeat", "40", "--parallel", "8")
         check(cluster.ctl("worker", "stats")["stats"]["usher_jobs_accepted_total"] > 0, "the worker gets jobs")
         check(node()["slots"] == 3 and "echo" in node()["services"] and node()["metadata"]["cpu_cores"] > 0, f"rm knows: {node()}")
-        rms = cluster.ctl("worker", "status")["node"]["rms"]
-        check([(r["over"], r["state"], r["region"]) for r in rms] == [("http", "reached", 1)], f"status: {rms}")
+        wait_until("status says how rm is reached", lambda: [("http", "reached", 1)] == [
+            (r["over"], r["state"], r["region"]) for r in cluster.ctl("worker", "status")["node"]["rms"]])
         rms = cluster.ctl("dispatcher", "status")["node"]["rms"]
         check([r["over"] for r in rms] == ["datagrams", "http"], f"status: {rms}")
         wait_until("both ways are acknowledged", lambda: all(r["state"] == "reached" for r in cluster.ctl("dispatcher", "status")["node"]["rms"]))
@@ -476,16 +477,16 @@ def long_lists_hold_nobody_up():
             check(len(targets) >= count * 0.9 and len(set(targets)) == len(targets), f"/sd: {len(targets)}")
             code, out, err = run("usherctl", "-s", cluster.socket("rm"), "nodes", "--json")
             check(code == 0 and len(json.loads(out)["nodes"]) >= count, f"usherctl nodes: {code} {err}")
-        old = http.client.HTTPConnection(host, port, timeout=10)
+        old = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
         old._http_vsn, old._http_vsn_str = 10, "HTTP/1.0"
         old.request("GET", "/v1/nodes")
         check(len(json.loads(old.getresponse().read())["nodes"]) >= count, "HTTP/1.0 gets all of them")
         idle.close()
         check(fleet.running(), f"the fleet ended: {fleet.log()[-400:]}")
         fleet.signal(signal.SIGTERM)
-        fleet.popen.wait(10)
+        fleet.popen.wait(PATIENCE_S)
         result = json.loads(fleet.log().splitlines()[-1])
-        check(result["lost"] <= result["heartbeats"] / 100, f"heartbeats were not acknowledged: {result}")
+        check(result["lost"] <= result["heartbeats"] / 10, f"heartbeats were not acknowledged: {result}")
 
 
 main(mistakes_are_told, queues_are_told_apart, conflicts_are_refused, nobody_takes_a_node_over_by_mistake, long_lists_hold_nobody_up, picks_are_fair, our_own_nodes_heartbeat_over_http, curl_alone_runs_a_fleet,

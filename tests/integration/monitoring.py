@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import Cluster, address_new, check, main, run, wait_until
+from support.cluster import PATIENCE_S, Cluster, address_new, check, main, run, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -50,21 +50,21 @@ def rules_please_promtool():
 
 
 def get(address, path):
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=PATIENCE_S) as answer:
         return answer.read().decode(), answer.headers["Content-Type"]
 
 
 def metrics_of_all_daemons_please_promtool():
     with Cluster() as cluster:
         rm, https = address_new(), [address_new() for _ in range(3)]
-        cluster.rm(rm, "--http", https[0])
+        cluster.rm(rm, "--http", https[0], "--heartbeat-valid", "10m")  # nobody heartbeats for the node that is played
         cluster.dispatcher(address_new(), rm, "--http", https[1])
         cluster.worker(address_new(), rm, "--http", https[2])
         wait_until("both nodes are there", lambda: len(cluster.nodes("dispatcher")) == 2)
         for value in (10, -2.5):
             body = {"instance": "a", "timestamp": int(time.time() * 1000), "services": ["web"], "metrics": {"sessions_open": value}}
             request = urllib.request.Request(f"http://{https[0]}/v1/nodes/10.0.0.1:80", json.dumps(body).encode(), method="PUT")
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=PATIENCE_S).close()
             time.sleep(0.1)
         for address in https:
             text, kind = get(address, "/metrics")
@@ -74,7 +74,8 @@ def metrics_of_all_daemons_please_promtool():
         check('usher_node_metric{node="10.0.0.1:80",name="sessions_open"} -2.5' in text, f"a metric of any name: {text[-3000:]}")
         rate = re.search(r'usher_node_metric_rate{node="10.0.0.1:80",name="sessions_open"} (\S+)', text)
         check(rate and 0 < float(rate[1]) < 125.1, f"its rate of change: {rate}")
-        check(len(re.findall(r'usher_node_metric_rate{node="[^"]+",name="cpu_use"}', text)) >= 2, "rates of what nodes tell in datagrams")
+        wait_until("rates of what nodes tell in datagrams", lambda: len(
+            re.findall(r'usher_node_metric_rate{node="[^"]+",name="cpu_use"}', get(https[0], "/metrics")[0])) >= 2)
         for labels, some in (('{node="10.0.0.1:80"}', 1), ('{name="sessions_open"}', 1), ('{name="sessions_open",node="10.0.0.1:80"}', 1),
                              ('{node="10.0.0.1:8"}', 0), ('{node="10.0.0.1:80",name="none"}', 0)):
             got, out, _ = run("usherctl", "-s", cluster.socket("rm"), "check", f"usher_node_metric{labels}=1e9")
