@@ -1,8 +1,7 @@
-/* The heartbeats of attached servers: as announcer.c's, but that one pair of sockets serves all of them. When to send what to whom is
- * heartbeat.c's. */
+/* What the heartbeats of attached servers say, and what answers to them mean: as announcer.c for the node's own, but that one pair of sockets
+ * serves all of them. */
 #include <string.h>
 
-#include "core/base/check.h"
 #include "core/base/random.h"
 #include "core/node/attach_internal.h"
 #include "core/node/metadata.h"
@@ -14,11 +13,6 @@
 
 /* Request IDs: whose heartbeat it is, and its sequence. */
 #define SEQUENCE_BITS 48
-
-static uint64_t request_id_of(const struct attached *server, uint64_t sequence)
-{
-    return (uint64_t)(server->index + 1) << SEQUENCE_BITS | sequence;
-}
 
 static bool offers(const struct attached *server, uint32_t check)
 {
@@ -38,22 +32,18 @@ static uint8_t flags_of(const struct attached *server)
     return server->all->leaving || !attach_is_up(server) ? WIRE_NODE_NO_ECHO | WIRE_NODE_DRAINING : WIRE_NODE_NO_ECHO;
 }
 
-static void fill_register(const struct attached *server, uint64_t sequence, struct wire_register *ret_registration)
+static void fill_register(void *ctx, struct wire_register *registration)
 {
-    struct wire_register registration = {
-        .node = server->address,
-        .kind = WIRE_NODE_WORKER,
-        .node_flags = flags_of(server),
-        .slots = (uint16_t)server->all->config->slots,
-        .service_count = (uint8_t)server->check_count,
-        .trailer = {.boot_id = server->boot_id, .sequence = sequence},
-    };
+    const struct attached *server = ctx;
+    registration->kind = WIRE_NODE_WORKER;
+    registration->node_flags = flags_of(server);
+    registration->slots = (uint16_t)server->all->config->slots;
+    registration->service_count = (uint8_t)server->check_count;
     for (uint32_t i = 0; i < server->check_count; i++) {
-        struct wire_service_name *name = &registration.services[i];
+        struct wire_service_name *name = &registration->services[i];
         name->length = (uint8_t)strlen(server->checks[i]->target->name);
         memcpy(name->text, server->checks[i]->target->name, sizeof(name->text));
     }
-    *ret_registration = registration;
 }
 
 /* All services while none is up: the node is DRAINING then, and stays known for what it is. */
@@ -89,66 +79,33 @@ static void add_load(struct attached *server, struct wire_heartbeat *heartbeat)
     atomic_store_explicit(&server->load_index, heartbeat->load_index, memory_order_relaxed);
 }
 
-static void fill_heartbeat(struct attached *server, uint64_t sequence, struct wire_heartbeat *ret_heartbeat)
+static void fill_heartbeat(void *ctx, struct wire_heartbeat *heartbeat)
 {
-    struct wire_heartbeat heartbeat = {
-        .node = server->address,
-        .kind = WIRE_NODE_WORKER,
-        .node_flags = flags_of(server),
-        .slots = (uint16_t)server->all->config->slots,
-        .timestamp_ms = loop_wall_ms(server->all->node->loop),
-        .admin = server->heartbeats.admin,
-        .trailer = {.boot_id = server->boot_id, .sequence = sequence},
-    };
-    add_load(server, &heartbeat);
-    *ret_heartbeat = heartbeat;
+    struct attached *server = ctx;
+    heartbeat->kind = WIRE_NODE_WORKER;
+    heartbeat->node_flags = flags_of(server);
+    heartbeat->slots = (uint16_t)server->all->config->slots;
+    add_load(server, heartbeat);
 }
 
-static void publish(struct attached *server)
+static void publish(void *ctx)
 {
+    struct attached *server = ctx;
+    const struct heartbeats *heartbeats = &server->announcement.heartbeats;
     uint32_t reached = 0;
-    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++)
-        reached += server->heartbeats.rms[i].state == HEARTBEAT_REACHED;
+    for (uint32_t i = 0; i < heartbeats->rm_count; i++)
+        reached += heartbeats->rms[i].state == HEARTBEAT_REACHED;
     atomic_store_explicit(&server->rm_count, reached, memory_order_relaxed);
-    atomic_store_explicit(&server->admin_drain, (server->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
+    atomic_store_explicit(&server->admin_drain, (heartbeats->admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
 }
 
-/* No room in the send pool: counted by the loop, and the next one is not far. */
-static bool send_datagram(struct attached *server, uint32_t rm_index, const uint8_t *bytes, int length)
+/* Whether an rm answers this node, but nothing of what it says of the server: it believes another one that speaks for it. That an rm is
+ * silent altogether the node's own heartbeats tell. */
+static void unheard_note(void *ctx, uint32_t rm_index)
 {
-    const struct address *rm = &server->heartbeats.rms[rm_index].address;
-    CHECK(length > 0); /* all limits were checked at start */
-    return udp_send(rm->family == ADDRESS_IPV4 ? server->all->udp_ipv4 : server->all->udp_ipv6, rm, bytes, (uint32_t)length) == 0;
-}
-
-static bool send_register(struct attached *server, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
-{
-    struct wire_register registration;
-    uint8_t bytes[DATAGRAM_BYTES_MAX];
-    fill_register(server, sequence, &registration);
-    if (server->rm_https[rm_index] != NULL)
-        return rm_http_register(server->rm_https[rm_index], &registration);
-    return send_datagram(
-        server, rm_index, bytes,
-        wire_register_encode(&registration, request_id_of(server, sequence), padded_length, bytes, sizeof(bytes)));
-}
-
-static bool send_heartbeat(struct attached *server, uint32_t rm_index, uint64_t sequence, uint32_t padded_length)
-{
-    struct wire_heartbeat heartbeat;
-    uint8_t bytes[DATAGRAM_BYTES_MAX];
-    fill_heartbeat(server, sequence, &heartbeat);
-    if (server->rm_https[rm_index] != NULL)
-        return rm_http_beat(server->rm_https[rm_index], &heartbeat);
-    return send_datagram(server, rm_index, bytes,
-                         wire_heartbeat_encode(&heartbeat, request_id_of(server, sequence), padded_length, bytes, sizeof(bytes)));
-}
-
-/* Whether an rm answers this node, but nothing of what it says of the server: it believes another one that speaks for it. */
-static void unheard_note(struct attached *server, uint32_t rm_index)
-{
-    const struct heartbeats *own = &server->all->node->heartbeats;
-    const struct heartbeat_rm *rm = &server->heartbeats.rms[rm_index], *own_rm = &own->rms[rm_index];
+    struct attached *server = ctx;
+    const struct heartbeats *own = &server->all->node->announcement.heartbeats;
+    const struct heartbeat_rm *rm = &server->announcement.heartbeats.rms[rm_index], *own_rm = &own->rms[rm_index];
     uint64_t limit_ns = rm->heard_ns + UNHEARD_INTERVALS * own->interval_ns;
     uint8_t bit = (uint8_t)(1u << rm_index), before = server->unheard;
     if (rm->state == HEARTBEAT_LOST && own_rm->state == HEARTBEAT_REACHED && own_rm->heard_ns > limit_ns)
@@ -159,130 +116,32 @@ static void unheard_note(struct attached *server, uint32_t rm_index)
         attach_report(server, before == 0 ? ATTACH_EVENT_UNHEARD : ATTACH_EVENT_HEARD, NULL, &rm->address, NULL);
 }
 
-static void send_to(struct attached *server, uint32_t rm_index)
+static void on_error(void *ctx, uint32_t rm_index, const char *text)
 {
-    struct node *node = server->all->node;
-    uint64_t sequence = 0;
-    uint32_t padded_length = 0;
-    bool changed; /* that an rm is silent the node's own heartbeats tell */
-    unheard_note(server, rm_index);
-    enum heartbeat_message message =
-        heartbeats_take(&server->heartbeats, rm_index, loop_now_ns(node->loop), &sequence, &padded_length, &changed);
-    if (message == HEARTBEAT_REGISTER && send_register(server, rm_index, sequence, padded_length))
-        counter_add(&node->counters, COUNTER_REGISTERS_SENT, 1);
-    else if (message == HEARTBEAT_BEAT && send_heartbeat(server, rm_index, sequence, padded_length))
-        counter_add(&node->counters, COUNTER_HEARTBEATS_SENT, 1);
+    const struct attached *server = ctx;
+    attach_report(server, ATTACH_EVENT_REFUSED, NULL, &server->announcement.heartbeats.rms[rm_index].address, text);
 }
 
-static void send_due(struct attached *server)
-{
-    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++) /* in the order of announcer.c */
-        if (server->rm_https[i] != NULL)
-            send_to(server, i);
-    for (uint32_t i = 0; i < server->heartbeats.rm_count; i++)
-        if (server->rm_https[i] == NULL)
-            send_to(server, i);
-    timer_start(server->all->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
-    publish(server);
-}
+static const struct announcement_events events = {
+    .fill_register = fill_register,
+    .fill_heartbeat = fill_heartbeat,
+    .on_turn = unheard_note,
+    .on_error = on_error,
+    .on_look = publish,
+};
 
-static void on_time(void *ctx, struct timer *timer)
+static struct announcement *find(void *ctx, uint64_t request_id)
 {
-    (void)timer;
-    send_due(ctx);
-}
-
-static void take_ack(struct attached *server, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
-{
-    struct node *node = server->all->node;
-    bool changed;
-    bool counts = heartbeats_on_ack(&server->heartbeats, rm_index, ack, loop_now_ns(node->loop), &changed) == 0;
-    counter_add(&node->counters, counts ? COUNTER_HEARTBEAT_ACKS : COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
-}
-
-static void take_error(struct attached *server, uint32_t rm_index, uint64_t sequence, const char *text)
-{
-    struct node *node = server->all->node;
-    bool changed;
-    if (heartbeats_on_error(&server->heartbeats, rm_index, sequence, loop_now_ns(node->loop), &changed) < 0) {
-        counter_add(&node->counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
-        return;
-    }
-    counter_add(&node->counters, COUNTER_HEARTBEATS_REFUSED, 1);
-    if (changed)
-        attach_report(server, ATTACH_EVENT_REFUSED, NULL, &server->heartbeats.rms[rm_index].address, text);
-}
-
-/* Something was heard: what is due now may have changed. */
-static void heard(struct attached *server)
-{
-    timer_start(server->all->node->loop, &server->timer, heartbeats_due_ns(&server->heartbeats));
-    publish(server);
-}
-
-static void on_http_ack(void *ctx, uint32_t rm_index, const struct wire_heartbeat_ack *ack)
-{
-    take_ack(ctx, rm_index, ack);
-    heard(ctx);
-}
-
-static void on_http_error(void *ctx, uint32_t rm_index, uint64_t sequence, const char *text)
-{
-    take_error(ctx, rm_index, sequence, text);
-    heard(ctx);
-}
-
-static void on_ack(struct attached *server, uint32_t rm_index, const struct frame *frame)
-{
-    struct wire_heartbeat_ack ack;
-    enum refusal refusal;
-    if (wire_heartbeat_ack_decode(frame, &ack, &refusal) < 0)
-        counter_add(&server->all->node->counters, refusal_counter(refusal), 1);
-    else
-        take_ack(server, rm_index, &ack);
-}
-
-static void on_error(struct attached *server, uint32_t rm_index, const struct frame *frame)
-{
-    char text[ANNOUNCER_TEXT_BYTES];
-    if (announcer_read_error(server->all->node, frame, text))
-        take_error(server, rm_index, frame->request_id & ((UINT64_C(1) << SEQUENCE_BITS) - 1), text);
-}
-
-static void on_frame(struct attachments *attachments, const struct address *peer, const struct frame *frame)
-{
-    struct counters *counters = &attachments->node->counters;
-    uint64_t number = frame->request_id >> SEQUENCE_BITS;
-    struct attached *server = number >= 1 && number <= attachments->server_count ? &attachments->servers[number - 1] : NULL;
-    uint32_t rm_index = server != NULL ? heartbeats_find(&server->heartbeats, peer) : HEARTBEAT_RMS_MAX;
-    if (rm_index == HEARTBEAT_RMS_MAX || server->rm_https[rm_index] != NULL) {
-        counter_add(counters, COUNTER_HEARTBEAT_ACKS_IGNORED, 1);
-        return;
-    }
-    if (frame->type == FRAME_TYPE_HEARTBEAT_ACK)
-        on_ack(server, rm_index, frame);
-    else if (frame->type == FRAME_TYPE_ERROR)
-        on_error(server, rm_index, frame);
-    else
-        counter_add(counters, COUNTER_FRAMES_UNWANTED, 1);
-    heard(server);
+    struct attachments *attachments = ctx;
+    uint64_t number = request_id >> SEQUENCE_BITS;
+    return number >= 1 && number <= attachments->server_count ? &attachments->servers[number - 1].announcement : NULL;
 }
 
 static void on_datagram(void *ctx, struct udp *udp, const struct address *peer, uint8_t *bytes, uint32_t length)
 {
     struct attachments *attachments = ctx;
     (void)udp;
-    for (uint32_t at = 0; at < length;) {
-        struct frame frame;
-        enum refusal refusal;
-        int r = frame_decode_datagram(bytes + at, length - at, &frame, &refusal);
-        if (r < 0) {
-            counter_add(&attachments->node->counters, refusal_counter(refusal), 1);
-            return;
-        }
-        at += (uint32_t)r;
-        on_frame(attachments, peer, &frame);
-    }
+    announcement_read(&attachments->node->counters, peer, bytes, length, find, attachments);
 }
 
 static bool all_checks_ended(const struct attached *server)
@@ -297,7 +156,7 @@ static bool all_checks_ended(const struct attached *server)
  * not make one of them look better whose turn came at a quieter moment. */
 static double phase_of(const struct node *node, uint64_t now_ns)
 {
-    uint64_t due_ns = node->heartbeats.rms[0].due_ns, interval_ns = node->config.heartbeat_ns;
+    uint64_t due_ns = node->announcement.heartbeats.rms[0].due_ns, interval_ns = node->config.heartbeat_ns;
     return due_ns > now_ns ? (double)((due_ns - now_ns) % interval_ns) / (double)interval_ns : 0;
 }
 
@@ -313,63 +172,55 @@ static bool is_ready_to_be_announced(const struct attached *server)
 void attach_announce(struct attached *server)
 {
     const struct node *node = server->all->node;
+    struct heartbeats *heartbeats = &server->announcement.heartbeats;
     uint64_t now_ns = loop_now_ns(node->loop);
     if (!server->announced) {
         if (!is_ready_to_be_announced(server))
             return;
-        heartbeats_init(&server->heartbeats, node->config.rms, node->config.rm_count, node->config.region,
-                        node->config.heartbeat_ns, phase_of(node, now_ns), now_ns);
+        heartbeats_init(heartbeats, node->config.rms, node->config.rm_count, node->config.region, node->config.heartbeat_ns,
+                        phase_of(node, now_ns), now_ns);
         server->announced = true;
     } else if (server->all->leaving) {
-        heartbeats_hasten(&server->heartbeats, now_ns);
+        heartbeats_hasten(heartbeats, now_ns);
     } else {
-        heartbeats_change(&server->heartbeats, now_ns);
+        heartbeats_change(heartbeats, now_ns);
     }
-    send_due(server);
-}
-
-static int carriers_open(struct attached *server)
-{
-    const struct node_config *config = &server->all->node->config;
-    struct rm_http_config http = {
-        .loop = server->all->node->loop,
-        .node = server->address,
-        .on_ack = on_http_ack,
-        .on_error = on_http_error,
-        .ctx = server,
-    };
-    return rm_http_open(&http, config->rms, config->rm_count, config->rm_http, server->rm_https);
+    announcement_send(&server->announcement);
+    publish(server);
 }
 
 int attach_announcer_start(struct attachments *attachments)
 {
-    const struct node_config *config = &attachments->node->config;
+    const struct node *node = attachments->node;
     struct random_state random;
     int r = 0;
     random_init_from_kernel(&random);
+    attachments->sockets = (struct announcement_sockets){
+        .loop = node->loop,
+        .bind_ip = node->config.bind_ip,
+        .on_answer = on_datagram,
+        .ctx = attachments,
+    };
     for (uint32_t i = 0; i < attachments->server_count && r == 0; i++) {
         struct attached *server = &attachments->servers[i];
-        server->boot_id = random_next(&random) | 1;
-        timer_init(&server->timer, on_time, server);
-        r = carriers_open(server);
-    }
-    for (uint32_t i = 0; i < config->rm_count && r == 0; i++) {
-        enum address_family family = config->rms[i].family;
-        struct udp **udp = family == ADDRESS_IPV4 ? &attachments->udp_ipv4 : &attachments->udp_ipv6;
-        if ((config->rm_http >> i & 1) == 0 && *udp == NULL)
-            r = announcer_open_socket(attachments->node, family, on_datagram, attachments, udp);
+        server->announcement = (struct announcement){
+            .events = &events,
+            .ctx = server,
+            .loop = node->loop,
+            .counters = &attachments->node->counters,
+            .sockets = &attachments->sockets,
+            .node = server->address,
+            .boot_id = random_next(&random) | 1,
+            .request_base = (uint64_t)(server->index + 1) << SEQUENCE_BITS,
+        };
+        r = announcement_open(&server->announcement, node->config.rms, node->config.rm_count, node->config.rm_http);
     }
     return r;
 }
 
 void attach_announcer_stop(struct attachments *attachments)
 {
-    for (uint32_t i = 0; i < attachments->server_count; i++) {
-        timer_stop(&attachments->servers[i].timer);
-        rm_http_close(attachments->servers[i].rm_https);
-    }
-    if (attachments->udp_ipv4 != NULL)
-        udp_close(attachments->udp_ipv4);
-    if (attachments->udp_ipv6 != NULL)
-        udp_close(attachments->udp_ipv6);
+    for (uint32_t i = 0; i < attachments->server_count; i++)
+        announcement_close(&attachments->servers[i].announcement);
+    announcement_sockets_close(&attachments->sockets);
 }

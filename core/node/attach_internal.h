@@ -4,12 +4,11 @@
 #include <stdatomic.h>
 
 #include "core/io/timer.h"
+#include "core/node/announcement.h"
 #include "core/node/attach.h"
 #include "core/node/attach_connections.h"
 #include "core/node/attach_health.h"
 
-struct rm_http;
-struct udp;
 struct attached;
 
 /* One service of a server, and its check. */
@@ -40,11 +39,8 @@ struct attached {
     bool metric_asked; /* its page has been asked for once at least since it was up, with or without success */
 
     bool announced; /* heartbeats have begun */
-    uint64_t boot_id;
-    struct heartbeats heartbeats;
     uint8_t unheard; /* bit k: the k-th rm answers the node and not the server */
-    struct rm_http *rm_https[HEARTBEAT_RMS_MAX]; /* NULL: datagrams */
-    struct timer timer;
+    struct announcement announcement;
 
     /* For other threads. */
     _Atomic uint64_t load_problem;
@@ -66,8 +62,7 @@ struct attachments {
     bool connections_known; /* a round of theirs has ended */
     uint64_t connections_round_ns; /* when the round under way began; 0: none is */
     bool leaving;
-    struct udp *udp_ipv4; /* NULL: no rm of this family. Not the node's own: who an answer is for shows in its request ID alone */
-    struct udp *udp_ipv6;
+    struct announcement_sockets sockets; /* not the node's own: who an answer is for shows in its request ID alone */
 };
 
 /* attach.c. text: NULL where there is nothing more to say. */

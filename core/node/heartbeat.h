@@ -1,5 +1,5 @@
 /* heartbeat - the node's side of the conversation with its resource managers, as pure steps (requirement N6): what to send to whom and
- * when, and what an answer means. Sockets and timers are announcer.c's.
+ * when, and what an answer means. Sockets and timers are announcement.c's.
  *
  *     SEEKING ──ack──▶ REACHED ──no ack for 3 intervals──▶ LOST ──ack──▶ REACHED
  *        any ──an ERROR, or an ack of another region──▶ REFUSED ──an ack that fits──▶ REACHED

@@ -10,7 +10,7 @@
 #include "core/io/loop.h"
 #include "core/io/stream.h"
 #include "core/io/timer.h"
-#include "core/io/udp.h"
+#include "core/node/announcement.h"
 #include "core/node/attach.h"
 #include "core/node/change.h"
 #include "core/node/dedupe.h"
@@ -18,12 +18,10 @@
 #include "core/node/estimate.h"
 #include "core/node/executors.h"
 #include "core/node/freshness.h"
-#include "core/node/heartbeat.h"
 #include "core/node/job.h"
 #include "core/node/load.h"
 #include "core/node/node.h"
 #include "core/node/resources.h"
-#include "core/node/rm_http.h"
 #include "core/wire/error.h"
 
 /* In this order; never back. */
@@ -114,11 +112,8 @@ struct node {
     struct timer sample_timer;
     uint64_t sample_due_ns;
 
-    struct heartbeats heartbeats;
-    struct timer heartbeat_timer;
-    struct udp *udp_ipv4; /* NULL: no rm and no dispatcher of this family */
-    struct udp *udp_ipv6;
-    struct rm_http *rm_https[HEARTBEAT_RMS_MAX]; /* NULL: datagrams */
+    struct announcement announcement;
+    struct announcement_sockets sockets; /* also to dispatchers */
     struct teller teller;
 
     struct attachments *attachments; /* NULL: none */
@@ -192,15 +187,6 @@ void job_on_part(struct node *node, struct job_part *part);
 NODISCARD int announcer_start(struct node *node);
 void announcer_stop(struct node *node);
 void announcer_hasten(struct node *node);
-
-#define ANNOUNCER_TEXT_BYTES 320
-
-/* What an ERROR of an rm says, for people. False: it is malformed, and counted. */
-bool announcer_read_error(struct node *node, const struct frame *frame, char text[static ANNOUNCER_TEXT_BYTES]);
-
-/* A socket for heartbeats and their answers. As udp_open. */
-NODISCARD int announcer_open_socket(const struct node *node, enum address_family family, udp_datagram_function *on_answer,
-                                    void *ctx, struct udp **ret_udp);
 
 /* Out of turn, since something has changed fast (N8), unless the budgets forbid it. */
 void announcer_change(struct node *node);

@@ -31,7 +31,8 @@ void node_publish(struct node *node)
     put_float(&board->freshness_per_s, (float)freshness_budget_per_s(&node->teller.freshness));
     put_u32(&board->connections, node->connection_count);
     put_u32(&board->dispatchers, node->dispatcher_counts.count);
-    atomic_store_explicit(&board->admin_drain, (node->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0, memory_order_relaxed);
+    atomic_store_explicit(&board->admin_drain, (node->announcement.heartbeats.admin.flags & WIRE_ADMIN_DRAIN) != 0,
+                          memory_order_relaxed);
     atomic_store_explicit(&board->unable, node->unable, memory_order_relaxed);
     put_float(&board->load_index, load->index);
     put_float(&board->load_per_job, load->per_job);
@@ -47,8 +48,8 @@ void node_publish(struct node *node)
         put_u32(&board->services[i].jobs, node->estimate.services[i].jobs);
         put_float(&board->services[i].mean_s, estimate_job_s(&node->estimate, i));
     }
-    for (uint32_t i = 0; i < node->heartbeats.rm_count; i++) {
-        const struct heartbeat_rm *rm = &node->heartbeats.rms[i];
+    for (uint32_t i = 0; i < node->announcement.heartbeats.rm_count; i++) {
+        const struct heartbeat_rm *rm = &node->announcement.heartbeats.rms[i];
         put_u32(&board->rms[i].state, rm->state);
         put_u32(&board->rms[i].region, rm->region);
         put_u32(&board->rms[i].dispatchers, rm->dispatcher_total);

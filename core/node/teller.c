@@ -6,11 +6,6 @@
 #include "core/base/check.h"
 #include "core/node/node_internal.h"
 
-static struct udp *socket_to(const struct node *node, const struct wire_ack_dispatcher *dispatcher)
-{
-    return dispatcher->address.family == ADDRESS_IPV4 ? node->udp_ipv4 : node->udp_ipv6;
-}
-
 /* How long the jobs that are here take on average; when none is, one of the service that was here last. */
 static double job_s(const struct node *node, uint32_t service)
 {
@@ -72,7 +67,7 @@ static const struct wire_ack_dispatcher *choose_dispatcher(struct teller *teller
 
 static void send_token(struct node *node, const struct wire_ack_dispatcher *dispatcher)
 {
-    uint64_t sequence = ++node->heartbeats.sequence;
+    uint64_t sequence = ++node->announcement.heartbeats.sequence;
     struct wire_idle_token token = {
         .node = node->config.address,
         .trailer = {.boot_id = node->config.boot_id, .sequence = sequence},
@@ -80,7 +75,8 @@ static void send_token(struct node *node, const struct wire_ack_dispatcher *disp
     uint8_t bytes[IDLE_TOKEN_BYTES];
     int length = wire_idle_token_encode(&token, sequence, bytes, sizeof(bytes));
     CHECK(length > 0);
-    if (udp_send(socket_to(node, dispatcher), &dispatcher->address, bytes, (uint32_t)length) == 0)
+    if (udp_send(announcement_socket(&node->sockets, dispatcher->address.family), &dispatcher->address, bytes,
+                 (uint32_t)length) == 0)
         counter_add(&node->counters, COUNTER_IDLE_TOKENS_SENT, 1);
 }
 
@@ -88,7 +84,7 @@ static void send_token(struct node *node, const struct wire_ack_dispatcher *disp
 static bool tells(const struct node *node)
 {
     return node->config.freshness_per_s > 0 && node->teller.dispatcher_count > 0 && node->phase < NODE_LEAVING &&
-           !node->config.no_jobs && (node->heartbeats.admin.flags & WIRE_ADMIN_DRAIN) == 0;
+           !node->config.no_jobs && (node->announcement.heartbeats.admin.flags & WIRE_ADMIN_DRAIN) == 0;
 }
 
 static void count_held(struct node *node)
@@ -107,7 +103,7 @@ void teller_look(struct node *node)
     while (message != FRESHNESS_NOTHING && tells(node)) {
         const struct wire_ack_dispatcher *dispatcher = choose_dispatcher(teller);
         /* One that is on its way anyway need not be paid for again, and where no rm answers nobody would hear it. */
-        teller->freshness.config.reports = heartbeats_heed_change(&node->heartbeats);
+        teller->freshness.config.reports = heartbeats_heed_change(&node->announcement.heartbeats);
         message = freshness_take(&teller->freshness, dispatcher->boot_id, loop_now_ns(node->loop), &again_ns);
         if (message == FRESHNESS_TOKEN)
             send_token(node, dispatcher);
