@@ -226,8 +226,9 @@ class Plan:
         if knee.rate:
             values = [knee.rate]
         else:
-            finding = f"no knee found: {knee.void()} of {knee.runs()} runs disturbed"
             beside = self.knee_search(targets[1]).step(knee.lowest().rate)
+            whose = "which has one there" if beside.below else "which has none there either: it is the machine"
+            finding = f"no knee found: {knee.void()} of {knee.runs()} runs disturbed; next to {targets[1].name}, {whose}"
             result.notes.append(f"{targets[1].name} beside it: {step_text(beside)}")
             self.bench.say(f"  {result.notes[-1]}")
         result.figures.append(Figure("knee", label, values, "/s", finding=finding))

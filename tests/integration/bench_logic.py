@@ -216,6 +216,7 @@ def no_knee_is_a_finding_and_no_failure():
     check(not record["failed"] and not record["skipped"] and not run.nothing_was_found(record), f"{record}")
     check(figures[0]["id"] == "knee" and figures[0]["median"] is None, f"{figures}")
     check("no knee found: 18 of 18 runs disturbed" in report.verdict_text(figures[0]), report.verdict_text(figures[0]))
+    check("none there either: it is the machine" in report.verdict_text(figures[0]), report.verdict_text(figures[0]))
     check(any("no knee was found, down to" in note for note in record["results"][0]["notes"]), f"{record['results'][0]['notes']}")
     check(any("beside it" in note for note in record["results"][0]["notes"]), f"{record['results'][0]['notes']}")
 
