@@ -98,11 +98,12 @@ Test(dispatcher_feedback, a_flood_fills_the_box_and_no_more)
 
 Test(dispatcher_feedback, a_failure_moves_the_finish_time)
 {
-    atomic_store(&values->free, (uint32_t)(loop_now_ns(loop) >> 8)); /* idle from now on */
+    uint64_t idle_ns = loop_now_ns(loop); /* from now on */
+    atomic_store(&values->free, (uint32_t)(idle_ns >> 8));
     note(&node, WIRE_OUTCOME_FAILED);
     desk_run();
     cr_expect_eq(counter_read(&control, COUNTER_FEEDBACK_IGNORED), 0);
-    cr_expect_gt(finish_time_left_s(values, loop_now_ns(loop)), 0.05f);
+    cr_expect_gt(finish_time_left_s(values, idle_ns), 0.05f);
 }
 
 Test(dispatcher_feedback, a_latency_is_the_estimate_of_an_attached_server)

@@ -24,20 +24,31 @@ static struct scenario scenario_usual(uint64_t push_ns, double budget)
     return scenario;
 }
 
-static void expect_goal(struct scenario *scenario, double goal)
+static double times_oracle(struct scenario *scenario)
 {
     struct outcome oracle, reached;
     scenario_set_load(scenario, 0.85);
     world_run(scenario, sim_policy_find("oracle"), &oracle);
     world_run(scenario, sim_policy_find("finish-time"), &reached);
-    cr_expect_leq(reached.p99, goal * oracle.p99, "%.3f of the oracle's", reached.p99 / oracle.p99);
     cr_expect_leq(reached.messages_per_node_s, scenario->budget * 1.01);
+    return reached.p99 / oracle.p99;
 }
 
+static void expect_goal(struct scenario *scenario, double goal)
+{
+    double times = times_oracle(scenario);
+    cr_expect_leq(times, goal, "%.3f of the oracle's", times);
+}
+
+/* Between seeds it varies by some hundredths. */
 Test(goals, nothing_pushed)
 {
     struct scenario scenario = scenario_usual(0, 1);
-    expect_goal(&scenario, 2.7); /* 2.6 is the mean over seeds */
+    const uint32_t runs = 4;
+    double sum = 0;
+    for (uint32_t i = 0; i < runs; i++, scenario.seed++)
+        sum += times_oracle(&scenario);
+    cr_expect_leq(sum / runs, 2.6, "%.3f of the oracle's", sum / runs);
 }
 
 Test(goals, pushed_within_10_ms)
