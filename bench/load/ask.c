@@ -34,7 +34,7 @@ const struct conf_program load_ask_program = {
         "the run is VOID where it says more about the generator than about the dispatcher. Ctrl-C ends a run early, with its "
         "report.\n"
         "\n"
-        "Ends with 3 when nothing was answered at all, with 4 when every answer was that no eligible node offers the service.",
+        "Ends with 3 when nothing came back at all, with 4 when every answer was that no eligible node offers the service.",
     .man_section = 1,
     .options_bytes = sizeof(struct load_ask_options),
     .tables = ask_tables,

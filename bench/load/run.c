@@ -36,7 +36,7 @@ const struct conf_program load_run_program = {
         "to the "
         "result, and what each node's share was. Ctrl-C ends a run early, with its report.\n"
         "\n"
-        "Ends with 3 when nothing was answered at all, with 4 when every answer was that no eligible node offers the service.",
+        "Ends with 3 when nothing came back at all, with 4 when every answer was that no eligible node offers the service.",
     .man_section = 1,
     .options_bytes = sizeof(struct load_run_options),
     .tables = run_tables,
