@@ -21,7 +21,7 @@ enum explain_reason {
 extern const char *const explain_reason_texts[EXPLAIN_REASONS];
 
 enum explain_source {
-    EXPLAIN_DRAWN, /* at random, by weight, or its turn came */
+    EXPLAIN_DRAWN, /* evenly, by weight, or its turn came */
     EXPLAIN_IDLE, /* one of the idle ones at hand */
     EXPLAIN_ANEW, /* not among those: found by the general case, or in turn */
 };

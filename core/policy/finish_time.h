@@ -3,7 +3,7 @@
  * For each node a dispatcher keeps the time at which it will have done all that it is known, or expected, to have. A report sets it
  * from the work that waits and runs, less what was done since, plus what this dispatcher and the others (deciding in parallel, out of
  * its sight) have sent there and the report can't know of. Every pick moves it on by a job for each dispatcher. A pick takes the best
- * of four nodes at random; or one that has just said, to this dispatcher alone, that it is idle (join-idle-queue: Lu et al. 2011).
+ * of four nodes, drawn evenly; or one that has just said, to this dispatcher alone, that it is idle (join-idle-queue: Lu et al. 2011).
  * Where reports are older than some dozens of jobs they say nothing any more: nodes then get turns in proportion to their speeds.
  * Why each of these is as it is, and what simulations say of it: docs/PLACEMENT.md.
  *

@@ -107,7 +107,7 @@ static inline void store_left_s(struct node_values *values, float left_s, uint64
 #define IDLE_SHARE_BITS 7
 #define IDLE_SHARE (1.0f / (1 << IDLE_SHARE_BITS))
 
-/* A node drawn at random must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
+/* A node that was drawn must promise to end a job in this part of the time that one needs which has said that it is idle, or looks so:
  * what is known of the former is older. */
 #define TOKEN_SHARE 0.6f
 #define IDLE_TIME_SHARE 0.8f

@@ -1,8 +1,8 @@
 /* policy_methods - what a policy is made of, and what the policies' files share. For core/policy alone.
  *
- * A batch's draw and choose must give what the general choose gives: same distribution, same demands. A choose that is not sure (its
- * candidates are drained, expired, not to the policy's taste) leaves the item to the general one, which draws anew, independently of
- * what was refused; so if either is uniform among the acceptable nodes, all of them together are.
+ * A batch's draw and choose must give what the general choose gives: same distribution (of finish-time's walks: over many picks), same
+ * demands. A choose that is not sure (its candidates are drained, expired, not to the policy's taste) leaves the item to the general one,
+ * which draws anew, independently of what was refused; so if either is uniform among the acceptable nodes, all of them together are.
  * Thread: as in policy.h. */
 #pragma once
 
