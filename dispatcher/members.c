@@ -301,6 +301,7 @@ bool members_remove(struct members *members, const struct address *address)
     uint32_t slot = members_find(members, address);
     if (slot == MEMBER_NONE)
         return false;
+    placement_leave(members->placement, slot);
     member_index_remove(&members->by_address, address, member_index_hash(address));
     member_leave(members, slot);
     return true;

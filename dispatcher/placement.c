@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "core/base/clock.h"
@@ -156,11 +157,34 @@ bool placement_done(struct placement *placement, uint32_t slot, float latency_s,
     return true;
 }
 
+static struct placement_held *held_at(struct placement *placement, const struct address *address)
+{
+    return &placement->held[member_index_hash(address) % PLACEMENT_HELD_MAX];
+}
+
 void placement_join(struct placement *placement, uint32_t slot, uint32_t before)
 {
     if (!placement)
         return;
-    placement->slots[slot] = before == MEMBER_NONE ? (struct placement_slot){0} : placement->slots[before];
+    if (before != MEMBER_NONE) {
+        placement->slots[slot] = placement->slots[before];
+        return;
+    }
+    const struct address *address = &placement->members->slots[slot].address;
+    const struct placement_held *left = held_at(placement, address);
+    placement->slots[slot] = (struct placement_slot){0};
+    if (address_equal(&left->address, address))
+        placement->slots[slot].track.share.held_ns = left->held_ns;
+}
+
+void placement_leave(struct placement *placement, uint32_t slot)
+{
+    if (!placement || !placement->on)
+        return;
+    const struct address *address = &placement->members->slots[slot].address;
+    uint64_t held_ns = placement->slots[slot].track.share.held_ns;
+    if (held_ns > loop_now_ns(placement->loop))
+        *held_at(placement, address) = (struct placement_held){*address, held_ns};
 }
 
 void placement_set_dispatchers(struct placement *placement, uint32_t count)
@@ -246,6 +270,7 @@ void placement_set_on(struct placement *placement, bool on)
     if (!on)
         return;
     uint64_t now_ns = loop_now_ns(placement->loop);
+    memset(placement->held, 0, sizeof(placement->held));
     for (uint32_t slot = 0; slot < placement->members->slot_count; slot++) {
         placement->slots[slot] = (struct placement_slot){0};
         finish_time_forget(&placement->members->values[slot], now_ns);

@@ -7,7 +7,8 @@
  *
  * Invariant: nothing is done, and no time spent, while the policy is another one.
  * Thread: placement_token on the core whose box it is; all else on the control thread, which alone knows what was said of a slot before.
- * Memory: by slot, 192 bytes of those that are used, and a ring of tokens for each service that has had one. Nothing blocks. */
+ * Memory: by slot, 192 bytes of those that are used, a ring of tokens for each service that has had one, and 8 KiB. Nothing
+ * blocks. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,11 +24,18 @@
 #include "dispatcher/publication.h"
 
 #define PLACEMENT_TOKENS_PER_S 20000u
+#define PLACEMENT_HELD_MAX 256u /* by hash of the address; the last one stays */
 #define PLACEMENT_NOTES_MAX 1024u /* tokens that wait for the control thread, of each core */
 
 struct placement_slot {
     struct finish_track track;
     uint64_t token_sequence; /* of the last token of the track's boot */
+};
+
+/* A node that left while it was held for what it had drawn beyond its share: it does not come out of that by joining anew. */
+struct placement_held {
+    struct address address;
+    uint64_t held_ns; /* until then */
 };
 
 struct placement {
@@ -42,6 +50,7 @@ struct placement {
     uint64_t allowance_ns; /* when that was right */
     uint32_t settled; /* slots before this one have been settled in this round */
     uint32_t swept; /* the next ring of tokens to be looked through */
+    struct placement_held held[PLACEMENT_HELD_MAX];
     bool on;
     float queue_factor; /* of dispatchers (D10) */
     uint32_t box_count;
@@ -77,6 +86,9 @@ bool placement_done(struct placement *placement, uint32_t slot, float latency_s,
 
 /* The slot has another node from now on; `before`: the slot of the same node so far, or MEMBER_NONE. NULL is a no-op. */
 void placement_join(struct placement *placement, uint32_t slot, uint32_t before);
+
+/* The node in the slot leaves, and does not get another slot. NULL is a no-op. */
+void placement_leave(struct placement *placement, uint32_t slot);
 
 /* So many dispatchers of the region decide beside each other. NULL is a no-op. */
 void placement_set_dispatchers(struct placement *placement, uint32_t count);

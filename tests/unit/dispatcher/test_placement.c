@@ -10,6 +10,7 @@
 enum { BOOT = 9, JOB_MS = 100 };
 
 static const struct address node = {.family = ADDRESS_IPV4, .port = 7, .ip = {10, 0, 0, 7}};
+static const struct address peer = {.family = ADDRESS_IPV4, .port = 6, .ip = {10, 0, 0, 6}};
 static const struct address other = {.family = ADDRESS_IPV4, .port = 8, .ip = {10, 0, 0, 8}};
 
 static struct loop *loop;
@@ -227,6 +228,31 @@ Test(placement, tokens_of_who_left_are_put_away_though_nobody_asks)
     for (uint32_t second = 0; second < 8; second++)
         once_a_second_comes();
     cr_expect_eq(idle_tokens_count(placement->finish.tokens, BENCH_SERVICE), 0u);
+}
+
+/* Both come, `held` is held for a minute, and both leave and come again. */
+static void both_rejoin(const struct address *held)
+{
+    const struct wire_node both[] = {entry_of(&node, 0), entry_of(&other, 0)}, third = entry_of(&peer, 0);
+    list_comes(both, 2);
+    placement->slots[members_find(&directory->members, held)].track.share.held_ns = loop_now_ns(loop) + 60 * NS_PER_S;
+    part_comes(&third, 1, false);
+    cr_assert_eq(members_find(&directory->members, &node), MEMBER_NONE);
+    cr_assert_eq(members_find(&directory->members, &other), MEMBER_NONE);
+    list_comes(both, 2);
+}
+
+Test(placement, who_was_not_held_comes_anew_as_any)
+{
+    both_rejoin(&other);
+    cr_expect_lt(left_s(&node), 1.0f);
+}
+
+Test(placement, who_is_held_stays_so_when_it_leaves_and_comes_again)
+{
+    both_rejoin(&node);
+    cr_expect_gt(left_s(&node), 30.0f);
+    cr_expect_lt(left_s(&other), 1.0f);
 }
 
 Test(placement, a_node_that_takes_no_jobs_is_never_among_the_idle_ones)
