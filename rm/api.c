@@ -1,11 +1,13 @@
 #include "rm/api.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/daemon/text_json.h"
 #include "core/http/query.h"
 #include "core/wire/cursor.h"
@@ -36,6 +38,16 @@ int api_refuse(struct http_answer *answer, int status, const char *format, ...)
     va_end(arguments);
     answer->status = status;
     return api_answer(answer, json_pack("{s:o}", "error", text_to_json(text)));
+}
+
+static int refuse_early(const struct rm *rm, uint64_t wait_ns, struct http_answer *answer)
+{
+    answer->retry_after_s = (uint32_t)((wait_ns + NS_PER_S - 1) / NS_PER_S);
+    return api_refuse(
+        answer, 503,
+        "this rm has just started, and cannot tell yet who is there: every node gets the time for a heartbeat (%" PRIu64
+        " ms) before. Ask again then, or another rm",
+        rm->cluster->config.valid_ns / NS_PER_MS);
 }
 
 /* The service that the query asks for. 1: none; 0; negative: refused already, with *ret_result to return. */
@@ -84,7 +96,7 @@ static int services_list(struct rm *rm, const struct http_request *request, stru
     return api_answer(answer, json_pack("{s:o}", "services", services_json(rm->cluster)));
 }
 
-/* (R7.) One node, as likely as its weight. */
+/* (R7.) One node, as likely as its weight; as dispatchers do, those that have fallen silent and stay listed when there are no others. */
 static int node_pick(struct rm *rm, const struct http_request *request, struct http_answer *answer)
 {
     char text[ADDRESS_TEXT_BYTES];
@@ -100,13 +112,16 @@ static int node_pick(struct rm *rm, const struct http_request *request, struct h
         return api_refuse(answer, 404, "no node has ever offered this service here; GET /v1/services lists all");
     uint32_t slot = weights_pick(service, &rm->picks);
     if (slot == NODE_NONE)
+        slot = weights_pick_last(rm->cluster, id, &rm->picks);
+    if (slot == NODE_NONE)
         return api_refuse(answer, 503, "no node offers %s now: all are drained, leaving or silent", service->name);
     const struct node *node = &rm->cluster->nodes[slot];
     float weight = 0;
     for (uint8_t i = 0; i < node->service_count; i++)
         if (node->services[i].service_id == id)
             weight = weights_of(rm->cluster, node, i);
-    return api_answer(answer, json_pack("{s:s, s:f}", "address", address_format(&node->address, text), "weight", (double)weight));
+    return api_answer(answer, json_pack("{s:s, s:f, s:s}", "address", address_format(&node->address, text), "weight",
+                                        (double)weight, "state", node_word(node)));
 }
 
 /* For Prometheus' http_sd: whoever is listed, by service. */
@@ -121,6 +136,9 @@ static int discovery(struct rm *rm, const struct http_request *request, struct h
 static int node_show(struct rm *rm, const struct address *address, struct http_answer *answer)
 {
     uint32_t slot = cluster_find(rm->cluster, address);
+    uint64_t wait_ns = slot == NODE_NONE ? rm_lists_wait_ns(rm) : 0;
+    if (wait_ns > 0)
+        return refuse_early(rm, wait_ns, answer);
     if (slot == NODE_NONE)
         return api_refuse(answer, 404, "no such node here; GET /v1/nodes lists all");
     answer->content_type = "application/json";
@@ -213,7 +231,10 @@ int rm_http(void *state, const struct http_request *request, struct http_answer 
             continue;
         if (request->verb != HTTP_VERB_GET)
             return verb_refuse(answer, "GET, HEAD");
-        return query_is_wrong(request, routes[i].names, answer, &result) ? result : routes[i].get(state, request, answer);
+        if (query_is_wrong(request, routes[i].names, answer, &result))
+            return result;
+        uint64_t wait_ns = rm_lists_wait_ns(state);
+        return wait_ns > 0 ? refuse_early(state, wait_ns, answer) : routes[i].get(state, request, answer);
     }
     return api_refuse(answer, 404, "nothing here; there are /v1/nodes, /v1/services, /v1/pick, /sd, /metrics and /healthz");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/api/heartbeat_json.h"
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/http/query.h"
 #include "core/wire/service.h"
@@ -18,6 +19,11 @@
 #define LOAD_MEMORY_WEIGHT 0.1f
 #define LOAD_DISK_WEIGHT 0.1f
 #define LOAD_QUEUE_WEIGHT 0.5f
+
+/* A message that is older than the last one by less has been overtaken by it; by more, the node's clock was set back. For no longer than this,
+ * and than this part of the valid time, may a clock that was set back keep a node from being heard: it must never cost it its place. */
+#define OVERTAKEN_MS_MAX 1000u
+#define OVERTAKEN_VALID_DIVISOR 3u
 
 #define LOAD_MAX 1e6f
 #define METRIC_MAX 1e9 /* of those that count: floats hold sums and products of such */
@@ -326,6 +332,13 @@ static bool node_is_own(const struct node *node)
     return node->state == NODE_FRESH && !node->restored && !node->instance;
 }
 
+static bool is_overtaken(const struct cluster *cluster, const struct node *node, uint64_t timestamp_ms)
+{
+    uint64_t part_ms = cluster->config.valid_ns / OVERTAKEN_VALID_DIVISOR / NS_PER_MS;
+    uint64_t limit_ms = part_ms < OVERTAKEN_MS_MAX ? part_ms : OVERTAKEN_MS_MAX;
+    return timestamp_ms < node->timestamp_ms && node->timestamp_ms - timestamp_ms < limit_ms;
+}
+
 static int node_take(struct rm *rm, const struct address *address, struct body *body)
 {
     uint32_t slot = cluster_find(rm->cluster, address);
@@ -336,8 +349,9 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
         return api_refuse(body->answer, 409,
                           "a node of Usher's own heartbeats for this address (is it attached? --attach): end that, or "
                           "PUT with ?force=true to take its place");
-    if (same && (uint64_t)body->timestamp_ms < node->timestamp_ms)
+    if (same && is_overtaken(rm->cluster, node, (uint64_t)body->timestamp_ms))
         return api_refuse(body->answer, 409, "timestamp: this instance has sent a later one, %" PRIu64, node->timestamp_ms);
+    bool set_back = same && (uint64_t)body->timestamp_ms < node->timestamp_ms;
     if (body->slots == 0)
         body->slots = same ? node->slots : 1;
     enum cluster_verdict verdict = body->services ? names_tell(rm, address, body) : CLUSTER_ACCEPTED;
@@ -346,11 +360,14 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     if (verdict != CLUSTER_ACCEPTED)
         return api_refuse_verdict(body->answer, verdict);
     subscribers_notify(rm->subscribers);
-    rm->cluster->nodes[cluster_find(rm->cluster, address)].instance = true;
+    slot = cluster_find(rm->cluster, address);
+    rm->cluster->nodes[slot].instance = true;
+    if (set_back)
+        event_log_note(&rm->events, rm->cluster, CLUSTER_NODE_SET_BACK, slot, rm_now(rm).ns);
     if (own_metrics_tell(rm, address, body) == -ENOSPC)
         return api_refuse(body->answer, 422, "metrics: this instance has told %u names already, and can have no more",
                           NODE_METRICS_MAX);
-    node = &rm->cluster->nodes[cluster_find(rm->cluster, address)];
+    node = &rm->cluster->nodes[slot];
     return api_answer(body->answer, json_pack("{s:s, s:f, s:f, s:b}", "state", node_word(node), "weight",
                                               (double)weights_of(rm->cluster, node, 0), "heartbeat_valid_s",
                                               (double)rm->cluster->config.valid_ns / 1e9, "drained", node_is_drained(node)));

@@ -35,6 +35,7 @@ enum cluster_event {
     CLUSTER_NODE_LEFT, /* expired after it had announced so */
     CLUSTER_NODE_DRAINED, /* an operator's word, here or at another rm */
     CLUSTER_NODE_READY, /* likewise */
+    CLUSTER_NODE_SET_BACK, /* its clock, by more than messages overtake each other */
     CLUSTER_NAME_COLLISION, /* two names with one service ID; told once per node and boot */
     CLUSTER_PROTECTION_BEGAN, /* slot NODE_NONE for these */
     CLUSTER_PROTECTION_ENDED,
@@ -99,6 +100,7 @@ struct cluster {
     uint32_t restored_count; /* nodes that came from Redis */
     uint64_t restored_age_ns; /* of the youngest heartbeat among them */
     bool restored_current; /* what came from Redis was up to date: it makes the list complete */
+    bool was_complete; /* at some time since rm started */
     struct cluster_protection protection;
 };
 
@@ -180,6 +182,10 @@ bool cluster_is_complete(const struct cluster *cluster, uint64_t now_ns);
 
 /* When that is so if nothing happens meanwhile; 0: it is. */
 uint64_t cluster_complete_ns(const struct cluster *cluster, uint64_t now_ns);
+
+/* When the list may be shown to those who would take it for all there is; 0: now. Once it was complete it stays so: after standing still
+ * rm knows whom it knew before. */
+uint64_t cluster_shown_ns(const struct cluster *cluster, uint64_t now_ns);
 
 /* How long after its last heartbeat a dead node is still listed at worst, but for protection and grace. */
 uint64_t cluster_detection_ns(const struct cluster_config *config);

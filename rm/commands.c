@@ -20,14 +20,18 @@ int rm_admin_nodes(void *state, struct admin_call *call)
     uint64_t id = service ? service_id(service, strlen(service)) : 0;
     if (service && map_get(&rm->cluster->services.by_id, &id) == MAP_NONE)
         return admin_fail(call, USHER_ENOSERVICE, EXIT_CODE_NO_NODE,
-                          "no node has ever offered %s here; is its name right? `services` lists all", service);
-    int error = listing_open(rm->cluster, daemon_loop(rm->daemon), LISTING_NODES_ADMIN, service ? &id : NULL, &call->pieces);
+                          "no node has ever offered %s here%s; is its name right? `services` lists all", service,
+                          rm_lists_wait_ns(rm) > 0 ? ", but rm has just started: nodes may be missing yet" : "");
+    enum listing_kind kind = rm_lists_wait_ns(rm) > 0 ? LISTING_NODES_ADMIN_EARLY : LISTING_NODES_ADMIN;
+    int error = listing_open(rm->cluster, daemon_loop(rm->daemon), kind, service ? &id : NULL, &call->pieces);
     return error < 0 ? admin_fail(call, error, EXIT_CODE_FAILED, "out of memory") : ADMIN_PIECES;
 }
 
 int rm_admin_services(void *state, struct admin_call *call)
 {
     const struct rm *rm = state;
+    if (rm_lists_wait_ns(rm) > 0)
+        json_object_set_new(call->answer, "note", json_string(LISTING_EARLY_NOTE));
     json_object_set_new(call->answer, "services", services_json(rm->cluster));
     return 0;
 }

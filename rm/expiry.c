@@ -60,6 +60,11 @@ uint64_t cluster_complete_ns(const struct cluster *cluster, uint64_t now_ns)
     return now_ns - since_ns >= cluster->config.valid_ns ? 0 : since_ns + cluster->config.valid_ns;
 }
 
+uint64_t cluster_shown_ns(const struct cluster *cluster, uint64_t now_ns)
+{
+    return cluster->was_complete ? 0 : cluster_complete_ns(cluster, now_ns);
+}
+
 void cluster_grace_begin(struct cluster *cluster, uint64_t now_ns)
 {
     cluster->grace_until_ns = now_ns + GRACE_VALID_TIMES * cluster->config.valid_ns;
@@ -213,6 +218,7 @@ bool cluster_sweep(struct cluster *cluster, struct cluster_time now)
     if (stood_still(cluster, now.ns))
         resume(cluster, now.ns);
     cluster->swept_ns = now.ns;
+    cluster->was_complete = cluster->was_complete || cluster_is_complete(cluster, now.ns);
     buckets_advance(&cluster->protection, cluster->config.valid_ns, now.ns);
     fresh_expire(cluster, now.ns, &budget);
     protection_step(cluster, now.ns);

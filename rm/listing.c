@@ -29,6 +29,7 @@ static const struct {
 } frames[] = {
     [LISTING_NODES] = {"{\"nodes\":[", "]}\n"},
     [LISTING_NODES_ADMIN] = {"{\"ok\":true,\"nodes\":[", "]}\n"},
+    [LISTING_NODES_ADMIN_EARLY] = {"{\"ok\":true,\"note\":\"" LISTING_EARLY_NOTE "\",\"nodes\":[", "]}\n"},
     [LISTING_TARGETS] = {"[", "]\n"},
 };
 

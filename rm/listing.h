@@ -12,8 +12,12 @@
 enum listing_kind {
     LISTING_NODES, /* {"nodes":[…]} */
     LISTING_NODES_ADMIN, /* the same as the answer of an admin command */
+    LISTING_NODES_ADMIN_EARLY, /* likewise, while nodes may be missing from it */
     LISTING_TARGETS, /* for Prometheus' http_sd: who is listed, by service */
 };
+
+/* What is said beside a list that may lack nodes. */
+#define LISTING_EARLY_NOTE "rm has just started: until every node has had the time for a heartbeat some may be missing here"
 
 /* service_id: only nodes that offer it; NULL: all. -ENOMEM. */
 NODISCARD int listing_open(const struct cluster *cluster, struct loop *loop, enum listing_kind kind, const uint64_t *service_id,

@@ -30,6 +30,21 @@ struct cluster_time rm_now(const struct rm *rm)
     return (struct cluster_time){.ns = loop_now_ns(loop), .wall_ms = loop_wall_ms(loop)};
 }
 
+static uint64_t time_left_ns(uint64_t until_ns, uint64_t now_ns)
+{
+    return until_ns > now_ns ? until_ns - now_ns : 0;
+}
+
+uint64_t rm_lists_wait_ns(const struct rm *rm)
+{
+    uint64_t now_ns = rm_now(rm).ns;
+    uint64_t round_ns = time_left_ns(cluster_shown_ns(rm->cluster, now_ns), now_ns);
+    if (!timer_is_running(&rm->release_timer))
+        return round_ns;
+    uint64_t redis_ns = time_left_ns(rm->release_timer.at_ns, now_ns) + 1; /* due and not yet run: it is a wait, too */
+    return redis_ns > round_ns ? redis_ns : round_ns;
+}
+
 const struct redis_target *rm_redis_in_use(const struct rm *rm)
 {
     return rm->redis_server ? redis_server_target(rm->redis_server) : &rm->redis;

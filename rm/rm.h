@@ -48,6 +48,8 @@ void rm_stop(void *state);
 void rm_changed(void *state, const struct conf_option *option);
 void rm_reloaded(void *state);
 struct cluster_time rm_now(const struct rm *rm);
+/* How long until lists may be shown over HTTP: before, they would say that those nodes are gone of which rm has yet to hear. 0: now. */
+uint64_t rm_lists_wait_ns(const struct rm *rm);
 const struct redis_target *rm_redis_in_use(const struct rm *rm); /* the embedded server's socket, or what --redis says */
 
 /* status.c */

@@ -1,4 +1,5 @@
 /* What rm tells operators: status, metrics, health. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "core/base/clock.h"
@@ -133,8 +134,12 @@ bool rm_healthy(void *state, char ret_reason[static DAEMON_REASON_BYTES])
         snprintf(ret_reason, DAEMON_REASON_BYTES, "starting: reading what Redis holds");
         return false;
     }
-    /* A lost Redis is no reason to take rm out. */
-    if (!mirror_is_up(rm->mirror))
+    /* A lost Redis is no reason to take rm out, and silent nodes are no fault of rm's. */
+    if (rm->cluster->states[NODE_FRESH].count == 0 && rm->cluster->states[NODE_LAST].count > 0)
+        snprintf(ret_reason, DAEMON_REASON_BYTES,
+                 "no node heartbeats: the last ones (%" PRIu32 ") stay listed, since a list never becomes empty",
+                 rm->cluster->states[NODE_LAST].count);
+    else if (!mirror_is_up(rm->mirror))
         snprintf(ret_reason, DAEMON_REASON_BYTES, "Redis does not answer: nothing depends on it but a restart of this rm");
     else if (mirror_refusal(rm->mirror)[0] != '\0')
         snprintf(ret_reason, DAEMON_REASON_BYTES,

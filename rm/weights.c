@@ -244,9 +244,15 @@ void weights_update(struct cluster *cluster, uint32_t slot)
 
 /* ---- a pick (R7) ---- */
 
+/* 0 … units − 1 */
+static uint64_t units_below(struct random_state *random, uint64_t units)
+{
+    return (uint64_t)(((unsigned __int128)random_next(random) * units) >> 64);
+}
+
 static uint32_t class_pick(const struct weight_index *index, struct random_state *random)
 {
-    uint64_t left = (uint64_t)(((unsigned __int128)random_next(random) * index->units) >> 64);
+    uint64_t left = units_below(random, index->units);
     for (uint32_t class = WEIGHT_CLASSES - 1; class > 0; class --) {
         if (left < index->class_units[class])
             return class;
@@ -272,4 +278,39 @@ uint32_t weights_pick(const struct service *service, struct random_state *random
         if ((random_next(random) >> (64 - class)) < item->units)
             return item->slot;
     }
+}
+
+/* The node's ordinal of the service, or -1: dispatchers would not hand it out for that, or hand it out as examined. */
+static int last_ordinal(const struct node *node, uint64_t service_id)
+{
+    if (node->address.family == ADDRESS_NONE || node->state != NODE_LAST || node_is_drained(node) ||
+        (node->flags & (WIRE_NODE_DRAINING | WIRE_NODE_NO_JOBS)))
+        return -1;
+    for (uint8_t i = 0; i < node->service_count; i++)
+        if (node->services[i].service_id == service_id)
+            return i;
+    return -1;
+}
+
+/* Each takes the place of the one chosen before as likely as its share of all so far. */
+uint32_t weights_pick_last(const struct cluster *cluster, uint64_t service_id, struct random_state *random)
+{
+    uint32_t any = NODE_NONE, weighted = NODE_NONE, found = 0;
+    uint64_t units = 0;
+    if (cluster->states[NODE_LAST].count == 0)
+        return NODE_NONE;
+    uint32_t slot = random_below(random, cluster->slot_count);
+    for (uint32_t i = 0; i < cluster->slot_count && found < WEIGHT_LAST_LOOKS; i++) {
+        slot = slot + 1 < cluster->slot_count ? slot + 1 : 0;
+        int ordinal = last_ordinal(&cluster->nodes[slot], service_id);
+        if (ordinal < 0)
+            continue;
+        uint64_t own = units_of(weights_of(cluster, &cluster->nodes[slot], (uint8_t)ordinal));
+        units += own;
+        if (units_below(random, units) < own)
+            weighted = slot;
+        if (random_below(random, ++found) == 0)
+            any = slot;
+    }
+    return weighted != NODE_NONE ? weighted : any;
 }

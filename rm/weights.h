@@ -88,4 +88,9 @@ bool weights_term_counts(const struct service *service, enum weight_term term);
 /* An examined node of the service, as likely as its weight; all alike when all weigh nothing. NODE_NONE: the service has none. */
 uint32_t weights_pick(const struct service *service, struct random_state *random);
 
+/* Likewise a node of the service that expired and is still listed (NODE_LAST), neither drained nor leaving: for when there is no examined
+ * one. Exact with up to WEIGHT_LAST_LOOKS of them; with more it looks at some, from a random one on. NODE_NONE: there is none. */
+#define WEIGHT_LAST_LOOKS 1024u
+uint32_t weights_pick_last(const struct cluster *cluster, uint64_t service_id, struct random_state *random);
+
 void weight_index_done(struct weight_index *index);

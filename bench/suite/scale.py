@@ -28,6 +28,7 @@ SLOW_US = 5000  # Redis must never be blocked for longer (P8)
 CORES_MAX = 1.0
 START_S = 8  # until 100,000 nodes are registered and written
 SILENCE_S = 8  # after the last heartbeat: until all have expired (--heartbeat-valid, 3 s) and Redis has been told
+EARLY_S = 0.2  # between questions while rm has just started, and tells no list yet
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -213,6 +214,9 @@ class Reader(threading.Thread):
         while not self.ended.is_set():
             began = time.monotonic()
             answer = subprocess.run(self.command, capture_output=True, text=True, check=False)
+            if answer.stdout.endswith(" 503") and not self.lists:
+                self.ended.wait(EARLY_S)
+                continue
             if answer.returncode or not answer.stdout.endswith(" 200"):
                 self.trouble = f"GET /v1/nodes: {answer.stdout} {answer.stderr.strip()}"
                 return

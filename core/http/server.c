@@ -1,6 +1,7 @@
 #include "core/http/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,12 @@ static const struct http_config *config_of(const struct http_connection *connect
 /* length: the line that says how long the body is. */
 static int head_print(const struct http_answer *answer, const char *length, bool keep_alive, struct buffer *bytes)
 {
-    return buffer_print(bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s%s%s\r\n", answer->status,
+    char retry[48] = "";
+    if (answer->retry_after_s > 0)
+        snprintf(retry, sizeof(retry), "Retry-After: %" PRIu32 "\r\n", answer->retry_after_s);
+    return buffer_print(bytes, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s%s%s%s%s%s\r\n", answer->status,
                         http_status_text(answer->status), answer->content_type, length, answer->allow ? "Allow: " : "",
-                        answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "",
+                        answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "", retry,
                         keep_alive ? "" : "Connection: close\r\n");
 }
 

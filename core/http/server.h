@@ -36,6 +36,7 @@ struct http_answer {
     int status; /* 200 unless the handler says otherwise */
     const char *content_type; /* static; "text/plain; charset=utf-8" unless the handler says otherwise */
     const char *allow; /* static; with 405: the verbs there are */
+    uint32_t retry_after_s; /* with 503: when to ask again; 0: it is not said */
     struct buffer body; /* the handler appends; the server frees */
     struct pieces pieces; /* instead of a body, with status 200; the server takes it over */
 };

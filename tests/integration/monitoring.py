@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
-from support.cluster import PATIENCE_S, Cluster, address_new, check, main, run, wait_until
+from support.cluster import PATIENCE_S, Cluster, address_new, check, http_get, main, run, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def get(address, path):
 def metrics_of_all_daemons_please_promtool():
     with Cluster() as cluster:
         rm, https = address_new(), [address_new() for _ in range(3)]
-        cluster.rm(rm, "--http", https[0], "--heartbeat-valid", "10m")  # nobody heartbeats for the node that is played
+        process = cluster.rm(rm, "--http", https[0], "--heartbeat-valid", "10m")  # nobody heartbeats for the node that is played
         cluster.dispatcher(address_new(), rm, "--http", https[1])
         cluster.worker(address_new(), rm, "--http", https[2])
         wait_until("both nodes are there", lambda: len(cluster.nodes("dispatcher")) == 2)
@@ -80,6 +80,10 @@ def metrics_of_all_daemons_please_promtool():
                              ('{node="10.0.0.1:8"}', 0), ('{node="10.0.0.1:80",name="none"}', 0)):
             got, out, _ = run("usherctl", "-s", cluster.socket("rm"), "check", f"usher_node_metric{labels}=1e9")
             check(got == (0 if some else 3) and (",name=\"sessions_open\"}'=-2.5" in out) == bool(some), f"check with labels {labels}: {got} {out}")
+        process.terminate()
+        process.start()  # for a full round of heartbeats it would take 10 min, from Redis it knows at once
+        wait_until("rm knows the nodes again", lambda: cluster.nodes("rm"))
+        wait_until("rm tells its lists", lambda: http_get(https[0], "/sd")[0] == 200)
         groups = json.loads(get(https[0], "/sd")[0])
         check(groups, "nobody is discovered")
         for group in groups:

@@ -261,3 +261,48 @@ Test(weights, index_survives_any_order_of_changes)
         cr_assert_eq(index->count, service()->member_count);
     }
 }
+
+/* All that have beaten so far expire. */
+static void fall_silent(void)
+{
+    fixture_pass(fixture, FIXTURE_VALID_NS + NS_PER_S / 2);
+}
+
+Test(weights, pick_last_finds_nobody_where_nobody_has_expired)
+{
+    (void)beat_cpu(1, 8, 0.5f);
+    cr_assert_eq(weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state), NODE_NONE);
+}
+
+Test(weights, pick_last_takes_each_expired_node_as_likely_as_its_weight)
+{
+    uint32_t counts[5] = {0};
+    const float given[5] = {0, 1, 2, 0, 5};
+    for (uint32_t i = 0; i < 5; i++) {
+        struct address address = fixture_address(i);
+        (void)beat_cpu(i, 8, 0.5f);
+        cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &given[i]), 0);
+    }
+    fall_silent();
+    cr_assert_eq(weights_pick(service(), &random_state), NODE_NONE);
+    for (uint32_t i = 0; i < PICKS; i++)
+        counts[weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state)]++;
+    for (uint32_t i = 0; i < 5; i++)
+        cr_expect_float_eq((float)counts[i] / PICKS, given[i] / 8, 0.01f, "node %u: %u picks", i, counts[i]);
+}
+
+Test(weights, pick_last_takes_all_alike_when_they_weigh_nothing)
+{
+    uint32_t counts[4] = {0};
+    const float nothing = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct address address = fixture_address(i);
+        (void)beat_cpu(i, 8, 0.5f);
+        cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &nothing), 0);
+    }
+    fall_silent();
+    for (uint32_t i = 0; i < PICKS; i++)
+        counts[weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state)]++;
+    for (uint32_t i = 0; i < 4; i++)
+        cr_expect_float_eq((float)counts[i] / PICKS, 0.25f, 0.01f, "node %u: %u picks", i, counts[i]);
+}
