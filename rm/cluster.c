@@ -40,6 +40,7 @@ int cluster_new(const struct cluster_config *config, uint64_t now_ns, struct clu
         node_list_init(&cluster->states[i]);
     node_list_init(&cluster->changes);
     node_list_init(&cluster->dirty);
+    node_list_init(&cluster->words);
     cluster->removals = calloc(CLUSTER_REMOVALS_MAX, sizeof(*cluster->removals));
     if (!cluster->removals) {
         cluster_free(cluster);
@@ -327,6 +328,10 @@ static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire
     bool drained = (admin->flags & WIRE_ADMIN_DRAIN) != 0;
     node->admin = *admin;
     node->admin_dirty = true;
+    if (!node->has_word && admin->version_ms != 0) {
+        node->has_word = true;
+        node_list_append(&cluster->words, cluster->nodes, slot, NODE_LIST_WORDS);
+    }
     node_set_reason(node, reason);
     changes_mark_dirty(cluster, slot);
     /* Out of memory while a node joins its averages: it stays unmarked until its next heartbeat. */

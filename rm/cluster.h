@@ -83,6 +83,8 @@ struct cluster {
     struct node_list states[NODE_STATES];
     struct node_list changes;
     struct node_list dirty;
+    struct node_list words;
+    uint32_t word_reading; /* number of the reading of Redis' words in progress, or the last one */
     uint32_t put_off_count; /* nodes whose metadata the mirror has yet to write, though they are not dirty (node.put_off) */
     struct services services;
     uint32_t *dispatchers; /* slots of the fresh dispatchers */
@@ -223,6 +225,13 @@ void cluster_restore_age(struct cluster *cluster, struct cluster_time now, const
  * is ours. True in *ret_adopted when it was news. -ERANGE: not plausible; ours, if there is one, is written over it. -ENOMEM, -ENOSPC. */
 NODISCARD int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, const struct address *address,
                                     const struct wire_admin *admin, const char *reason, bool *ret_adopted);
+
+/* A reading of all words in Redis begins: those that cluster_restore_admin takes, until: */
+void cluster_words_reading(struct cluster *cluster);
+
+/* It has read all. Words of ours that did not stand there, though they had been sent before it began, are to be written again; how many. One that
+ * another rm has taken back stands there as a later word, so what is missing was lost. */
+uint32_t cluster_words_missing(struct cluster *cluster);
 
 /* After the last of these: lists the nodes that have an age, and begins a grace; unless rm has been running for longer than the valid
  * time, and has heard whoever lives. Those without an age are faulty. */

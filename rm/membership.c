@@ -104,6 +104,8 @@ void membership_forget(struct cluster *cluster, uint32_t slot)
     node_list_remove(&cluster->states[node->state], cluster->nodes, slot, NODE_LIST_STATE);
     if (node->dirty)
         node_list_remove(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
+    if (node->has_word)
+        node_list_remove(&cluster->words, cluster->nodes, slot, NODE_LIST_WORDS);
     cluster->put_off_count -= node->put_off;
     CHECK(map_remove(&cluster->by_address, &node->address));
     services_drop(cluster, node);

@@ -34,15 +34,20 @@ static void key_command(struct mirror *mirror, const char *name, enum redis_key 
     redis_command_add(&mirror->command, redis_key_format(key, mirror->config.region, text));
 }
 
+static void forgotten(struct mirror *mirror, int64_t found, uint32_t expected)
+{
+    LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", found), LOG_NUMBER("expected", expected));
+    counter_add(mirror->config.counters, COUNTER_REDIS_FORGOT, 1);
+    mirror_write_all(mirror);
+}
+
 /* Somebody has emptied the store while we were connected. A few may be missing: another rm takes out what it holds for faulty. */
 static void count_look(struct mirror *mirror, const struct redisReply *reply, uint32_t expected)
 {
     int64_t found = redis_reply_number(reply);
     if (!redis_reply_is_number(reply) || !mirror->settled || mirror->refusing || (uint64_t)found * 100 >= (uint64_t)expected * 85)
         return;
-    LOG(MESSAGE_REDIS_FORGOT, LOG_NUMBER("found", found), LOG_NUMBER("expected", expected));
-    counter_add(mirror->config.counters, COUNTER_REDIS_FORGOT, 1);
-    mirror_write_all(mirror);
+    forgotten(mirror, found, expected);
 }
 
 static void on_beats_count(void *ctx, const struct redisReply *reply)
@@ -114,6 +119,20 @@ static void ready_enter(struct mirror *mirror)
     mirror_flush_schedule(mirror, 0);
 }
 
+/* Somebody has emptied the store, or a part of it, or written there what is no word. Heartbeats bring the rest of what lives within a
+ * second, so that counts may not tell of it; words come from nobody but us. Where Redis refuses, all is written anew in any case. */
+static void words_look(struct mirror *mirror, int error)
+{
+    bool missed = mirror->words_missed;
+    if (mirror->refused || mirror->refusing || (error < 0 && (error != -EPROTO || missed)))
+        return;
+    uint32_t known = mirror->config.cluster->words.count;
+    uint32_t missing = cluster_words_missing(mirror->config.cluster);
+    mirror->words_missed = missing > 0;
+    if (missing > 0 && !missed && error == 0)
+        forgotten(mirror, known - missing, known);
+}
+
 /* Before anything is written to a server that is new to us, and then now and then. */
 static void on_words_read(void *ctx, int error)
 {
@@ -123,6 +142,8 @@ static void on_words_read(void *ctx, int error)
         return; /* on the next connection */
     if (!mirror->ready)
         ready_enter(mirror);
+    else
+        words_look(mirror, error);
     if (mirror->load.words_adopted > 0)
         mirror->config.on_words(mirror->config.ctx);
     words_schedule(mirror);
@@ -158,6 +179,7 @@ static void load_begin(struct mirror *mirror)
         .ctx = mirror,
     };
     mirror->loading = true;
+    cluster_words_reading(mirror->config.cluster);
     mirror->words_began_ns = mirror_now_ns(mirror);
     if (mirror->loaded)
         mirror_load_words_begin(&mirror->load);

@@ -33,8 +33,10 @@ static uint8_t node_take(struct cluster *cluster, struct node *node, uint64_t me
     cluster->put_off_count -= node->put_off;
     node->put_off = node->state == NODE_FRESH && node->metadata_dirty;
     cluster->put_off_count += node->put_off;
-    if (node->admin_dirty)
+    if (node->admin_dirty) {
         commands |= 1u << MIRROR_ADMIN_SET;
+        node->word_reading = cluster->word_reading; /* what is being read may have passed by its place already */
+    }
     node->admin_dirty = false;
     node->dirty = false;
     return (uint8_t)commands;

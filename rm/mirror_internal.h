@@ -45,6 +45,7 @@ struct mirror {
     bool whole; /* this flush writes everything */
     bool whole_next;
     uint64_t whole_ns; /* when the last one began */
+    bool words_missed; /* when operators' words were last read some were not there: that is told once */
     bool settled; /* a whole flush has ended since the server was new to us: what is counted there can be compared */
     uint32_t expected_beats; /* when they were last asked for */
     uint32_t expected_nodes;

@@ -1,7 +1,8 @@
 /* node - what rm knows about one node, and the lists that nodes stand in.
  *
  * Lists are intrusive and linked by slot (the node's index in its cluster), since the array of nodes may move when it grows.
- * Invariant: a node in use stands in the list of its state; it stands in the list of changes exactly while it is listed.
+ * Invariant: a node in use stands in the list of its state; it stands in the list of changes exactly while it is listed, and in that of
+ * words from the first word about it on.
  * Thread: the control loop's. Memory: the cluster's. Nothing blocks. */
 #pragma once
 
@@ -32,6 +33,7 @@ enum node_list_kind {
     NODE_LIST_STATE, /* fresh ones by silence, expired ones by when they expired, longest first */
     NODE_LIST_CHANGES, /* listed ones by their last change */
     NODE_LIST_DIRTY, /* not yet mirrored as they are now */
+    NODE_LIST_WORDS, /* those under an operator's word, also one that was taken back */
     NODE_LIST_KINDS,
 };
 
@@ -74,6 +76,7 @@ struct node {
     bool metadata_dirty; /* what the mirror's hash says about it is out of date */
     bool put_off; /* it was passed over by the mirror with its metadata dirty: they go with a later heartbeat */
     bool admin_dirty; /* likewise its entry under admin */
+    bool has_word; /* stands in the list of words: its admin.version_ms is not 0 */
     bool fault_mirrored; /* stands in the mirror's fault list */
     uint8_t service_count;
     uint8_t echo_count;
@@ -102,6 +105,7 @@ struct node {
     struct node_boot older[NODE_OLDER_BOOTS_MAX]; /* newest last */
     struct weight_terms weight_terms;
     struct wire_admin admin;
+    uint32_t word_reading; /* the last reading of Redis' words that met it there, or during which it was sent there */
     char *reason; /* of the operator; NULL: none given */
     struct node_service *services;
     struct wire_echo *echoes;

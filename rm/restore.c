@@ -87,6 +87,7 @@ int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, cons
     if (error < 0)
         return error;
     struct node *node = &cluster->nodes[slot];
+    node->word_reading = cluster->word_reading;
     bool ours_is_later = wire_admin_is_later(&node->admin, admin);
     if (cluster_admin_adopt(cluster, now, slot, admin, CLUSTER_ADMIN_STORED, reason)) {
         cluster->nodes[slot].admin_dirty = false; /* it stands there */
@@ -97,6 +98,24 @@ int cluster_restore_admin(struct cluster *cluster, struct cluster_time now, cons
         node_set_reason(node, reason); /* the word itself came with a heartbeat, which carries no reason */
     }
     return 0;
+}
+
+void cluster_words_reading(struct cluster *cluster)
+{
+    cluster->word_reading++;
+}
+
+uint32_t cluster_words_missing(struct cluster *cluster)
+{
+    uint32_t missing = 0;
+    for (uint32_t slot = cluster->words.head; slot != NODE_NONE; slot = cluster->nodes[slot].links[NODE_LIST_WORDS].next) {
+        const struct node *node = &cluster->nodes[slot];
+        if (node->admin_dirty || node->word_reading == cluster->word_reading)
+            continue;
+        word_write(cluster, slot);
+        missing++;
+    }
+    return missing;
 }
 
 /* Known from Redis, and without a beat there: they were faulty before. */

@@ -245,6 +245,7 @@ def on_one_redis_that_fails_over():
         redis_is_right(cluster, "first")
         with clients_all_the_while(cluster) as watch:
             operators_word_reaches_all(cluster)
+            redis_is_emptied(cluster)
             redis_fails_over(cluster)
             redis_fails_over_while_one_stands_still(cluster)
             word_of_a_killed_rm_is_known(cluster)
@@ -270,6 +271,17 @@ def redis_tells_the_truth(cluster, name):
     alive = set(cluster.at.values()) | set(cluster.known_to_one)
     return members("beats", "ZRANGE") == alive == members("loads", "ZRANGE") and not members("faults", "ZRANGE") & alive and \
         alive <= members("nodes", "HKEYS")
+
+
+def redis_is_emptied(cluster):
+    """Both write what they know; neither wins over the other."""
+    def word(node):
+        return redis_ask(cluster.redis_at["first"], "HGET", "usher:1:admin", cluster.at[node])
+    redis_ask(cluster.redis_at["first"], "FLUSHALL")
+    bounded(wait_until("both words stand there", lambda: '"reason":"disk"' in word("w0") and '"weight":7' in word("w1")), RIGHT_S,
+            "Redis was emptied while all are connected; operators' words are there again after")
+    words_are(cluster, {"w0": "drained", "w1": 7})
+    redis_is_right(cluster, "first")
 
 
 def redis_fails_over(cluster):

@@ -195,6 +195,25 @@ def redis_is_not_missed(cluster):
     beats_are_all_there(cluster)
 
 
+def operators_words_survive_an_emptied_redis(cluster):
+    """Heartbeats go on, so that all else stands there again at once."""
+    drained, weighed = cluster.workers_at[:2]
+    before = metrics(cluster.http["rm"])
+    for emptying in ["FLUSHALL"], ["DEL", "usher:1:admin"], ["HSET", "usher:1:admin", drained, "garbage", weighed, "garbage"]:
+        cluster.ctl("rm", "drain", drained, "--reason", "disk")
+        cluster.ctl("rm", "weight", weighed, "5")
+        time.sleep(2.5)  # they have been read there
+        check(redis_cli(cluster, "rm", *emptying), "Redis did not answer")
+        wait_until(f"the words are there again after {emptying[0]}", lambda: '"reason":"disk"' in redis_cli(
+            cluster, "rm", "HGET", "usher:1:admin", drained) and '"weight":5' in redis_cli(cluster, "rm", "HGET", "usher:1:admin", weighed))
+    after = metrics(cluster.http["rm"])
+    if after["usher_redis_lost_total"] == before["usher_redis_lost_total"]:  # else all was written for that reason
+        check(after["usher_redis_forgot_total"] > before["usher_redis_forgot_total"], "the metrics say nothing")
+        check(" redis-forgot " in cluster.processes["rm"].log(), "the log says nothing")
+    cluster.ctl("rm", "ready", drained)
+    cluster.ctl("rm", "weight", weighed, "auto")
+
+
 def beats_are_all_there(cluster):
     for key in "usher:1:beats", "usher:1:loads":
         wait_until(f"{key} has all nodes", lambda: set(redis_cli(cluster, "rm", "ZRANGE", key, "0", "-1").split()) == set(cluster.nodes_at))
@@ -401,6 +420,6 @@ main(*map(then_settle, (
     a_stopped_dispatcher_costs_one_reply_timeout, a_killed_dispatcher_is_not_noticed, a_leaving_worker_finishes_what_runs_and_returns_the_rest,
     a_second_sigterm_hastens, a_leaving_dispatcher_loses_no_job, a_node_that_left_is_gone_at_once, full_queues_are_tried_again_elsewhere,
     ctrl_c_cancels_and_sums_up, jobs_of_a_killed_client_are_cancelled, nobody_burns_cpu_while_waiting, rm_is_not_missed,
-    nobody_vanishes_when_rm_starts_from_nothing, redis_is_not_missed, nobody_vanishes_when_redis_comes_back_empty,
-    another_rm_takes_over, a_list_never_becomes_empty)),
+    nobody_vanishes_when_rm_starts_from_nothing, operators_words_survive_an_emptied_redis, redis_is_not_missed,
+    nobody_vanishes_when_redis_comes_back_empty, another_rm_takes_over, a_list_never_becomes_empty)),
     stage=one_region)

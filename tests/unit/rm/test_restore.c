@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "rm/mirror_batch.h"
 #include "tests/unit/rm/fixture.h"
 
 static struct fixture *fixture;
@@ -275,4 +276,52 @@ Test(restore, same_word_needs_no_writing_and_brings_its_reason)
     cr_assert_str_eq(node->reason, "disk");
     node = word_read(1, fixture->now.wall_ms, WIRE_ADMIN_DRAIN, "", false);
     cr_assert(node->admin_dirty, "who knows the reason writes it where it is missing");
+}
+
+Test(restore, word_that_was_written_and_is_read_no_more_is_written_again)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    fixture_beat(fixture, 2, 1);
+    cluster_words_reading(fixture->cluster);
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 0, "nobody has said anything");
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    struct node *node = &fixture->cluster->nodes[slot];
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 0, "not written yet");
+    node->admin_dirty = false;
+    cluster_words_reading(fixture->cluster);
+    struct wire_admin word = node->admin;
+    bool adopted;
+    cr_assert_eq(cluster_restore_admin(fixture->cluster, fixture->now, &address, &word, "", &adopted), 0);
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 0);
+    cluster_words_reading(fixture->cluster);
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 1);
+    cr_assert(node->admin_dirty);
+}
+
+Test(restore, word_that_is_written_while_words_are_read_is_not_missed)
+{
+    static struct mirror_batch batch;
+    struct address address = fixture_address(1);
+    fixture_beat(fixture, 1, 1);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    cluster_words_reading(fixture->cluster);
+    mirror_batch_take(fixture->cluster, 1, 0, fixture->now.ns, MIRROR_BATCH_NODES, MIRROR_BATCH_NODES, &batch);
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 0);
+    cluster_words_reading(fixture->cluster);
+    cr_assert_eq(cluster_words_missing(fixture->cluster), 1, "now it has had the time");
+}
+
+Test(restore, word_about_a_node_that_is_forgotten_is_nobodys)
+{
+    struct address address = fixture_address(1);
+    struct wire_admin word = {.version_ms = fixture->now.wall_ms, .writer_rm_id = 99, .flags = WIRE_ADMIN_DRAIN};
+    bool adopted;
+    cr_assert_eq(cluster_restore_admin(fixture->cluster, fixture->now, &address, &word, "", &adopted), 0);
+    cr_assert_eq(fixture->cluster->words.count, 1);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
+    cr_assert_eq(fixture->cluster->words.count, 1, "it may not come again");
+    fixture_pass(fixture, 3700 * NS_PER_S);
+    cr_assert_eq(cluster_find(fixture->cluster, &address), NODE_NONE);
+    cr_assert_eq(fixture->cluster->words.count, 0);
 }
