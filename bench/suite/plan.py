@@ -59,6 +59,7 @@ class Result:
     x_name: str = ""  # of a curve
     points: list = dataclasses.field(default_factory=list)  # {"x": number, "runs": …, "figures": …}
     notes: list = dataclasses.field(default_factory=list)
+    others: list = dataclasses.field(default_factory=list)  # metrics by which the other dispatcher was compared already
 
 
 UDP_LOAD = ["--connections", "64", "--depth", "16"]
@@ -70,26 +71,44 @@ ECHOES_UDP = ["echo udp-uring", "echo udp-recvmmsg"]
 ECHOES_TCP = ["echo tcp-uring", "echo tcp-epoll"]
 
 
-class Plan:
-    """What the experiments share. dispatcher_options go to every dispatcher; `against`: another build's programs, whose dispatcher joins
-    every round; thorough: the full report, not --quick or --tiny."""
+@dataclasses.dataclass
+class Other:
+    """A dispatcher that is measured beside the dispatcher: of another build, or with further options."""
 
-    def __init__(self, bench, dispatcher_options=(), against=None, thorough=True):
+    id: str
+    name: str
+    label: str  # of the ratio
+    binaries: object = None  # None: the same
+    options: tuple = ()
+
+
+def other_build(binaries):
+    return Other("build", "other build", "this build / other build", binaries=binaries)
+
+
+def other_options(options):
+    return Other("options", "other options", f"as it is / with {options}", options=tuple(options.split()))
+
+
+class Plan:
+    """What the experiments share. dispatcher_options go to every dispatcher; `other`: a second dispatcher that joins every round; thorough: the full report, not --quick or --tiny."""
+
+    def __init__(self, bench, dispatcher_options=(), other=None, thorough=True):
         self.bench = bench
         self.dispatcher_options = list(dispatcher_options)
-        self.against = against
+        self.other = other
         self.thorough = thorough
 
     def echoes(self, stage, names):
         return [servers.limit(stage, self.bench.binaries, name.split(" ")[1], name=name) for name in names]
 
     def dispatchers(self, stage, transport, *options):
-        """The dispatcher; the other build's too."""
+        """The dispatcher, and the other one."""
         cluster = servers.Cluster(stage, self.bench.binaries, FEW_NODES)
         options = [*self.dispatcher_options, *options]
         found = [cluster.dispatcher(transport, *options)]
-        if self.against:
-            found.append(cluster.dispatcher(transport, *options, name="other build", binaries=self.against))
+        if self.other:
+            found.append(cluster.dispatcher(transport, *options, *self.other.options, name=self.other.name, binaries=self.other.binaries))
         return found
 
     def rounds(self, result, targets, options):
@@ -98,12 +117,13 @@ class Plan:
         return self.bench.rounds(targets, options, keep=result.runs)
 
     def compare(self, result, label, over, metric, sense="", goal=0.0, figure_id=""):
-        """The figure dispatcher / over, and the other build's share of the dispatcher."""
+        """The figure dispatcher / over, and dispatcher / the other one."""
         figure_id = figure_id or result.id
         result.figures.append(Figure(figure_id, label, ratio(result.runs, "dispatcher", over, metric).values, "", sense, goal))
-        if self.against:
-            result.figures.append(Figure(f"{figure_id} build", f"{label}: this build / other build",
-                                         ratio(result.runs, "dispatcher", "other build", metric).values))
+        if self.other and metric not in result.others:
+            result.others.append(metric)
+            result.figures.append(Figure(f"{figure_id} {self.other.id}", f"{label.partition(' / ')[0]}: {self.other.label}",
+                                         ratio(result.runs, "dispatcher", self.other.name, metric).values))
 
     # The goals.
 
@@ -427,6 +447,7 @@ def chosen(names, available):
 def as_json(result):
     """A Result as it goes into report.json, with medians worked out."""
     record = dataclasses.asdict(result)
+    del record["others"]
     for figure, row in zip(result.figures, record["figures"]):
         series = Series(figure.values)
         low_high = (figure.summary[0], figure.summary[2]) if figure.summary else None

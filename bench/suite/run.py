@@ -24,6 +24,12 @@ BUDGETS_S = {"quick": 105, "tiny": 200}  # the servers are stopped and the repor
 TARGETS = ["usher-dispatcher", "usher-load", "usherctl", "bench-limit", "bench-feed", "bench-micro"]
 
 
+def some_options(text):
+    if not text.split():
+        raise argparse.ArgumentTypeError("give options of usher-dispatcher, such as '--policy two-choices'")
+    return text
+
+
 def arguments_read():
     parser = argparse.ArgumentParser(
         prog="bench/run", description="Measures the dispatcher against bare echoes and against gdnsd, NSD and Redis on this machine, and "
@@ -38,7 +44,10 @@ def arguments_read():
     parser.add_argument("--rounds", type=within(int, 1, math.inf, "at least 1"), metavar="N", help="rounds of each measurement that must count")
     parser.add_argument("--duration", type=within(float, 0.01, 600, "0.01 to 600 seconds"), metavar="SECONDS", help="how long each run measures")
     parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="measure the programs of this folder; build nothing")
-    parser.add_argument("--against", type=existing_folder, metavar="DIR", help="another build's folder, whose dispatcher joins every round of P1 to P6")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--against", type=existing_folder, metavar="DIR", help="another build's folder, whose dispatcher joins every round of P1 to P6")
+    other.add_argument("--versus", metavar="OPTIONS", type=some_options, help="further options of a second dispatcher that joins every round of P1 to P6: "
+                       "--versus='--policy two-choices'")
     parser.add_argument("--dispatcher", metavar="OPTIONS", default="", help="further options of usher-dispatcher: --dispatcher='--io epoll'")
     parser.add_argument("--out", metavar="DIR", default=str(machine.ROOT / "bench/out"), help="where the report goes (bench/out)")
     arguments = parser.parse_args()
@@ -139,12 +148,17 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
+def other_of(arguments):
+    if arguments.against:
+        return plan.other_build(servers.binaries_path(arguments.against))
+    return plan.other_options(arguments.versus) if arguments.versus else None
+
+
 def bench(arguments):
     mode, pace = pace_of(arguments)
     cpus = machine.Cpus()
     binaries = binaries_prepare(arguments)
-    against = servers.binaries_path(arguments.against) if arguments.against else None
-    measured = plan.Plan(Bench(binaries, cpus, pace, say), arguments.dispatcher.split(), against, thorough=mode == "full")
+    measured = plan.Plan(Bench(binaries, cpus, pace, say), arguments.dispatcher.split(), other_of(arguments), thorough=mode == "full")
     experiments = plan.experiments(measured)
     names = plan.chosen(arguments.only.split(","), experiments) if arguments.only else TINY if mode == "tiny" else list(experiments)
     record = {"format": report.FORMAT, "mode": mode, "facts": machine.facts(binaries, cpus), "peers": servers.versions(),

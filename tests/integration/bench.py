@@ -109,6 +109,14 @@ def void_runs_count_nowhere(folder):
     check(len(result["figures"][0]["values"]) <= counted, f"{counted} rounds without VOID, but {result['figures'][0]}")
 
 
+def second_dispatcher_joins_every_round(folder):
+    suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P6", "--versus=--policy two-choices", "--out", folder / "out", expect=(0, 1))  # 1: all VOID
+    result = json.loads((folder / "out/report.json").read_text())["results"][0]
+    check(len(result["runs"]["other options"]) == len(result["runs"]["dispatcher"]) > 0, f"runs: {result['runs']}")
+    check([figure["label"] for figure in result["figures"] if "two-choices" in figure["label"]] ==
+          ["UDP, super-datagrams of 64 requests: as it is / with --policy two-choices"], f"figures: {result['figures']}")
+
+
 def interrupted_run_writes_what_there_is(folder):
     process = subprocess.Popen([ROOT / "bench/run", "--tiny", "--rounds", "1000", "--bin", BIN, "--only", "P6", "--out", folder / "out"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)})
@@ -159,7 +167,7 @@ def sweep_says_what_pays(folder):
 def mistakes_are_named(folder):
     for arguments, code, words in ((["--only", "P99"], 2, "there is no such measurement"), (["--only", ""], 2, "at least one"),
                                    (["--bin", "/nowhere"], 2, "no folder"), (["--bin", "/"], 1, "has no usher-dispatcher"),
-                                   (["--rounds", "0"], 2, "at least 1"), (["--quick", "--tiny"], 2, "not allowed")):
+                                   (["--rounds", "0"], 2, "at least 1"), (["--versus", ""], 2, "give options"), (["--quick", "--tiny"], 2, "not allowed")):
         arguments = arguments if "--bin" in arguments else ["--bin", BIN, *arguments]
         _, err = suite(folder, "run", *arguments, "--out", folder / "out", expect=(code,))
         check(words in err, f"bench/run {arguments}: {err}")
@@ -199,6 +207,6 @@ def echoes_refuse_nonsense(folder):
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
 
 
-tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
          reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
 main(*(in_folder(test) for test in tests if not (SANITIZED and test is sweep_says_what_pays)))
