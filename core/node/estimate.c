@@ -9,9 +9,27 @@
 #define SLOWER_ALLOWANCE 1.386
 #define FASTER_ALLOWANCE 0.693
 
-/* Sums that chance reaches once in some thousand jobs: e^(limit × 1/2) and e^limit. */
-#define SLOWER_LIMIT 15.0
-#define FASTER_LIMIT 7.5
+/* Sums that chance reaches once in some ten thousand jobs: e^(limit × 1/2) and e^limit. */
+#define SLOWER_LIMIT 20.0
+#define FASTER_LIMIT 10.0
+
+/* That many short jobs are soon done: below a mean of so many seconds a job counts for less, so that chance deceives a node of short jobs
+ * as rarely; for a mean of a hundredth, by this much times ln(100). */
+#define RARELY_S 0.1
+#define RARELY_GAIN 0.13
+
+/* One job, however long it took, is no proof: it may be a rare kind of job, or the machine stood still. It counts as so many expected times
+ * at most, and brings the sum a third of the way to its limit at most; and a change that is believed is never larger. What has changed by
+ * more than that is believed in two steps. */
+#define TIMES_MAX 10.0
+#define SLOWER_STEP_MAX (SLOWER_LIMIT / 3)
+
+/* Services of shorter jobs judge nobody: how long they wait for a CPU now and then is many times their own time. They need not: their
+ * means are of a thousand jobs, which is soon. */
+#define JUDGE_S_MIN 0.001
+
+/* Services whose jobs take less than this part of the longest one's keep no node busy that stands idle otherwise. */
+#define SLIGHT_SHARE 0.01
 
 /* How much the variance may change these limits: very regular jobs show a change sooner, but never at once. */
 #define SCV_MIN 0.3
@@ -90,15 +108,39 @@ static double hope_fall(double *hope, double span_s, double half_s, double least
     return span_s > until_s ? span_s - until_s : 0;
 }
 
+static double longest_mean_s(const struct estimate *estimate)
+{
+    double longest_s = 0;
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
+        if (estimate->services[i].weight > 0 && estimate->services[i].mean_s > longest_s)
+            longest_s = estimate->services[i].mean_s;
+    return longest_s;
+}
+
+/* Its jobs are nothing beside those of another service. */
+static bool is_slight(const struct estimate *estimate, uint32_t service)
+{
+    const struct estimate_service *here = &estimate->services[service];
+    return here->weight > 0 && here->mean_s < SLIGHT_SHARE * longest_mean_s(estimate);
+}
+
+/* But for slight jobs. */
+static bool is_idle(const struct estimate *estimate)
+{
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
+        if (estimate->services[i].jobs > 0 && !is_slight(estimate, i))
+            return false;
+    return true;
+}
+
 /* Of one idle until now_ns, for which it has been so since before estimate->now_ns. */
 static void hope_grow(struct estimate *estimate, uint64_t now_ns)
 {
-    double longest_s = 0, least = 1;
+    double longest_s = longest_mean_s(estimate), least = 1;
     for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++) {
         const struct estimate_service *service = &estimate->services[i];
         if (service->weight <= 0)
             continue;
-        longest_s = service->mean_s > longest_s ? service->mean_s : longest_s;
         least = service_best_s(service) < least * service->mean_s ? service_best_s(service) / service->mean_s : least;
     }
     uint64_t begin_ns = estimate->idle_ns + (uint64_t)(HOPE_AFTER_JOBS * longest_s * 1e9);
@@ -116,7 +158,7 @@ static void advance(struct estimate *estimate, uint64_t now_ns)
 {
     uint32_t jobs = estimate_jobs(estimate);
     uint32_t running = jobs < estimate->slots ? jobs : estimate->slots;
-    if (jobs == 0 && now_ns > estimate->now_ns)
+    if (now_ns > estimate->now_ns && is_idle(estimate))
         hope_grow(estimate, now_ns);
     if (now_ns > estimate->now_ns)
         estimate->elapsed_s += running * (double)(now_ns - estimate->now_ns) * 1e-9;
@@ -134,10 +176,10 @@ void estimate_job_left(struct estimate *estimate, uint32_t service, uint64_t now
     CHECK(estimate->services[service].jobs > 0);
     advance(estimate, now_ns);
     estimate->services[service].jobs--;
-    if (estimate_jobs(estimate) > 0)
-        return;
-    estimate->elapsed_s = 0; /* whatever the clocks of those who ran them said */
-    estimate->idle_ns = now_ns;
+    if (estimate_jobs(estimate) == 0)
+        estimate->elapsed_s = 0; /* whatever the clocks of those who ran them said */
+    if (!is_slight(estimate, service) && is_idle(estimate))
+        estimate->idle_ns = now_ns;
 }
 
 static void drift_add(struct estimate_drift *drift, double sum, double times)
@@ -192,6 +234,17 @@ static void best_note(struct estimate_service *service)
         service->best_s += BEST_FADING * (service->mean_s - service->best_s);
 }
 
+/* A job counts as so many times what its mean says. */
+static void drift_note(struct estimate *estimate, const struct estimate_service *service, double counted)
+{
+    double sure = service->weight / (service->weight + MEAN_WEIGHT_MIN) / clamp(service->scv, SCV_MIN, SCV_MAX);
+    if (service->mean_s < RARELY_S)
+        sure /= 1 + RARELY_GAIN * log(RARELY_S / service->mean_s);
+    double slower = (counted - SLOWER_ALLOWANCE) * sure;
+    drift_add(&estimate->slower, slower < SLOWER_STEP_MAX ? slower : SLOWER_STEP_MAX, counted);
+    drift_add(&estimate->faster, (FASTER_ALLOWANCE - counted) * sure, counted);
+}
+
 void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float ran_s, uint64_t now_ns)
 {
     struct estimate_service *service = &estimate->services[service_index];
@@ -203,16 +256,14 @@ void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float r
         service->weight = 1;
         return;
     }
-    double times = s / service->mean_s;
-    double scale = clamp(service->scv, SCV_MIN, SCV_MAX);
-    double sure = service->weight / (service->weight + MEAN_WEIGHT_MIN);
-    drift_add(&estimate->slower, (times - SLOWER_ALLOWANCE) * sure / scale, times);
-    drift_add(&estimate->faster, (FASTER_ALLOWANCE - times) * sure / scale, times);
-    if (estimate->hope < 1)
+    double times = s / service->mean_s, counted = times < TIMES_MAX ? times : TIMES_MAX;
+    if (service->mean_s >= JUDGE_S_MIN)
+        drift_note(estimate, service, counted);
+    if (estimate->hope < 1 && !is_slight(estimate, service_index))
         hope_test(estimate, times);
 
     double seen = service->weight > SCV_WEIGHT_MIN ? service->weight : SCV_WEIGHT_MIN;
-    service->scv += ((times - 1) * (times - 1) - service->scv) / seen;
+    service->scv += ((counted - 1) * (counted - 1) - service->scv) / seen;
     if (service->weight < ESTIMATE_JOBS_MAX)
         service->weight++;
     service->mean_s += (s - service->mean_s) / service->weight;
@@ -246,7 +297,8 @@ void estimate_look(struct estimate *estimate, uint64_t now_ns)
     struct estimate_drift drift = estimate->slower;
     if (drift.sum + running / scale <= SLOWER_LIMIT)
         return;
-    speed_changed(estimate, (drift.times + running) / (drift.jobs > 1 ? drift.jobs : 1), drift.jobs > 1 ? drift.jobs : 1);
+    double jobs = drift.jobs > 1 ? drift.jobs : 1, factor = (drift.times + running) / jobs;
+    speed_changed(estimate, factor < TIMES_MAX ? factor : TIMES_MAX, jobs);
     /* What runs has been counted, and is an ordinary job now. */
     estimate->elapsed_s = 0;
 }
@@ -261,6 +313,8 @@ float estimate_job_s(const struct estimate *estimate, uint32_t service)
     const struct estimate_service *here = &estimate->services[service];
     if (estimate_is_guess(estimate, service))
         return ESTIMATE_NOMINAL_S;
+    if (is_slight(estimate, service))
+        return (float)here->mean_s;
     double hoped_s = estimate->hope * here->mean_s;
     double beyond = estimate->hope < estimate->hope_least ? estimate->hope / estimate->hope_least : 1;
     double best_s = beyond * service_best_s(here);

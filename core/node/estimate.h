@@ -8,7 +8,8 @@
  * A node whose speed has changed (a noisy neighbour, a clock) is found by a cumulative sum of how much longer, or shorter, jobs took
  * than expected, all services together (Page 1954). When it passes what chance explains, given the services' variance, what was seen
  * since the sum was last 0 is believed at once: all means are scaled by it and go on from there with as little weight as it has.
- * Jobs that run count for that too: one that hangs need not end first.
+ * Jobs that run count for that too: one that hangs need not end first. A single job that took very long is no change of speed, and jobs of
+ * less than a millisecond say nothing of it.
  *
  * A node that has become slower than others may get no jobs at all then, and would never learn that it is quick again. So while it stands
  * idle it hopes: its expected times fall back, by half for every few of them, towards the best that they once were, and from there on, or

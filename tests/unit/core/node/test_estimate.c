@@ -90,6 +90,62 @@ Test(estimate, a_node_five_times_slower_is_believed_after_a_few_jobs)
     cr_expect(estimate_job_s(&estimate, 0) > 0.25f, "%g", (double)estimate_job_s(&estimate, 0));
 }
 
+/* What is in a cache, and what is not: the first of its jobs is a thousandth of the second. */
+Test(estimate, hits_and_misses_are_one_mean_and_no_change)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        run_job(0, 0.00005);
+        run_job(0, 0.1);
+        run_job(0, 0.2);
+        cr_expect(estimate_job_s(&estimate, 0) < 0.15f, "%g after %u", (double)estimate_job_s(&estimate, 0), i);
+    }
+    cr_expect_float_eq(estimate_job_s(&estimate, 0), 0.1f, 0.02f);
+    cr_expect_eq(estimate.changes, 0);
+}
+
+Test(estimate, short_jobs_that_wait_for_a_cpu_now_and_then_say_nothing_of_others)
+{
+    run_jobs(0, 500, 0.1);
+    for (uint32_t i = 0; i < 20; i++) {
+        run_jobs(1, 200, 0.00005);
+        run_job(1, i % 2 ? 0.001 : 0.1);
+        run_jobs(0, 5, 0.1);
+    }
+    cr_expect_eq(estimate.changes, 0);
+    cr_expect_float_eq(estimate_job_s(&estimate, 0), 0.1f, 0.03f);
+}
+
+Test(estimate, one_job_is_no_proof)
+{
+    run_jobs(0, 500, 0.01);
+    run_job(0, 3);
+    cr_expect_eq(estimate.changes, 0, "a machine that stood still");
+    run_jobs(0, 1000, 0.01);
+    cr_expect(estimate_job_s(&estimate, 0) < 0.02f, "%g", (double)estimate_job_s(&estimate, 0));
+}
+
+Test(estimate, a_node_a_hundred_times_slower_is_believed_too)
+{
+    run_jobs(0, 500, 0.01);
+    run_jobs(0, 20, 1);
+    cr_expect_geq(estimate.changes, 1);
+    cr_expect(estimate_job_s(&estimate, 0) > 0.5f, "%g", (double)estimate_job_s(&estimate, 0));
+}
+
+Test(estimate, a_node_that_was_never_quicker_hopes_though_it_does_slight_jobs)
+{
+    run_jobs(0, 1000, 0.02);
+    run_jobs(1, 1000, 0.00005);
+    run_jobs(0, 50, 0.1);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.06f);
+    for (uint32_t i = 0; i < 300; i++) {
+        now_ns += S / 100;
+        run_jobs(1, 1, 0.00005);
+    }
+    cr_expect_lt(estimate_job_s(&estimate, 0), 0.025f);
+    cr_expect_lt(estimate_job_s(&estimate, 1), 0.001f);
+}
+
 Test(estimate, a_node_that_is_fast_again_is_believed_too)
 {
     run_jobs(0, 500, 0.5);
