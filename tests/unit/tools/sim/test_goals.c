@@ -81,3 +81,16 @@ Test(goals, sixteen_dispatchers)
     scenario.dispatchers = 16;
     expect_goal(&scenario, 1.4);
 }
+
+/* Jobs of which some find in a cache what others have to make: no goal of its own, but what knows less must not do better. */
+Test(goals, hits_and_misses)
+{
+    struct scenario scenario = scenario_usual(0, 1);
+    struct outcome two_choices, reached;
+    double times_ns[] = {50e3, 100e6, 200e6};
+    scenario.service = (struct service_draw){.shape = SERVICE_TRACE, .mean_ns = 100.017e6, .trace = times_ns, .trace_count = 3};
+    scenario_set_load(&scenario, 0.85);
+    world_run(&scenario, sim_policy_find("two-choices"), &two_choices);
+    world_run(&scenario, sim_policy_find("finish-time"), &reached);
+    cr_expect_lt(reached.p99, 0.7 * two_choices.p99, "%.3f of two-choices'", reached.p99 / two_choices.p99);
+}
