@@ -325,9 +325,11 @@ static uint32_t jobs_capacity(const struct jobs_config *config)
 static int jobs_prepare(struct jobs *jobs, struct conf_error *ret_error)
 {
     const struct jobs_config *config = jobs->config;
+    struct random_state ids; /* of its own: of two runs with one seed, nodes would refuse the second one's jobs as duplicates */
+    random_init_from_kernel(&ids);
     random_init(&jobs->random, config->seed);
-    jobs->client_id = random_next(&jobs->random);
-    int error = ledger_init(&jobs->ledger, jobs_capacity(config), (uint32_t)random_next(&jobs->random));
+    jobs->client_id = random_next(&ids);
+    int error = ledger_init(&jobs->ledger, jobs_capacity(config), (uint32_t)random_next(&ids));
     jobs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (error == 0 && jobs->epoll_fd < 0)
         error = -errno;

@@ -5,6 +5,7 @@ dispatcher that stands still. load_fakes.py has other protocols and servers that
 No speed is asserted: only that everything is counted, and that a stalled server shows in the open loop's latencies.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -187,6 +188,14 @@ def thousands_of_jobs_are_on_their_way(cluster):
     check(report["lost"] == 0 and report["answered"] + report["busy"] == report["sent"] > 2000, f"not thousands: {report}")
 
 
+def runs_of_one_seed_at_the_same_time_are_different_clients(cluster):
+    """The seed is for distances and durations. Were the jobs' IDs its too, the nodes would refuse them as duplicates."""
+    options = ("--service", "echo", "--seed", "7", "--depth", "16", "--warmup", "0", "--duration", "1s")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for report in pool.map(lambda _: jobs(cluster, *options), range(2)):
+            check(report["answered"] > 0 and report["errors"] == 0, f"a job of one was taken for one of the other: {report}")
+
+
 def busy_and_lost_jobs_are_told_apart(cluster):
     report = jobs(cluster, "--service-time", "30s", "--rate", "20", "--warmup", "0", "--duration", "200ms", "--reply-timeout", "300ms", expect=None)
     check(report["answered"] == 0 and report["lost"] + report["errors"] == report["sent"], f"lost jobs: {report}")
@@ -346,7 +355,7 @@ def mistakes_get_one_clear_line(cluster):
 main(counts_agree_with_the_dispatcher, open_loop_offers_its_rate, requests_end_the_run, packed_datagrams_and_ipv6, many_source_sockets,
      sockets_come_from_the_addresses_of_bind, super_datagrams_threads_and_spinning, several_dispatchers_share_the_connections,
      nodes_that_are_not_on_offer_are_errors, counts_agree_with_a_packet_capture, whole_jobs_are_done_by_the_nodes,
-     thousands_of_jobs_are_on_their_way, busy_and_lost_jobs_are_told_apart, goals_are_an_exit_code, spectrum_is_written_for_plotters,
+     thousands_of_jobs_are_on_their_way, runs_of_one_seed_at_the_same_time_are_different_clients, busy_and_lost_jobs_are_told_apart, goals_are_an_exit_code, spectrum_is_written_for_plotters,
      report_that_cannot_be_written_is_known_before_the_run, cpu_of_both_sides_is_known, stalled_dispatcher_shows_in_p99,
      errors_are_told_apart, interrupt_still_reports, dispatcher_that_ends_leaves_a_void_run, dispatcher_that_falls_silent_leaves_a_void_run,
      report_for_people, mistakes_get_one_clear_line, stage=stage)

@@ -35,6 +35,9 @@ struct chosen_policies {
 NODISCARD int policies_from_names(const struct conf_texts *names, struct chosen_policies *ret_chosen,
                                   struct conf_error *ret_error);
 
+/* One name. -EINVAL with ret_error. */
+NODISCARD int policy_from_name(const char *name, const struct sim_policy **ret_policy, struct conf_error *ret_error);
+
 extern const struct conf_program sim_run_program;
 extern const struct conf_program sim_plan_program;
 

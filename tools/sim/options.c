@@ -101,34 +101,38 @@ int scenario_from_options(const struct scenario_options *options, struct scenari
     return r;
 }
 
-static int choose_policy(const char *name, struct chosen_policies *chosen, struct conf_error *ret_error)
+/* `some` stands before the names. */
+static int policy_unknown(const char *name, const char *some, struct conf_error *ret_error)
 {
-    const struct sim_policy *policy = sim_policy_find(name);
-    if (policy != NULL && chosen->count < POLICIES_CHOSEN_MAX) {
-        chosen->item[chosen->count++] = policy;
-        return 0;
-    }
     char known[512] = "";
     for (uint32_t i = 0, at = 0; i < sim_policy_count && at < sizeof(known); i++)
         at += (uint32_t)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", sim_policies[i].name);
-    conf_error_set(ret_error, "--policy: there is no \"%s\"; give all, or some of %s", name, known);
+    conf_error_set(ret_error, "--policy: there is no \"%s\"; give %s of %s", name, some, known);
     return -EINVAL;
+}
+
+int policy_from_name(const char *name, const struct sim_policy **ret_policy, struct conf_error *ret_error)
+{
+    const struct sim_policy *policy = sim_policy_find(name);
+    if (policy == NULL)
+        return policy_unknown(name, "one", ret_error);
+    *ret_policy = policy;
+    return 0;
 }
 
 int policies_from_names(const struct conf_texts *names, struct chosen_policies *ret_chosen, struct conf_error *ret_error)
 {
     struct chosen_policies chosen = {.count = 0};
     for (uint32_t i = 0; i < names->count; i++) {
-        bool all = strcmp(names->item[i], "all") == 0;
-        for (uint32_t k = 0; all && k < sim_policy_count && k < POLICIES_CHOSEN_MAX; k++)
-            chosen.item[k] = &sim_policies[k];
-        if (all)
-            chosen.count = sim_policy_count;
-        int r = all ? 0 : choose_policy(names->item[i], &chosen, ret_error);
-        if (r < 0)
-            return r;
-        if (all)
+        if (strcmp(names->item[i], "all") == 0) {
+            for (chosen.count = 0; chosen.count < sim_policy_count && chosen.count < POLICIES_CHOSEN_MAX; chosen.count++)
+                chosen.item[chosen.count] = &sim_policies[chosen.count];
             break;
+        }
+        const struct sim_policy *policy = sim_policy_find(names->item[i]);
+        if (policy == NULL || chosen.count == POLICIES_CHOSEN_MAX)
+            return policy_unknown(names->item[i], "all, or some", ret_error);
+        chosen.item[chosen.count++] = policy;
     }
     *ret_chosen = chosen;
     return 0;

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "core/base/duration.h"
-#include "core/base/exit_code.h"
 #include "tools/sim/command.h"
+#include "tools/sim/failure.h"
 #include "tools/sim/times.h"
 #include "tools/sim/world.h"
 
@@ -167,33 +167,30 @@ static void answer_print(const struct plan_options *options, const struct plan_a
            options->own.slo, answer->figure_ns / 1e6, options->own.policy, answer->tried);
 }
 
-static int plan_run(const struct plan_options *options, struct scenario *scenario)
+static int plan_run(const struct plan_options *options, struct scenario *scenario, struct conf_error *ret_error)
 {
-    struct conf_error why;
     struct plan_answer answer;
     struct slo slo;
-    struct chosen_policies chosen;
-    char *name = options->own.policy;
-    struct conf_texts names = {.item = &name, .count = 1};
-    if (plan_limit_parse(options->own.slo, &slo, &why) < 0 || policies_from_names(&names, &chosen, &why) < 0)
-        return conf_fail(sim_plan_program.name, &why);
-    if (chosen.count != 1 || !(options->own.rate > 0)) {
-        conf_error_set(&why, chosen.count != 1 ? "--policy: give one" : "--rate: give the jobs per second, above 0");
-        return conf_fail(sim_plan_program.name, &why);
+    const struct sim_policy *policy;
+    int r = plan_limit_parse(options->own.slo, &slo, ret_error);
+    if (r == 0)
+        r = policy_from_name(options->own.policy, &policy, ret_error);
+    if (r < 0)
+        return r;
+    if (!(options->own.rate > 0)) {
+        conf_error_set(ret_error, "--rate: give the jobs per second, above 0");
+        return -EINVAL;
     }
     scenario->jobs = options->own.jobs;
-    int r = sim_plan_nodes(scenario, chosen.item[0], &slo, options->own.rate, &answer);
-    if (r < 0 && r != -ERANGE) {
-        fprintf(stderr, "%s: %s\n", sim_plan_program.name, strerror(-r));
-        return EXIT_CODE_FAILED;
-    }
-    if (r < 0) {
-        fprintf(stderr, "%s: %s does not hold with %u nodes either: is it above what a job takes alone?\n", sim_plan_program.name,
-                options->own.slo, SCENARIO_NODES_MAX);
-        return EXIT_CODE_FAILED;
-    }
-    answer_print(options, &answer);
-    return conf_finish_output(sim_plan_program.name);
+    r = sim_plan_nodes(scenario, policy, &slo, options->own.rate, &answer);
+    if (r == -ERANGE)
+        conf_error_set(ret_error, "%s does not hold with %u nodes either: is it above what a job takes alone?", options->own.slo,
+                       SCENARIO_NODES_MAX);
+    else if (r < 0)
+        conf_error_set(ret_error, "%s", strerror(-r));
+    else
+        answer_print(options, &answer);
+    return r;
 }
 
 int sim_plan_command(int argc, char *const *argv)
@@ -205,14 +202,13 @@ int sim_plan_command(int argc, char *const *argv)
     if (r == CONF_PRINTED)
         return conf_finish_output(sim_plan_program.name);
     if (r < 0)
-        return conf_fail(sim_plan_program.name, &why);
-    int exit_code;
-    if (scenario_from_options(&options.scenario, &scenario, &why) < 0) {
-        exit_code = conf_fail(sim_plan_program.name, &why);
-    } else {
-        exit_code = plan_run(&options, &scenario);
+        return sim_fail(&sim_plan_program, sim_wants_json(argc, argv), r, &why);
+    r = scenario_from_options(&options.scenario, &scenario, &why);
+    if (r == 0) {
+        r = plan_run(&options, &scenario, &why);
         scenario_done(&scenario);
     }
+    bool json = options.own.json;
     conf_done(&sim_plan_program, &options);
-    return exit_code;
+    return r < 0 ? sim_fail(&sim_plan_program, json, r, &why) : conf_finish_output(sim_plan_program.name);
 }

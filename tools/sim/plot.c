@@ -62,44 +62,45 @@ static void set_point(struct scenario *scenario, enum plot_over over, uint32_t p
     scenario->push_ns = 0;
 }
 
-/* A block of "x y" lines for each policy. */
-static int simulate(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, struct buffer *script)
+static void simulate(struct scenario *scenario, const struct chosen_policies *chosen, struct plot *plot)
 {
-    uint32_t points = over == PLOT_OVER_LOAD ? ARRAY_COUNT(loads) : ARRAY_COUNT(ages);
-    double oracle[ARRAY_COUNT(loads)];
-    int r = 0;
-    for (uint32_t i = 0; i <= chosen->count && r == 0; i++) {
-        const struct sim_policy *policy = i == 0 ? sim_policy_find("oracle") : chosen->item[i - 1];
-        if (i > 0)
-            r = buffer_print(script, "$p%u << EOD\n", i - 1);
-        for (uint32_t point = 0; point < points && r == 0; point++) {
-            struct outcome outcome;
-            set_point(scenario, over, point);
-            world_run(scenario, policy, &outcome);
-            if (i == 0)
-                oracle[point] = outcome.p99;
-            else
-                r = buffer_print(script, "%g %g\n", over == PLOT_OVER_LOAD ? loads[point] : ages[point],
-                                 outcome.p99 / oracle[point]);
-        }
-        if (i > 0 && r == 0)
-            r = buffer_print(script, "EOD\n");
+    double oracle[PLOT_POINTS_MAX];
+    struct outcome outcome;
+    for (uint32_t point = 0; point < plot->point_count; point++) {
+        set_point(scenario, plot->over, point);
+        world_run(scenario, sim_policy_find("oracle"), &outcome);
+        oracle[point] = outcome.p99;
     }
-    return r;
+    for (uint32_t i = 0; i < chosen->count; i++) {
+        struct plot_line *line = &plot->line[plot->line_count++];
+        line->policy = chosen->item[i];
+        for (uint32_t point = 0; point < plot->point_count; point++) {
+            set_point(scenario, plot->over, point);
+            world_run(scenario, line->policy, &outcome);
+            line->p99_over_oracle[point] = outcome.p99 / oracle[point];
+        }
+    }
 }
 
-static int write_script(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
-                        struct buffer *script)
+/* For gnuplot: a block of "x y" lines for each policy, and what to make of them. */
+static int write_script(const struct plot *plot, const char *path, struct buffer *script)
 {
-    int r = simulate(scenario, over, chosen, script);
+    int r = 0;
+    for (uint32_t i = 0; i < plot->line_count && r == 0; i++) {
+        r = buffer_print(script, "$p%u << EOD\n", i);
+        for (uint32_t point = 0; point < plot->point_count && r == 0; point++)
+            r = buffer_print(script, "%g %g\n", plot->at[point], plot->line[i].p99_over_oracle[point]);
+        if (r == 0)
+            r = buffer_print(script, "EOD\n");
+    }
     if (r == 0)
         r = buffer_print(script,
                          "set terminal svg size 900,600 background 'white'\nset output '%s'\nset logscale y\nset grid\n"
                          "set key outside right\nset ylabel \"p99 over the oracle's\"\nset xlabel '%s'\n%splot ",
-                         path, over == PLOT_OVER_LOAD ? "load" : "heartbeat and refresh, in service times",
-                         over == PLOT_OVER_AGE ? "set logscale x\n" : "");
-    for (uint32_t i = 0; i < chosen->count && r == 0; i++)
-        r = buffer_print(script, "%s$p%u with linespoints title '%s'", i ? ", " : "", i, chosen->item[i]->name);
+                         path, plot->over == PLOT_OVER_LOAD ? "load" : "heartbeat and refresh, in service times",
+                         plot->over == PLOT_OVER_AGE ? "set logscale x\n" : "");
+    for (uint32_t i = 0; i < plot->line_count && r == 0; i++)
+        r = buffer_print(script, "%s$p%u with linespoints title '%s'", i ? ", " : "", i, plot->line[i].policy->name);
     return r == 0 ? buffer_print(script, "\n") : r;
 }
 
@@ -138,14 +139,20 @@ static int run_gnuplot(const struct buffer *script)
 }
 
 int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
-              struct conf_error *ret_error)
+              struct plot *ret_plot, struct conf_error *ret_error)
 {
+    struct plot plot = {.over = over,
+                        .point_count = over == PLOT_OVER_LOAD ? ARRAY_COUNT(loads) : ARRAY_COUNT(ages),
+                        .at = over == PLOT_OVER_LOAD ? loads : ages};
     struct buffer script = {.bytes = NULL};
-    int r = write_script(scenario, over, chosen, path, &script);
+    simulate(scenario, chosen, &plot);
+    int r = write_script(&plot, path, &script);
     if (r == 0)
         r = run_gnuplot(&script);
     if (r < 0)
         conf_error_set(ret_error, "--plot %s: gnuplot failed: %s", path, strerror(-r));
+    else
+        *ret_plot = plot;
     buffer_done(&script);
     return r;
 }

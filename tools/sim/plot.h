@@ -9,10 +9,25 @@ enum plot_over {
     PLOT_OVER_AGE,
 };
 
+#define PLOT_POINTS_MAX 16u
+
+struct plot_line {
+    const struct sim_policy *policy;
+    double p99_over_oracle[PLOT_POINTS_MAX];
+};
+
+struct plot {
+    enum plot_over over;
+    uint32_t point_count;
+    uint32_t line_count;
+    const double *at; /* the load, or the age in service times, of each point; lives as long as the program */
+    struct plot_line line[POLICIES_CHOSEN_MAX];
+};
+
 /* Simulates and draws, after plot_possible. The scenario is changed on the way. -ENOENT: there is no gnuplot; -EIO: it failed; ret_error says
  * so. */
 NODISCARD int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
-                        struct conf_error *ret_error);
+                        struct plot *ret_plot, struct conf_error *ret_error);
 
 /* To be asked before much is simulated; an empty file is left where one can be written. -ENOENT: there is no gnuplot; -EINVAL: not a
  * name of a file for SVG; errors of open(2); all with ret_error. */

@@ -1,10 +1,11 @@
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/exit_code.h"
 #include "tools/sim/command.h"
+#include "tools/sim/failure.h"
 #include "tools/sim/plot.h"
 #include "tools/sim/world.h"
 
@@ -87,7 +88,7 @@ static void print_json(json_t *results)
     free(text);
 }
 
-static int run_all(const struct run_options *options, const struct scenario *scenario, const struct chosen_policies *chosen)
+static void run_all(const struct run_options *options, const struct scenario *scenario, const struct chosen_policies *chosen)
 {
     struct result oracle = {.policy = sim_policy_find("oracle")};
     world_run(scenario, oracle.policy, &oracle.outcome);
@@ -111,26 +112,65 @@ static int run_all(const struct run_options *options, const struct scenario *sce
     } else {
         json_decref(results);
     }
-    return conf_finish_output(sim_run_program.name);
 }
 
-static int run_checked(const struct run_options *options, struct scenario *scenario, const struct chosen_policies *chosen)
+static json_t *plot_to_json(const struct plot *plot)
 {
-    struct conf_error why;
-    const char *path = options->own.plot;
+    json_t *lines = json_array();
+    for (uint32_t i = 0; i < plot->line_count; i++) {
+        json_t *points = json_array();
+        for (uint32_t point = 0; point < plot->point_count; point++)
+            json_array_append_new(points, json_pack("{s:f, s:f}", plot->over == PLOT_OVER_LOAD ? "load" : "age", plot->at[point],
+                                                    "p99_over_oracle", plot->line[i].p99_over_oracle[point]));
+        json_array_append_new(lines, json_pack("{s:s, s:o}", "policy", plot->line[i].policy->name, "points", points));
+    }
+    return lines;
+}
+
+static void plot_show(const struct run_options *options, const struct plot *plot)
+{
+    const char *over = plot->over == PLOT_OVER_LOAD ? "load" : "age";
+    if (!options->own.json) {
+        printf("%s: p99 of %u %s over %s\n", options->own.plot, plot->line_count, plot->line_count == 1 ? "policy" : "policies",
+               over);
+        return;
+    }
+    json_t *whole =
+        json_pack("{s:I, s:I, s:s, s:s, s:o}", "seed", (json_int_t)options->scenario.seed, "jobs", (json_int_t)options->own.jobs,
+                  "plot", options->own.plot, "over", over, "policies", plot_to_json(plot));
+    print_json(whole);
+    json_decref(whole);
+}
+
+static int run_plot(const struct run_options *options, struct scenario *scenario, const struct chosen_policies *chosen,
+                    struct conf_error *ret_error)
+{
+    struct plot plot;
+    const char *over = options->own.plot_over;
+    int r = plot_possible(options->own.plot, ret_error);
+    if (r < 0)
+        return -EINVAL;
+    r = plot_draw(scenario, over != NULL && strcmp(over, "age") == 0 ? PLOT_OVER_AGE : PLOT_OVER_LOAD, chosen, options->own.plot,
+                  &plot, ret_error);
+    if (r == 0)
+        plot_show(options, &plot);
+    return r;
+}
+
+static int run_checked(const struct run_options *options, struct scenario *scenario, const struct chosen_policies *chosen,
+                       struct conf_error *ret_error)
+{
     scenario->nodes = options->own.nodes;
     scenario->jobs = options->own.jobs;
     scenario_set_load(scenario, options->own.load);
-    if (path == NULL)
-        return run_all(options, scenario, chosen);
-    if (plot_possible(path, &why) < 0)
-        return conf_fail(sim_run_program.name, &why);
-    if (plot_draw(scenario, (enum plot_over)options->own.plot_over, chosen, path, &why) < 0) {
-        fprintf(stderr, "%s: %s\n", sim_run_program.name, why.text);
-        return EXIT_CODE_FAILED;
+    if (options->own.plot != NULL)
+        return run_plot(options, scenario, chosen, ret_error);
+    if (options->own.plot_over != NULL) {
+        conf_error_set(ret_error, "--plot-over %s: there is no plot; add --plot FILE.svg", options->own.plot_over);
+        return -EINVAL;
     }
-    printf("%s: p99 of %u policies over %s\n", path, chosen->count, options->own.plot_over == PLOT_OVER_LOAD ? "load" : "age");
-    return conf_finish_output(sim_run_program.name);
+    run_all(options, scenario, chosen);
+    return 0;
 }
 
 int sim_run_command(int argc, char *const *argv)
@@ -143,15 +183,15 @@ int sim_run_command(int argc, char *const *argv)
     if (r == CONF_PRINTED)
         return conf_finish_output(sim_run_program.name);
     if (r < 0)
-        return conf_fail(sim_run_program.name, &why);
-    int exit_code;
-    if (policies_from_names(&options.own.policies, &chosen, &why) < 0 ||
-        scenario_from_options(&options.scenario, &scenario, &why) < 0) {
-        exit_code = conf_fail(sim_run_program.name, &why);
-    } else {
-        exit_code = run_checked(&options, &scenario, &chosen);
+        return sim_fail(&sim_run_program, sim_wants_json(argc, argv), r, &why);
+    r = policies_from_names(&options.own.policies, &chosen, &why);
+    if (r == 0)
+        r = scenario_from_options(&options.scenario, &scenario, &why);
+    if (r == 0) {
+        r = run_checked(&options, &scenario, &chosen, &why);
         scenario_done(&scenario);
     }
+    bool json = options.own.json;
     conf_done(&sim_run_program, &options);
-    return exit_code;
+    return r < 0 ? sim_fail(&sim_run_program, json, r, &why) : conf_finish_output(sim_run_program.name);
 }

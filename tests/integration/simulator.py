@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""usher-sim as a person or a script meets it: what it prints where, and what it says of mistakes. What it computes is in tests/unit."""
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+from support.cluster import check, main, run
+
+QUICK = ("--nodes", "4", "--jobs", "1000", "--heartbeat", "10s", "--refresh", "10s")
+
+
+def simulate(*words, expect=0):
+    code, out, err = run("usher-sim", *words)
+    check(code == expect, f"usher-sim {' '.join(words)}: exit {code} instead of {expect}: {out} {err}")
+    return out, err
+
+
+def refused(words, *remedies, code=2):
+    """One line on stderr that has all remedies in it; with --json, one object on stdout that says the same, else nothing."""
+    out, err = simulate(*words, expect=code)
+    check(out == "" and err.count("\n") == 1, f"{words}: not one line on stderr alone: {out} {err}")
+    for remedy in remedies:
+        check(remedy in err, f"{words}: no {remedy!r} in: {err}")
+    out, again = simulate(*words, "--json", expect=code)
+    mistake = json.loads(out)
+    check(again == err and set(mistake) == {"error", "message"} and err.endswith(f": {mistake['message']}\n"), f"{words}: {out} {again}")
+
+
+def plots(*words, policies):
+    """What usher-sim prints, and what it tells a gnuplot that only writes it down: the real one need not be installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        gnuplot = pathlib.Path(folder, "gnuplot")
+        gnuplot.write_text('#!/bin/sh\ncat > "$0.script"\n')
+        gnuplot.chmod(0o755)
+        path = os.environ["PATH"]
+        os.environ["PATH"] = f"{folder}:{path}"
+        try:
+            out, err = simulate(*QUICK, "--policy", policies, "--plot", f"{folder}/a.svg", *words)
+        finally:
+            os.environ["PATH"] = path
+        check(err == "", err)
+        return out, pathlib.Path(folder, "gnuplot.script").read_text()
+
+
+def json_of_a_plot_is_its_points():
+    out, script = plots("--plot-over", "age", "--json", policies="random")
+    report = json.loads(out)
+    check(report["plot"].endswith("/a.svg") and report["over"] == "age", f"{report}")
+    (line,) = report["policies"]
+    check(line["policy"] == "random" and len(line["points"]) > 3, f"{report}")
+    drawn = script[script.index("EOD\n") + 4:script.rindex("EOD\n")].split("\n")[:-1]
+    check(drawn == [f"{point['age']:g} {point['p99_over_oracle']:g}" for point in line["points"]], f"{report}: draws {script}")
+
+
+def plots_are_counted():
+    for policies, words in ("random", "p99 of 1 policy over load"), ("random,oracle", "p99 of 2 policies over load"):
+        out, _ = plots(policies=policies)
+        check(words in out, out)
+
+
+def mistakes_get_one_clear_line():
+    refused((*QUICK, "--plot-over", "age"), "--plot-over age: there is no plot; add --plot FILE.svg")
+    refused((*QUICK, "--plot-over", "time"), "--plot-over")
+    refused((*QUICK, "--plot", "a.png"), "ends in .svg")
+    refused((*QUICK, "--nodes", "many"), "--nodes")
+    refused((*QUICK, "--policy", "some"), "give all, or some of oracle")
+    refused((*QUICK, "--service", "exp:soon"), "--service exp:soon: give exp:100ms")
+    plan = "plan", "--rate", "10"
+    refused((*plan, "--slo", "p99"), "--slo p99: give mean<TIME")
+    for policies in "all", "finish-time,random":
+        refused((*plan, "--slo", "p99<9s", "--policy", policies), f'there is no "{policies}"; give one of oracle')
+    refused((*plan, "--slo", "p99<1ms"), "is it above what a job takes alone?", code=1)
+
+
+main(json_of_a_plot_is_its_points, plots_are_counted, mistakes_get_one_clear_line)
