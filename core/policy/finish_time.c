@@ -47,7 +47,9 @@
         of(1.4142136e-6f * LAST), of(1.5422108e-6f * LAST), of(1.6817928e-6f * LAST)
 
 #define SECONDS(time_s) (time_s)
-#define UNITS(time_s) (int32_t)(((time_s) < FINISH_LEFT_S_MAX ? (time_s) : FINISH_LEFT_S_MAX) / FINISH_UNIT_S + 0.5f)
+/* At least one, so that a time that is known never looks as if it took none. */
+#define UNITS_CUT(time_s) ((time_s) < FINISH_UNIT_S ? FINISH_UNIT_S : (time_s) < FINISH_LEFT_S_MAX ? (time_s) : FINISH_LEFT_S_MAX)
+#define UNITS(time_s) (int32_t)(UNITS_CUT(time_s) / FINISH_UNIT_S + 0.5f)
 
 const float finish_code_s[UINT8_MAX + 1] = {0, TIMES(SECONDS)};
 const int32_t finish_code_units[UINT8_MAX + 1] = {FINISH_UNITS_UNKNOWN, TIMES(UNITS)};

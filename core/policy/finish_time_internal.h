@@ -1,14 +1,14 @@
 /* finish_time_internal - the node values that finish-time uses, as seconds, and what it makes of them. For core/policy alone.
  *
- * `free` counts 256 ns and wraps after 18 minutes: what is known of a node is some seconds old at most, and waits are cut at half of
- * that range. */
+ * `free` counts 8,192 ns and wraps after 9.8 hours: what is known of a node is some seconds old at most, and waits are cut at 2.1 hours, so
+ * that sums of two stay within half of that range. What is shorter than a unit is not lost: node_gets rounds up as often as it should. */
 #pragma once
 
 #include "core/policy/policy_methods.h"
 
-#define FINISH_UNIT_BITS 8
-#define FINISH_UNIT_S 256e-9f
-#define FINISH_LEFT_S_MAX 240.0f
+#define FINISH_UNIT_BITS 13
+#define FINISH_UNIT_S 8192e-9f
+#define FINISH_LEFT_S_MAX 7680.0f
 
 /* finish_time.c: 0, then 2^(k/8) µs. */
 extern const float finish_code_s[UINT8_MAX + 1];
@@ -213,6 +213,14 @@ static inline struct finish_moment finish_moment_of(const struct pick_state *sta
     };
 }
 
+/* Rounded up in as many picks of the node as the fraction says, spread evenly (Weyl 1916): many slots share out a short job, and what they
+ * would lose of each adds up. */
+static inline uint32_t divided(uint32_t units, uint32_t slots, uint32_t picks)
+{
+    uint32_t part = (uint32_t)((uint64_t)(picks * 0x9e3779b9u) * slots >> 32); /* 0 … slots - 1 */
+    return (units + part) / slots;
+}
+
 /* The node gets so many jobs more, each of which takes so long. */
 static inline void node_gets(struct node_values *values, uint32_t job, uint32_t jobs, const struct finish_moment *moment)
 {
@@ -220,7 +228,9 @@ static inline void node_gets(struct node_values *values, uint32_t job, uint32_t 
     int32_t wait = wait_units(values, moment->now);
     int32_t idle = (int32_t)(mean / slots - mean); /* all slots are free */
     int32_t begin = wait > idle ? wait : idle;
-    int32_t end = (int32_t)((uint32_t)begin + (job < moment->job_max ? job : moment->job_max) * jobs / slots);
+    uint32_t units = (job < moment->job_max ? job : moment->job_max) * jobs;
+    uint32_t picks = atomic_load_explicit(&values->picks, memory_order_relaxed);
+    int32_t end = (int32_t)((uint32_t)begin + divided(units, slots, picks));
     atomic_store_explicit(&values->free, moment->now + (uint32_t)(end < FINISH_UNITS_MAX ? end : FINISH_UNITS_MAX),
                           memory_order_relaxed);
 }

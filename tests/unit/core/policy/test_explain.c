@@ -4,6 +4,7 @@
 
 #include "core/base/errors.h"
 #include "core/policy/explain.h"
+#include "core/policy/finish_time_internal.h"
 #include "core/policy/shares.h"
 
 enum { NODES = 12, SERVICE = 77, ORDINAL = 3, ROUNDS = 3000 };
@@ -75,7 +76,7 @@ static void node_change(struct random_state *random, uint32_t slot)
     atomic_store(&values[slot].flags, flags[random_below(random, 6)]);
     atomic_store(&values[slot].below_mask, (uint16_t)(random_below(random, 2) << ORDINAL));
     atomic_store(&values[slot].load_index, (float)random_unit(random));
-    atomic_store(&values[slot].free, (uint32_t)(state.now_ns >> 8) + random_below(random, 4000000) - 2000000);
+    atomic_store(&values[slot].free, finish_units_of(state.now_ns - S / 2 + random_below(random, S)));
     atomic_store(&values[slot].job_codes[ORDINAL], (uint8_t)(random_below(random, 4) ? 130 + random_below(random, 20) : 0));
     if (random_below(random, 2) == 0 && atomic_load(&values[slot].token) == 0) {
         atomic_store(&values[slot].token, (uint8_t)(NODE_TOKEN_HELD | (random_below(random, 2) ? NODE_TOKEN_IDLE : 0)));
@@ -187,9 +188,9 @@ Test(explain, the_keys_of_two_choices_are_expected_loads)
 Test(explain, a_token_is_said_to_be_the_reason)
 {
     for (uint32_t i = 0; i < NODES; i++)
-        atomic_store(&values[i].free, (uint32_t)(state.now_ns >> 8) + 4000000);
+        atomic_store(&values[i].free, finish_units_of(state.now_ns + S));
     atomic_store(&values[5].token, NODE_TOKEN_IDLE | NODE_TOKEN_HELD);
-    atomic_store(&values[5].free, (uint32_t)(state.now_ns >> 8));
+    atomic_store(&values[5].free, finish_units_of(state.now_ns));
     idle_tokens_push(finish.tokens, SERVICE, 5, ORDINAL, 0);
     cr_assert_eq(explain(POLICY_FINISH_TIME), 0);
     cr_expect_eq(explanation.reason, EXPLAIN_IDLE_TOKEN);

@@ -42,6 +42,38 @@ Test(finish_time, a_long_queue_is_left_alone_until_it_is_done)
     cr_expect_gt(counts[0], 5);
 }
 
+Test(finish_time, queues_of_an_hour_are_told_apart)
+{
+    uint32_t counts[NODES], longest = 0;
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct finish_report full = report_of(i < NODES / 2 ? 40 : 30, 100);
+        report(i, &full);
+    }
+    picks_count(16, counts);
+    for (uint32_t i = 0; i < NODES / 2; i++)
+        longest += counts[i];
+    cr_expect_leq(longest, 4u); /* where no other was drawn */
+}
+
+/* Which is less than a unit of the finish time. */
+Test(finish_time, picks_of_short_jobs_on_many_slots_add_up)
+{
+    const float job_s = 100e-6f, slots = 64;
+    const uint32_t picks = 8000;
+    float before_s = 0, after_s = 0;
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct finish_report idle = report_of(0, job_s);
+        idle.slots = (uint32_t)slots;
+        report(i, &idle);
+        before_s += finish_time_left_s(&values[i], now_ns);
+    }
+    uint32_t counts[NODES];
+    picks_count(picks, counts);
+    for (uint32_t i = 0; i < NODES; i++)
+        after_s += finish_time_left_s(&values[i], now_ns);
+    cr_expect_float_eq((after_s - before_s) / ((float)picks * job_s / slots), 1, 0.1, "%g s", (double)(after_s - before_s));
+}
+
 Test(finish_time, a_slow_node_gets_as_much_less_as_it_is_slower)
 {
     uint32_t counts[NODES] = {0};
@@ -262,7 +294,7 @@ Test(finish_time, excluded_and_drained_nodes_are_not_handed_out)
 Test(finish_time, after_a_long_silence_a_settled_node_is_still_idle)
 {
     all_report(1);
-    for (uint32_t minute = 0; minute < 40; minute++) {
+    for (uint32_t minute = 0; minute < 1500; minute++) {
         now_ns += FINISH_SETTLE_NS;
         finish_time_settle(&values[0], now_ns);
         cr_assert_lt(finish_time_left_s(&values[0], now_ns), 0.0f, "after %u minutes", minute);
