@@ -316,14 +316,20 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
     return cluster_heartbeat(rm->cluster, rm_now(rm), &heartbeat, &slot);
 }
 
-/* Names of earlier messages count too. Without memory they are missing for those who watch; nothing else changes. */
-static int own_metrics_tell(const struct rm *rm, const struct address *address, const struct body *body)
+/* Names of earlier messages count too. */
+static bool own_metrics_fit(const struct node *node, const struct body *body)
 {
-    struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, address)];
-    int error = 0;
-    for (uint8_t i = 0; i < body->own_count && error != -ENOSPC && cluster_keeps_metrics(rm->cluster); i++)
-        error = node_metrics_set(node, body->own[i].name, body->own[i].value, rm_now(rm).ns);
-    return error;
+    const char *names[NODE_METRICS_OWN_MAX];
+    for (uint8_t i = 0; i < body->own_count; i++)
+        names[i] = body->own[i].name;
+    return node_metrics_fit(node, boot_of(body), names, body->own_count);
+}
+
+/* They fit. Without memory they are missing for those who watch; nothing else changes. */
+static void own_metrics_tell(const struct rm *rm, uint32_t slot, const struct body *body)
+{
+    for (uint8_t i = 0; i < body->own_count && cluster_keeps_metrics(rm->cluster); i++)
+        (void)!node_metrics_set(&rm->cluster->nodes[slot], body->own[i].name, body->own[i].value, rm_now(rm).ns);
 }
 
 /* A node of Usher's own, or the node that it is attached to, speaks for it. */
@@ -351,6 +357,10 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
                           "PUT with ?force=true to take its place");
     if (same && is_overtaken(rm->cluster, node, (uint64_t)body->timestamp_ms))
         return api_refuse(body->answer, 409, "timestamp: this instance has sent a later one, %" PRIu64, node->timestamp_ms);
+    if (same && !own_metrics_fit(node, body))
+        return api_refuse(body->answer, 422,
+                          "metrics: this instance has told others before, and can have no more than %u of its own",
+                          NODE_METRICS_OWN_MAX);
     bool set_back = same && (uint64_t)body->timestamp_ms < node->timestamp_ms;
     if (body->slots == 0)
         body->slots = same ? node->slots : 1;
@@ -364,9 +374,7 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     rm->cluster->nodes[slot].instance = true;
     if (set_back)
         event_log_note(&rm->events, rm->cluster, CLUSTER_NODE_SET_BACK, slot, rm_now(rm).ns);
-    if (own_metrics_tell(rm, address, body) == -ENOSPC)
-        return api_refuse(body->answer, 422, "metrics: this instance has told %u names already, and can have no more",
-                          NODE_METRICS_MAX);
+    own_metrics_tell(rm, slot, body);
     node = &rm->cluster->nodes[slot];
     return api_answer(body->answer, json_pack("{s:s, s:f, s:f, s:b}", "state", node_word(node), "weight",
                                               (double)weights_of(rm->cluster, node, 0), "heartbeat_valid_s",

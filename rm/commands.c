@@ -128,12 +128,14 @@ int rm_admin_weight(void *state, struct admin_call *call)
     if (address_parse(call->words[0], &address) < 0)
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a node: give its address, ip:port or [ip6]:port",
                           call->words[0]);
+    errno = 0;
     float weight = strtof(wanted, &end);
+    bool in_range = weight == 0 ? errno != ERANGE : weight >= WEIGHT_MIN && weight <= WEIGHT_MAX;
     bool automatic = strcmp(wanted, "auto") == 0;
-    if (!automatic && (end == wanted || *end != '\0' || wanted[strspn(wanted, "0123456789.e+-")] != '\0' ||
-                       !(weight >= 0 && weight <= WEIGHT_MAX)))
-        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a weight: give a number from 0 to %.0f, or auto",
-                          wanted, (double)WEIGHT_MAX);
+    if (!automatic && (end == wanted || *end != '\0' || wanted[strspn(wanted, "0123456789.e+-")] != '\0' || !in_range))
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE,
+                          "\"%.70s\" is not a weight: give 0, a number from %.6f to %.0f, or auto", wanted, (double)WEIGHT_MIN,
+                          (double)WEIGHT_MAX);
     int error = cluster_admin_weight(rm->cluster, rm_now(rm), &address, automatic ? NULL : &weight);
     if (error < 0)
         return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",

@@ -27,16 +27,32 @@ static struct node_metric *metric_find(struct node_metrics *metrics, const char 
     return NULL;
 }
 
+static bool is_own(const char *name)
+{
+    return wire_metadata_find(name) == 0;
+}
+
+bool node_metrics_fit(const struct node *node, uint64_t boot_id, const char *const *names, uint32_t count)
+{
+    struct node_metrics *told = node->metrics && node->metrics->boot_id == boot_id ? node->metrics : NULL;
+    uint32_t own_count = told ? told->own_count : 0;
+    for (uint32_t i = 0; i < count; i++)
+        own_count += is_own(names[i]) && !metric_find(told, names[i]);
+    return own_count <= NODE_METRICS_OWN_MAX;
+}
+
 static int metric_add(struct node *node, const char *name, double value, uint64_t now_ns)
 {
     uint32_t count = node->metrics ? node->metrics->count : 0;
-    if (count == NODE_METRICS_MAX)
+    uint32_t own_count = (node->metrics ? node->metrics->own_count : 0) + is_own(name);
+    if (own_count > NODE_METRICS_OWN_MAX)
         return -ENOSPC;
     struct node_metrics *metrics = realloc(node->metrics, sizeof(*metrics) + (count + 1) * sizeof(metrics->item[0]));
     if (!metrics)
         return -ENOMEM;
     metrics->boot_id = node->boot.boot_id;
     metrics->count = count + 1;
+    metrics->own_count = own_count;
     metrics->item[count] = (struct node_metric){.value = value, .at_ns = now_ns};
     memcpy(metrics->item[count].name, name, strlen(name) + 1);
     node->metrics = metrics;

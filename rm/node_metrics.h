@@ -3,7 +3,7 @@
  *     rate = |Z − Z′| / T, Z and Z′ the metric's values in two messages in a row, T the time between them
  *
  * All that a heartbeat's metadata say, and what else a node names over HTTP. Values only come and go with the boot that told them.
- * Invariant: a name stands once; at most NODE_METRICS_MAX of a node.
+ * Invariant: a name stands once; at most NODE_METRICS_OWN_MAX of a node beside those of metadata.def, which always find room.
  * Thread: the control loop's. Memory: 72 bytes a metric, belongs to the node; node_metrics_clear frees. Nothing blocks. */
 #pragma once
 
@@ -16,7 +16,6 @@ struct node;
 
 #define NODE_METRIC_NAME_BYTES_MAX 47u
 #define NODE_METRICS_OWN_MAX 32u /* that are none of metadata.def */
-#define NODE_METRICS_MAX (16u + NODE_METRICS_OWN_MAX)
 
 struct node_metric {
     char name[NODE_METRIC_NAME_BYTES_MAX + 1];
@@ -28,13 +27,17 @@ struct node_metric {
 struct node_metrics {
     uint64_t boot_id; /* who told them */
     uint32_t count;
+    uint32_t own_count; /* of these, that are none of metadata.def */
     struct node_metric item[];
 };
 
 /* 1 to NODE_METRIC_NAME_BYTES_MAX of [a-zA-Z0-9_], not a digit first: what Prometheus takes. */
 bool node_metric_name_valid(const char *name);
 
-/* -ENOSPC: the node has NODE_METRICS_MAX others. -ENOMEM. */
+/* Whether that boot could tell these names, which are all different, beside those of its own that it has told already. */
+bool node_metrics_fit(const struct node *node, uint64_t boot_id, const char *const *names, uint32_t count);
+
+/* -ENOSPC: the name is the node's own, and it has NODE_METRICS_OWN_MAX others. -ENOMEM. */
 NODISCARD int node_metrics_set(struct node *node, const char *name, double value, uint64_t now_ns);
 
 /* All that its metadata say now. Without memory for it, the rest is left out: these are only for those who watch. */

@@ -103,9 +103,10 @@ int rm_check(const void *options, struct conf_error *ret_error)
     struct region_table *table;
     int error = daemon_check_listen(&all->daemon, &all->own.listen, ret_error);
     for (uint32_t term = 0; term < WEIGHT_TERMS && error == 0; term++) {
-        if (all->own.weight_factors.value[term] > 0)
+        float factor = all->own.weight_factors.value[term];
+        if (factor >= WEIGHT_FACTOR_MIN && factor <= WEIGHT_FACTOR_MAX)
             continue;
-        conf_error_set(ret_error, "--weight-factors: %s is 0: every factor must be above 0 (make it small instead)",
+        conf_error_set(ret_error, "--weight-factors: %g will not do for %s; write a number of 0.00001..1000", (double)factor,
                        weight_term_names[term]);
         error = -EINVAL;
     }

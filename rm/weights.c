@@ -83,6 +83,8 @@ static float node_weight(const struct node *node, const struct service *service)
 float weights_of(const struct cluster *cluster, const struct node *node, uint8_t ordinal)
 {
     float weight = node_weight(node, &cluster->services.item[node->services[ordinal].service]);
+    if (weight < WEIGHT_MIN)
+        return 0;
     return weight < WEIGHT_MAX ? weight : WEIGHT_MAX;
 }
 

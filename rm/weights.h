@@ -37,7 +37,13 @@ enum weight_term {
 /* "cpu", "memory", "disk", "nic": as in --weight-factors. */
 extern const char *const weight_term_names[WEIGHT_TERMS];
 
+/* What is less counts as 0, and what is more as the most. */
+#define WEIGHT_MIN 1e-6f
 #define WEIGHT_MAX 1e6f
+
+/* Within these a factor gives weights that lie between, and can be told apart, for what machines have. */
+#define WEIGHT_FACTOR_MIN 1e-5f
+#define WEIGHT_FACTOR_MAX 1e3f
 
 /* A node's terms, each times its α and ≥ 0. */
 struct weight_terms {
@@ -65,7 +71,7 @@ struct weight_index {
     bool moved; /* a term has come or gone: everybody's weight is to be looked at again (averages.c) */
 };
 
-/* factors: α by term, > 0. */
+/* factors: α by term, WEIGHT_FACTOR_MIN … WEIGHT_FACTOR_MAX. */
 void weight_terms_read(const struct wire_metadata *metadata, uint8_t count, const float factors[static WEIGHT_TERMS],
                        struct weight_terms *ret_terms);
 
@@ -79,7 +85,7 @@ void weights_update(struct cluster *cluster, uint32_t slot);
 /* Brings one node's weight for one service up to date; true when it was another. */
 bool weights_refresh(struct cluster *cluster, uint32_t slot, uint8_t ordinal);
 
-/* Its weight for its services[ordinal], 0 … WEIGHT_MAX, examined or not. */
+/* Its weight for its services[ordinal], 0 or WEIGHT_MIN … WEIGHT_MAX, examined or not. */
 float weights_of(const struct cluster *cluster, const struct node *node, uint8_t ordinal);
 
 /* The term counts for this service. */

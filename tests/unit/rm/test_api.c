@@ -255,3 +255,34 @@ Test(api, health_says_that_only_silent_nodes_are_left)
     cr_assert(rm_healthy(&rm, reason));
     cr_assert(strstr(reason, "no node heartbeats"), "%s", reason);
 }
+
+/* ---- metrics and weights ---- */
+
+Test(api, metric_names_beyond_the_limit_are_refused_before_anything_counts)
+{
+    char metric[32];
+    for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
+        snprintf(metric, sizeof(metric), "\"m%u\":1", i);
+        cr_assert_eq(beat("a", now_ms(), metric), 200, "%s: %s", metric, text());
+    }
+    cr_assert_eq(beat("a", now_ms(), "\"more\":1,\"cpu_use\":0.7"), 422);
+    cr_assert_eq(get("/v1/nodes/10.0.0.1:80", ""), 200);
+    cr_assert_not(strstr(text(), "cpu_use"), "%s", text());
+    cr_assert_eq(beat("a", now_ms(), "\"m0\":2,\"cpu_use\":0.5"), 200, "%s", text());
+    cr_assert_eq(get("/v1/nodes/10.0.0.1:80", ""), 200);
+    cr_assert(strstr(text(), "\"cpu_use\":{"), "built-in names find room: %s", text());
+    cr_assert_eq(beat("b", now_ms(), "\"more\":1"), 200, "another instance begins anew");
+}
+
+Test(api, operators_weight_out_of_range_is_refused)
+{
+    static const char *const wrong[] = {"1e-40", "1e-400", "0.0000009", "1000001", "-1", "nan"};
+    (void)fixture_beat(fixture, 1, 0.5f);
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        const char *words[] = {"10.0.0.1:7500", wrong[i]};
+        struct admin_call call = {.words = words, .word_count = ARRAY_COUNT(words), .answer = json_object()};
+        cr_expect_lt(rm_admin_weight(&rm, &call), 0, "%s", wrong[i]);
+        cr_expect(strstr(call.text, "is not a weight: give 0, a number from 0.000001 to 1000000"), "%s", call.text);
+        json_decref(call.answer);
+    }
+}

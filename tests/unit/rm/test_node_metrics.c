@@ -58,12 +58,14 @@ Test(node_metrics, there_is_an_end_to_them)
 {
     struct node node = {.boot = {.boot_id = 1}};
     char name[16];
-    for (uint32_t i = 0; i < NODE_METRICS_MAX; i++) {
+    for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
         snprintf(name, sizeof(name), "m%u", i);
         cr_assert_eq(node_metrics_set(&node, name, 1, 1), 0);
     }
     cr_assert_eq(node_metrics_set(&node, "more", 1, 1), -ENOSPC);
     cr_assert_eq(node_metrics_set(&node, "m0", 1, 1), 0);
+    for (uint32_t key = 1; key <= METADATA_MAX; key++)
+        cr_assert_eq(node_metrics_set(&node, wire_metadata_name((uint8_t)key), 1, 1), 0, "what is not its own finds room");
     node_metrics_clear(&node);
 }
 

@@ -306,3 +306,16 @@ Test(weights, pick_last_takes_all_alike_when_they_weigh_nothing)
     for (uint32_t i = 0; i < 4; i++)
         cr_expect_float_eq((float)counts[i] / PICKS, 0.25f, 0.01f, "node %u: %u picks", i, counts[i]);
 }
+
+Test(weights, weight_below_the_least_counts_as_nothing_everywhere)
+{
+    struct address address = fixture_address(1);
+    const float least = WEIGHT_MIN, less = WEIGHT_MIN / 2;
+    (void)beat_cpu(1, 8, 0.5f);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &less), 0);
+    cr_expect_eq(weight(1), 0);
+    cr_expect_eq(service()->weights.units, 0);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &least), 0);
+    cr_expect_gt(weight(1), 0);
+    cr_expect_eq(service()->weights.units, 1);
+}
