@@ -94,8 +94,9 @@ static void send_to(struct announcement *announcement, uint32_t rm_index)
     /* Samples that were taken in this batch have cost time. */
     enum heartbeat_message message = heartbeats_take(&announcement->heartbeats, rm_index, loop_now_refresh(announcement->loop),
                                                      &sequence, &padded_length, &changed);
+    const struct rm_http *http = announcement->https[rm_index];
     if (changed)
-        change_tell(announcement, rm_index, "");
+        change_tell(announcement, rm_index, http != NULL ? rm_http_failure(http) : "");
     if (message == HEARTBEAT_REGISTER && send_register(announcement, rm_index, sequence, padded_length))
         counter_add(announcement->counters, COUNTER_REGISTERS_SENT, 1);
     else if (message == HEARTBEAT_BEAT && send_heartbeat(announcement, rm_index, sequence, padded_length))

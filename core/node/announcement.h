@@ -41,7 +41,7 @@ struct announcement_events {
     void (*on_turn)(void *ctx, uint32_t rm_index);
     /* The rm is in another state, by its answer or its silence: text says why, or is "". */
     void (*on_change)(void *ctx, uint32_t rm_index, const char *text);
-    /* The same for an ERROR, or what else it answers over HTTP. */
+    /* The same for an ERROR, or what over HTTP stands for one. */
     void (*on_error)(void *ctx, uint32_t rm_index, const char *text);
     /* An acknowledgement that counts. */
     void (*on_ack)(void *ctx, uint32_t rm_index, const struct wire_heartbeat_ack *ack);

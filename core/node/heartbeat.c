@@ -60,10 +60,7 @@ static bool is_silent(const struct heartbeats *heartbeats, const struct heartbea
 /* In whole intervals from the last one, so that the phase stays. */
 static void advance_due(const struct heartbeats *heartbeats, struct heartbeat_rm *rm, uint64_t now_ns)
 {
-    uint64_t step_ns = heartbeats->interval_ns;
-    if (rm->state == HEARTBEAT_REFUSED && step_ns < HEARTBEAT_REFUSED_NS)
-        step_ns = HEARTBEAT_REFUSED_NS;
-    rm->due_ns += step_ns * ((now_ns - rm->due_ns) / step_ns + 1);
+    rm->due_ns += heartbeats->interval_ns * ((now_ns - rm->due_ns) / heartbeats->interval_ns + 1);
 }
 
 enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t rm_index, uint64_t now_ns, uint64_t *ret_sequence,
@@ -164,6 +161,22 @@ static void admin_take(struct heartbeats *heartbeats, uint32_t rm_index, const s
             change_note(&heartbeats->rms[i], now_ns);
 }
 
+/* In whole intervals too. */
+static void due_defer(const struct heartbeats *heartbeats, struct heartbeat_rm *rm, uint64_t now_ns)
+{
+    uint64_t until_ns = now_ns + HEARTBEAT_REFUSED_NS;
+    if (rm->due_ns < until_ns)
+        advance_due(heartbeats, rm, until_ns - 1);
+}
+
+/* Takes back what due_defer did: rm counts the time since our last message, and an interval is all that may pass. */
+static void due_resume(const struct heartbeats *heartbeats, struct heartbeat_rm *rm, uint64_t now_ns)
+{
+    uint64_t after_ns = gap_after_ns(rm->sent_ns, now_ns);
+    if (rm->due_ns > after_ns)
+        rm->due_ns -= heartbeats->interval_ns * ((rm->due_ns - after_ns - 1) / heartbeats->interval_ns);
+}
+
 int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_heartbeat_ack *ack, uint64_t now_ns,
                       bool *ret_changed)
 {
@@ -183,8 +196,14 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
     enum heartbeat_state before = rm->state;
     rm->state = ack->region == heartbeats->region ? HEARTBEAT_REACHED : HEARTBEAT_REFUSED;
     *ret_changed = rm->state != before;
-    if (rm->state == HEARTBEAT_REFUSED)
+    if (rm->state == HEARTBEAT_REFUSED) {
+        rm->extra = HEARTBEAT_NOTHING;
+        if (before == HEARTBEAT_REFUSED)
+            due_defer(heartbeats, rm, now_ns);
         return 0;
+    }
+    if (before == HEARTBEAT_REFUSED)
+        due_resume(heartbeats, rm, now_ns);
 
     if (wire_admin_is_later(&ack->admin, &heartbeats->admin))
         admin_take(heartbeats, rm_index, &ack->admin, now_ns);
@@ -201,7 +220,7 @@ int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const st
 int heartbeats_on_error(struct heartbeats *heartbeats, uint32_t rm_index, uint64_t request_id, uint64_t now_ns, bool *ret_changed)
 {
     struct heartbeat_rm *rm = &heartbeats->rms[rm_index];
-    if (request_id != rm->sent_sequence || rm->sent_sequence == 0)
+    if (request_id != rm->sent_sequence || request_id <= rm->acked_sequence)
         return -ESTALE;
     *ret_changed = rm->state != HEARTBEAT_REFUSED;
     rm->state = HEARTBEAT_REFUSED;

@@ -4,10 +4,13 @@
  *     SEEKING ──ack──▶ REACHED ──no ack for 3 intervals──▶ LOST ──ack──▶ REACHED
  *        any ──an ERROR, or an ack of another region──▶ REFUSED ──an ack that fits──▶ REACHED
  *
- * SEEKING and LOST: a REGISTER each interval. REACHED: a HEARTBEAT each interval; a REGISTER at once when rm asks for one. REFUSED: a
- * REGISTER every HEARTBEAT_REFUSED_NS, in case somebody has put it right. Behind an acknowledged REGISTER a HEARTBEAT goes out at once,
- * so that rm need not wait an interval for the load; unless one has gone less than HEARTBEAT_GAP_NS ago.
+ * REACHED: a HEARTBEAT each interval; a REGISTER at once when rm asks for one. Else: a REGISTER each interval. An rm that has said twice
+ * in a row that it is of another region is asked again HEARTBEAT_REFUSED_NS later, as it lists us for a while each time. Behind an
+ * acknowledged REGISTER a HEARTBEAT goes out at once, so that rm need not wait an interval for the load; unless one has gone less than
+ * HEARTBEAT_GAP_NS ago.
  *
+ * Promise: whatever has come before, behind an ack that fits the next message goes out within an interval and HEARTBEAT_GAP_NS, and no
+ * two HEARTBEATs to one rm less than 10 ms apart, where the interval is longer, but for that of a node that leaves.
  * Invariant: sequences strictly increase over all rm of one boot; an acknowledgement counts once, only of what was sent, and only
  * with a sequence beyond the last one of the same boot of its rm.
  * Thread: one owner. Memory: none of its own. Time comes as an argument. */
@@ -100,6 +103,6 @@ uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct addre
 NODISCARD int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_heartbeat_ack *ack,
                                 uint64_t now_ns, bool *ret_changed);
 
-/* An ERROR for our message `request_id`. -ESTALE: not for the last one sent to this rm. */
+/* An ERROR for our message `request_id`. -ESTALE: not for the last one sent to this rm, or that has been acknowledged. */
 NODISCARD int heartbeats_on_error(struct heartbeats *heartbeats, uint32_t rm_index, uint64_t request_id, uint64_t now_ns,
                                   bool *ret_changed);

@@ -37,7 +37,7 @@ struct node;
     (UINT64_C(64) << 20) /* of JOBs that have not come whole yet; counts into NODE_DATA_BYTES_MAX too */
 #define NODE_UNABLE_NS (UINT64_C(60) * 1000000000)
 
-/* An rm's state changed: reached, lost, refused us … `text` is for the log, "" or a sentence. All are called on the loop's thread
+/* An rm's state changed: reached, lost, refused us … `text` is for the log: why, or "". All are called on the loop's thread
  * and may be NULL. */
 struct node_events {
     void (*on_rm)(void *ctx, const struct heartbeat_rm *rm, const char *text);

@@ -10,8 +10,9 @@
 #include "core/base/errors.h"
 #include "core/http/client.h"
 
-/* A slow one must not keep the next ones waiting for long: nodes are given up after some seconds of silence. */
-#define TIMEOUT_NS (2 * NS_PER_S)
+/* A slow one must not keep the next ones waiting for long: rm gives nodes up after 3 s of silence (--heartbeat-valid), of which an
+ * interval has passed when this one goes out. */
+#define TIMEOUT_NS (1500 * NS_PER_MS)
 #define ANSWER_BYTES_MAX (64u << 10)
 #define TARGET_BYTES (sizeof("/v1/nodes//heartbeat") + ADDRESS_TEXT_BYTES)
 #define TEXT_BYTES 300
@@ -31,6 +32,7 @@ struct rm_http {
     uint64_t sequence; /* of the message on its way */
     uint64_t answers; /* stands in for the sequence of a datagram */
     struct message next; /* waits */
+    char failure[TEXT_BYTES];
 };
 
 static bool message_send(struct rm_http *http, struct message *message)
@@ -67,25 +69,47 @@ bool rm_http_beat(struct rm_http *http, const struct wire_heartbeat *heartbeat)
     return message_take(http, heartbeat_to_json(heartbeat), false, heartbeat->trailer.sequence);
 }
 
-static void answer_take(struct rm_http *http, const struct http_response *response)
+static void refused(struct rm_http *http, int status, const char *said)
 {
     char text[TEXT_BYTES];
-    char why[HEARTBEAT_JSON_TEXT_BYTES] = "no JSON";
+    snprintf(text, sizeof(text), "it answered %d: %.200s", status, said);
+    http->failure[0] = 0;
+    http->config.on_error(http->config.ctx, http->rm_index, http->sequence, text);
+}
+
+static void acknowledged(struct rm_http *http, struct wire_heartbeat_ack *ack)
+{
+    ack->trailer.sequence = ++http->answers;
+    http->failure[0] = 0;
+    http->config.on_ack(http->config.ctx, http->rm_index, ack);
+}
+
+/* Whether somebody has looked at the message and does not want it: rm says what it minds. A proxy does not, nor does one whose trouble
+ * is its own (5xx) or of the moment; the next message may fare better. */
+static bool is_refusal(int status, const char *said)
+{
+    return said != NULL && status >= 400 && status < 500 && status != 408 && status != 429;
+}
+
+static void answer_take(struct rm_http *http, const struct http_response *response)
+{
+    char why[HEARTBEAT_JSON_TEXT_BYTES];
     struct wire_heartbeat_ack ack;
     json_error_t error;
     json_t *root = json_loadb((const char *)response->body, response->body_length, 0, &error);
     const char *said = json_string_value(json_object_get(root, "error"));
-    if (response->status != 200) {
-        snprintf(text, sizeof(text), "it answered %d: %.200s", response->status,
-                 said != NULL ? said : "is this usher-rm's --http address?");
-        http->config.on_error(http->config.ctx, http->rm_index, http->sequence, text);
-    } else if (heartbeat_ack_from_json(json_object_get(root, "ack"), &ack, why) < 0) {
-        snprintf(text, sizeof(text), "it answers what is no acknowledgement (%.150s): is this usher-rm's --http address?", why);
-        http->config.on_error(http->config.ctx, http->rm_index, http->sequence, text);
-    } else {
-        ack.trailer.sequence = ++http->answers;
-        http->config.on_ack(http->config.ctx, http->rm_index, &ack);
-    }
+    const json_t *value = json_object_get(root, "ack");
+    if (is_refusal(response->status, said))
+        refused(http, response->status, said);
+    else if (response->status != 200)
+        snprintf(http->failure, sizeof(http->failure), "it answered %d%s%.200s", response->status, said != NULL ? ": " : "",
+                 said != NULL ? said : "");
+    else if (value == NULL)
+        snprintf(http->failure, sizeof(http->failure), "it answers what is no acknowledgement");
+    else if (heartbeat_ack_from_json(value, &ack, why) < 0)
+        snprintf(http->failure, sizeof(http->failure), "it answers what is no acknowledgement (%.150s)", why);
+    else
+        acknowledged(http, &ack);
     json_decref(root);
 }
 
@@ -95,11 +119,17 @@ static void on_response(void *ctx, const struct http_response *response)
     if (response->error == 0)
         answer_take(http, response);
     else if (response->error == USHER_EPROTOCOL || response->error == USHER_ETOOLARGE)
-        http->config.on_error(http->config.ctx, http->rm_index, http->sequence,
-                              "what answers is not HTTP as usher-rm speaks it: give its --http address");
+        snprintf(http->failure, sizeof(http->failure), "what it answers is not HTTP as usher-rm speaks it");
+    else
+        http->failure[0] = 0;
     /* The answer may have asked for another message, which is the newer one. */
     if (http->next.body != NULL && !http_client_is_busy(http->client))
         (void)message_send(http, &http->next);
+}
+
+const char *rm_http_failure(const struct rm_http *http)
+{
+    return http->failure;
 }
 
 static int rm_http_new(const struct rm_http_config *config, const struct address *rm, uint32_t rm_index,

@@ -10,8 +10,10 @@ void node_report_rm(void *ctx, const struct heartbeat_rm *rm, const char *text)
     address_format(&rm->address, address);
     if (rm->state == HEARTBEAT_REACHED)
         LOG(MESSAGE_HEARTBEATS_ACKNOWLEDGED, LOG_TEXT("rm", address), LOG_NUMBER("region", rm->region));
-    else if (rm->state == HEARTBEAT_LOST)
+    else if (rm->state == HEARTBEAT_LOST && text[0] == 0)
         LOG(MESSAGE_HEARTBEATS_UNANSWERED, LOG_TEXT("rm", address));
+    else if (rm->state == HEARTBEAT_LOST)
+        LOG(MESSAGE_HEARTBEATS_FAILING, LOG_TEXT("rm", address), LOG_TEXT("reason", text));
     else
         LOG(MESSAGE_HEARTBEATS_REFUSED, LOG_TEXT("rm", address), LOG_TEXT("reason", text));
 }

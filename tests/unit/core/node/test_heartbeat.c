@@ -222,11 +222,78 @@ Test(heartbeat, rm_of_another_region_is_refused_and_asked_rarely)
     for (uint64_t now_ns = START + MS; now_ns < START + 20 * INTERVAL; now_ns += 100 * MS) {
         enum heartbeat_message message = take(0, now_ns);
         cr_expect_neq(message, HEARTBEAT_BEAT);
+        if (message == HEARTBEAT_REGISTER)
+            cr_assert_eq(ack(0, sequence, 2, 0, now_ns), 0);
         registers += message == HEARTBEAT_REGISTER;
     }
     cr_expect_eq(registers, 4);
-    cr_assert_eq(ack(0, sequence, 1, 0, START + 20 * INTERVAL), 0);
-    cr_expect_eq(beats.rms[0].state, HEARTBEAT_REACHED, "somebody has put it right");
+}
+
+Test(heartbeat, single_ack_of_another_region_delays_nothing)
+{
+    reach(START);
+    cr_assert_eq(take(0, START + INTERVAL / 2), HEARTBEAT_BEAT);
+    cr_assert_eq(ack(0, sequence, 2, 0, START + INTERVAL / 2), 0);
+    cr_expect_eq(take(0, START + 3 * INTERVAL / 2), HEARTBEAT_REGISTER);
+    cr_assert_eq(ack(0, sequence, 1, 0, START + 3 * INTERVAL / 2), 0);
+    cr_expect_eq(take(0, START + 3 * INTERVAL / 2), HEARTBEAT_BEAT);
+    cr_expect_eq(take(0, START + 5 * INTERVAL / 2), HEARTBEAT_BEAT);
+}
+
+Test(heartbeat, rm_that_fits_again_is_told_at_the_next_regular_time)
+{
+    uint64_t now_ns = START;
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(take(0, now_ns), HEARTBEAT_REGISTER);
+        if (i < 2)
+            cr_assert_eq(ack(0, sequence, 2, 0, now_ns), 0);
+        now_ns = beats.rms[0].due_ns;
+    }
+    now_ns -= INTERVAL;
+    cr_assert_eq(now_ns, START + INTERVAL / 2 + HEARTBEAT_REFUSED_NS);
+    cr_assert_eq(ack(0, sequence, 1, 0, now_ns), 0);
+    cr_expect_eq(beats.rms[0].state, HEARTBEAT_REACHED);
+    cr_expect_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    cr_expect_eq(take(0, now_ns + INTERVAL), HEARTBEAT_BEAT);
+}
+
+Test(heartbeat, acknowledged_message_is_not_refused_any_more)
+{
+    reach(START);
+    cr_expect_eq(heartbeats_on_error(&beats, 0, sequence, START, &changed), -ESTALE);
+    cr_expect_eq(beats.rms[0].state, HEARTBEAT_REACHED);
+}
+
+/* The rm holds two ACKs of another region back; what it says of a third message meanwhile fits. */
+Test(heartbeat, late_refusals_are_taken_back_in_the_phase)
+{
+    reach(START);
+    uint64_t sent[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        cr_assert_eq(take(0, START + INTERVAL / 2 + i * INTERVAL), HEARTBEAT_BEAT);
+        sent[i] = sequence;
+    }
+    uint64_t now_ns = START + 5 * INTERVAL / 2 + 20 * MS;
+    cr_assert_eq(ack(0, sent[0], 2, 0, now_ns), 0);
+    cr_assert_eq(ack(0, sent[1], 2, 0, now_ns), 0);
+    cr_expect_eq(beats.rms[0].due_ns, START + 15 * INTERVAL / 2 + INTERVAL);
+    cr_assert_eq(ack(0, sent[2], 1, 0, now_ns), 0);
+    cr_expect_eq(beats.rms[0].due_ns, START + 7 * INTERVAL / 2);
+}
+
+Test(heartbeat, refused_message_is_followed_by_the_next_regular_one)
+{
+    reach(START);
+    cr_assert_eq(take(0, START + INTERVAL / 2), HEARTBEAT_BEAT);
+    for (uint64_t i = 0; i < 10; i++) {
+        cr_assert_eq(heartbeats_on_error(&beats, 0, sequence, START + INTERVAL / 2 + i * INTERVAL, &changed), 0);
+        cr_expect_eq(take(0, START + 3 * INTERVAL / 2 + i * INTERVAL), HEARTBEAT_REGISTER);
+    }
+    uint64_t now_ns = START + 21 * INTERVAL / 2;
+    cr_assert_eq(ack(0, sequence, 1, 0, now_ns), 0);
+    cr_expect_eq(take(0, now_ns), HEARTBEAT_BEAT);
+    cr_assert_eq(ack(0, sequence, 1, 0, now_ns), 0);
+    cr_expect_eq(take(0, now_ns + INTERVAL), HEARTBEAT_BEAT, "as if nothing had been");
 }
 
 Test(heartbeat, error_refuses_once)

@@ -13,6 +13,7 @@ static struct {
     struct http_server *server;
     int status; /* of its answers */
     const char *say; /* instead of an acknowledgement */
+    uint32_t lose; /* so many messages are answered with what `failure` says */
     bool wants_register;
     uint16_t region;
     uint32_t registers;
@@ -20,6 +21,20 @@ static struct {
     struct wire_register registration;
     struct wire_heartbeat heartbeat;
 } rm;
+
+static const struct {
+    int status;
+    const char *say;
+    const char *text;
+} failures[] = {
+    {502, "<html>Bad Gateway", "it answered 502"},
+    {404, "<html>Not Found", "it answered 404"},
+    {503, "{\"error\":\"no room\"}", "it answered 503: no room"},
+    {429, "{\"error\":\"too many\"}", "it answered 429: too many"},
+    {200, "hello", "it answers what is no acknowledgement"},
+    {200, "{\"ack\":{}}", "it answers what is no acknowledgement ("},
+};
+static size_t failure;
 
 static int on_request(void *context, const struct http_request *request, struct http_answer *answer)
 {
@@ -37,7 +52,11 @@ static int on_request(void *context, const struct http_request *request, struct 
     cr_expect_eq(r, 0, "%s", text);
     json_decref(root);
     *(registers ? &rm.registers : &rm.heartbeats) += 1;
-    answer->status = rm.status;
+    answer->status = rm.lose > 0 ? failures[failure].status : rm.status;
+    if (rm.lose > 0) {
+        rm.lose--;
+        return buffer_append(&answer->body, failures[failure].say, strlen(failures[failure].say));
+    }
     if (rm.say != NULL)
         return buffer_append(&answer->body, rm.say, strlen(rm.say));
     struct wire_heartbeat_ack ack = {
@@ -95,33 +114,53 @@ static bool is_lost(const struct fixture *fixture)
     return fixture->rm_events > 0 && fixture->rm_state == HEARTBEAT_LOST;
 }
 
-static const struct {
-    int status;
-    const char *say;
-    const char *text;
-} refusals[] = {
-    {404, "{\"error\":\"nothing here\"}", "it answered 404: nothing here"},
-    {500, "", "it answered 500: is this usher-rm's --http address?"},
-    {200, "hello", "it answers what is no acknowledgement"},
-    {200, "{\"state\":\"ready\"}", "it answers what is no acknowledgement"},
-};
-static size_t refusal;
-
 static void refused(struct fixture *fixture)
 {
     begin(fixture, false);
-    rm.status = refusals[refusal].status;
-    rm.say = refusals[refusal].say;
+    rm.status = 409;
+    rm.say = "{\"error\":\"another one speaks\"}";
     fixture_until(fixture, is_refused, "refused");
-    cr_expect_not_null(strstr(fixture->rm_text, refusals[refusal].text), "\"%s\" lacks \"%s\"", fixture->rm_text,
-                       refusals[refusal].text);
+    cr_expect_str_eq(fixture->rm_text, "it answered 409: another one speaks");
     end();
 }
 
-Test(rm_http, what_is_no_rm_is_told_apart)
+Test(rm_http, rm_that_says_why_refuses)
 {
-    for (refusal = 0; refusal < ARRAY_COUNT(refusals); refusal++)
-        on_each_loop(refused);
+    on_each_loop(refused);
+}
+
+static void loses_one(struct fixture *fixture)
+{
+    begin(fixture, false);
+    fixture_until(fixture, has_beaten, "heartbeats");
+    rm.lose = 1;
+    rm.heartbeats = 0;
+    fixture_until(fixture, has_beaten, "heartbeats");
+    cr_expect_eq(rm.lose, 0);
+    cr_expect_eq(fixture_count(fixture, COUNTER_HEARTBEATS_REFUSED), 0);
+    end();
+}
+
+Test(rm_http, answer_that_says_nothing_of_the_heartbeat_is_a_lost_one)
+{
+    for (failure = 0; failure < ARRAY_COUNT(failures); failure++)
+        on_each_loop(loses_one);
+}
+
+static void loses_all(struct fixture *fixture)
+{
+    begin(fixture, false);
+    rm.lose = UINT32_MAX;
+    fixture_until(fixture, is_lost, "lost");
+    cr_expect_eq(strncmp(fixture->rm_text, failures[failure].text, strlen(failures[failure].text)), 0, "\"%s\" is not \"%s\"",
+                 fixture->rm_text, failures[failure].text);
+    end();
+}
+
+Test(rm_http, log_is_told_what_came_instead)
+{
+    for (failure = 0; failure < ARRAY_COUNT(failures); failure += 2)
+        on_each_loop(loses_all);
 }
 
 static void other_region(struct fixture *fixture)
@@ -143,6 +182,7 @@ static void silent(struct fixture *fixture)
     begin(fixture, false);
     http_server_free(rm.server);
     fixture_until(fixture, is_lost, "lost");
+    cr_expect_str_empty(fixture->rm_text, "silence has no text");
 }
 
 Test(rm_http, rm_that_is_gone_is_lost)

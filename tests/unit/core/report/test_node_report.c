@@ -32,6 +32,12 @@ Test(node_report, silence_is_logged)
     cr_expect_not_null(strstr(line, "warn heartbeats-unanswered rm=127.0.0.1:7300"), "%s", line);
 }
 
+Test(node_report, what_came_instead_of_an_acknowledgement_is_logged)
+{
+    const char *line = logged(HEARTBEAT_LOST, "it answered 502");
+    cr_expect_not_null(strstr(line, "warn heartbeats-failing rm=127.0.0.1:7300 reason=\"it answered 502\""), "%s", line);
+}
+
 Test(node_report, answer_is_logged)
 {
     const char *line = logged(HEARTBEAT_REACHED, "");
