@@ -363,6 +363,7 @@ def report_text(options, rounds):
     if options.dispatchers and all(each["age_s"] for each in usher):
         row("age at the dispatchers, p50", [each["age_s"]["p50"] for each in usher], " s")
         row("age at the dispatchers, p99", [each["age_s"]["p99"] for each in usher], " s")
+        row("the same, worst of all samples", [each["age_p99_worst_s"] for each in usher], " s")
         row("age at the dispatchers, oldest", [each["age_s"]["max"] for each in usher], " s")
     if options.silence:
         lines.append("then all nodes fell silent at once:")
