@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
 #include "core/wire/service.h"
@@ -73,40 +74,110 @@ static void on_stored(void *ctx, bool stored)
     admin_later_finish(later);
 }
 
-/* The answer waits for Redis, so that what was answered survives a kill of rm; for as long as a call to Redis may take, 100 ms. */
-static int word_answer(struct rm *rm, struct admin_call *call, uint32_t slot)
+/* What an operator wants of a node: its drain, or its weight. */
+struct change {
+    struct rm *rm;
+    struct admin_later *later;
+    struct address node;
+    bool is_weight;
+    bool automatic; /* of a weight: the computed one */
+    float weight;
+    uint8_t set; /* of a drain, as cluster_admin_set takes them: */
+    uint8_t clear;
+    char reason[NODE_REASON_BYTES_MAX + 2]; /* a byte more than is kept, which shows whether a character is cut */
+};
+
+static void drain_tell(const struct node *node, json_t *answer)
 {
+    json_object_set_new(answer, "state", json_string(node_word(node)));
+    json_object_set_new(answer, "drained", json_boolean(node_is_drained(node)));
+    json_object_set_new(answer, "now", json_string(node_outlook(node)));
+}
+
+static void weight_tell(const struct rm *rm, const struct node *node, json_t *answer)
+{
+    bool automatic = (node->admin.flags & WIRE_ADMIN_WEIGHT) == 0;
+    json_object_set_new(answer, "set_by", json_string(automatic ? "capacity and use" : "operator"));
+    json_object_set_new(answer, "weight",
+                        node->service_count ? json_real((double)weights_of(rm->cluster, node, 0)) : json_null());
+}
+
+/* -ENOENT: no such node. */
+static int change_make(const struct change *change, json_t *answer)
+{
+    struct rm *rm = change->rm;
+    int error = change->is_weight
+                    ? cluster_admin_weight(rm->cluster, rm_now(rm), &change->node, change->automatic ? NULL : &change->weight)
+                    : cluster_admin_set(rm->cluster, rm_now(rm), &change->node, change->set, change->clear, change->reason);
+    if (error < 0)
+        return error;
+    subscribers_notify(rm->subscribers);
+    const struct node *node = &rm->cluster->nodes[cluster_find(rm->cluster, &change->node)];
+    if (change->is_weight)
+        weight_tell(rm, node, answer);
+    else
+        drain_tell(node, answer);
+    return 0;
+}
+
+/* The answer waits for Redis, so that what was answered survives a kill of rm; for as long as a call to Redis may take, 100 ms. */
+static void on_word_read(void *ctx)
+{
+    struct change *change = ctx;
+    struct admin_later *later = change->later;
+    struct rm *rm = change->rm;
+    uint32_t slot = cluster_find(rm->cluster, &change->node);
+    int error = change_make(change, admin_later_answer(later));
+    free(change);
+    if (error == 0)
+        error = mirror_word_write(rm->mirror, slot, on_stored, later);
+    if (error < 0)
+        on_stored(later, false);
+}
+
+/* Drain and weight of a node are one word. What another rm has just been told is read first, so that it stands beside what is told here. */
+static int change_begin(struct admin_call *call, const struct change *wanted)
+{
+    struct rm *rm = wanted->rm;
+    if (cluster_find(rm->cluster, &wanted->node) == NODE_NONE)
+        return admin_fail(call, -ENOENT, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
+                          call->words[0]);
+    json_object_set_new(call->answer, "node", json_string(call->words[0]));
     struct admin_later *later = admin_defer(call);
-    if (later && mirror_word_write(rm->mirror, slot, on_stored, later) == 0)
-        return ADMIN_LATER;
+    struct change *change = later ? malloc(sizeof(*change)) : NULL;
+    if (change) {
+        *change = *wanted;
+        change->later = later;
+        if (mirror_word_read(rm->mirror, &change->node, on_word_read, change) == 0)
+            return ADMIN_LATER;
+        free(change);
+    }
     if (later)
         admin_defer_cancel(call);
+    CHECK(change_make(wanted, call->answer) == 0);
     stored_tell(call->answer, false);
+    return 0;
+}
+
+static int node_parse(struct admin_call *call, struct address *ret_node)
+{
+    if (address_parse(call->words[0], ret_node) < 0)
+        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a node: give its address, ip:port or [ip6]:port",
+                          call->words[0]);
     return 0;
 }
 
 static int admin_set(struct rm *rm, struct admin_call *call, uint8_t set, uint8_t clear)
 {
-    struct address address;
+    struct change change = {.rm = rm, .set = set, .clear = clear};
     const char *reason;
     int error = admin_option(call, 1, "--reason", &reason);
+    if (error == 0)
+        error = node_parse(call, &change.node);
     if (error < 0)
         return error;
-    if (address_parse(call->words[0], &address) < 0)
-        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a node: give its address, ip:port or [ip6]:port",
-                          call->words[0]);
-    error = cluster_admin_set(rm->cluster, rm_now(rm), &address, set, clear, reason);
-    if (error < 0)
-        return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
-                          call->words[0]);
-    subscribers_notify(rm->subscribers);
-    uint32_t slot = cluster_find(rm->cluster, &address);
-    const struct node *node = &rm->cluster->nodes[slot];
-    json_object_set_new(call->answer, "node", json_string(call->words[0]));
-    json_object_set_new(call->answer, "state", json_string(node_word(node)));
-    json_object_set_new(call->answer, "drained", json_boolean(node_is_drained(node)));
-    json_object_set_new(call->answer, "now", json_string(node_outlook(node)));
-    return word_answer(rm, call, slot);
+    snprintf(change.reason, sizeof(change.reason), "%s", reason ? reason : "");
+    return change_begin(call, &change);
 }
 
 int rm_admin_drain(void *state, struct admin_call *call)
@@ -121,31 +192,18 @@ int rm_admin_ready(void *state, struct admin_call *call)
 
 int rm_admin_weight(void *state, struct admin_call *call)
 {
-    struct rm *rm = state;
-    struct address address;
     const char *wanted = call->words[1];
     char *end;
-    if (address_parse(call->words[0], &address) < 0)
-        return admin_fail(call, -EINVAL, EXIT_CODE_USAGE, "\"%.70s\" is not a node: give its address, ip:port or [ip6]:port",
-                          call->words[0]);
+    struct change change = {.rm = state, .is_weight = true, .automatic = strcmp(wanted, "auto") == 0};
+    int error = node_parse(call, &change.node);
+    if (error < 0)
+        return error;
     errno = 0;
-    float weight = strtof(wanted, &end);
-    bool in_range = weight == 0 ? errno != ERANGE : weight >= WEIGHT_MIN && weight <= WEIGHT_MAX;
-    bool automatic = strcmp(wanted, "auto") == 0;
-    if (!automatic && (end == wanted || *end != '\0' || wanted[strspn(wanted, "0123456789.e+-")] != '\0' || !in_range))
+    change.weight = strtof(wanted, &end);
+    bool in_range = change.weight == 0 ? errno != ERANGE : change.weight >= WEIGHT_MIN && change.weight <= WEIGHT_MAX;
+    if (!change.automatic && (end == wanted || *end != '\0' || wanted[strspn(wanted, "0123456789.e+-")] != '\0' || !in_range))
         return admin_fail(call, -EINVAL, EXIT_CODE_USAGE,
                           "\"%.70s\" is not a weight: give 0, a number from %.6f to %.0f, or auto", wanted, (double)WEIGHT_MIN,
                           (double)WEIGHT_MAX);
-    int error = cluster_admin_weight(rm->cluster, rm_now(rm), &address, automatic ? NULL : &weight);
-    if (error < 0)
-        return admin_fail(call, error, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
-                          call->words[0]);
-    subscribers_notify(rm->subscribers);
-    uint32_t slot = cluster_find(rm->cluster, &address);
-    const struct node *node = &rm->cluster->nodes[slot];
-    json_object_set_new(call->answer, "node", json_string(call->words[0]));
-    json_object_set_new(call->answer, "set_by", json_string(automatic ? "capacity and use" : "operator"));
-    json_object_set_new(call->answer, "weight",
-                        node->service_count ? json_real((double)weights_of(rm->cluster, node, 0)) : json_null());
-    return word_answer(rm, call, slot);
+    return change_begin(call, &change);
 }

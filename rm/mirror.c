@@ -105,9 +105,12 @@ static void old_faults_request(struct mirror *mirror)
     side_call(mirror, on_old_faults);
 }
 
+/* One that was slow because the machine stood still is no reason to wait. */
 static void words_schedule(struct mirror *mirror)
 {
-    uint64_t wait_ns = (mirror_now_ns(mirror) - mirror->words_began_ns) * WORDS_REST;
+    uint64_t took_ns = mirror_now_ns(mirror) - mirror->words_began_ns;
+    uint64_t wait_ns = (took_ns < mirror->words_took_ns ? took_ns : mirror->words_took_ns) * WORDS_REST;
+    mirror->words_took_ns = took_ns;
     timer_start(mirror->config.loop, &mirror->words_timer,
                 mirror_now_ns(mirror) + (wait_ns > WORDS_INTERVAL_NS ? wait_ns : WORDS_INTERVAL_NS));
 }
@@ -355,6 +358,46 @@ int mirror_word_write(struct mirror *mirror, uint32_t slot, void (*on_done)(void
     int error = redis_connection_call(mirror->connection, &mirror->command, on_word_written, call);
     if (error < 0)
         free(call);
+    return error;
+}
+
+struct word_read {
+    struct mirror *mirror;
+    struct address node;
+    void (*on_done)(void *ctx);
+    void *ctx;
+};
+
+static void on_word_read(void *ctx, const struct redisReply *reply)
+{
+    struct word_read *read = ctx;
+    struct mirror *mirror = read->mirror;
+    struct cluster_time now = {.ns = mirror_now_ns(mirror), .wall_ms = loop_wall_ms(mirror->config.loop)};
+    bool adopted;
+    size_t length;
+    const char *value = redis_reply_text(reply, &length);
+    if (redis_reply_is_text(reply) && mirror_load_word(mirror->config.cluster, now, &read->node, value, length, &adopted) &&
+        adopted)
+        mirror->config.on_words(mirror->config.ctx);
+    read->on_done(read->ctx);
+    free(read);
+}
+
+int mirror_word_read(struct mirror *mirror, const struct address *node, void (*on_done)(void *ctx), void *ctx)
+{
+    char field[ADDRESS_TEXT_BYTES];
+    if (!mirror->ready)
+        return -ENOTCONN;
+    struct word_read *read = malloc(sizeof(*read));
+    if (!read)
+        return -ENOMEM;
+    *read = (struct word_read){.mirror = mirror, .node = *node, .on_done = on_done, .ctx = ctx};
+    address_format(node, field);
+    key_command(mirror, "HGET", REDIS_KEY_ADMIN);
+    redis_command_add(&mirror->command, field);
+    int error = redis_connection_call(mirror->connection, &mirror->command, on_word_read, read);
+    if (error < 0)
+        free(read);
     return error;
 }
 

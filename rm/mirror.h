@@ -44,6 +44,10 @@ void mirror_finish(struct mirror *mirror, uint64_t limit_ns);
  * Negative: it can't be written now, and goes with what else is not written yet. */
 NODISCARD int mirror_word_write(struct mirror *mirror, uint32_t slot, void (*on_done)(void *ctx, bool stored), void *ctx);
 
+/* Reads the operator's word for the node, which another rm may just have written. on_done comes once, within 100 ms or so; what was news is in the
+ * cluster then, whether there was any or not. Negative: it can't be read now. */
+NODISCARD int mirror_word_read(struct mirror *mirror, const struct address *node, void (*on_done)(void *ctx), void *ctx);
+
 bool mirror_is_up(const struct mirror *mirror);
 
 /* The server that is written to, or was tried last: with sentinels, the master that they have named. */

@@ -30,6 +30,7 @@ struct mirror {
     struct timer check_timer;
     struct timer words_timer;
     uint64_t words_began_ns;
+    uint64_t words_took_ns; /* the reading before; 0: none */
     int64_t clock_offset_ms; /* Redis TIME minus our monotonic clock */
     uint64_t time_asked_ns;
     bool ready; /* connected, the clocks compared, and loaded */

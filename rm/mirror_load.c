@@ -44,14 +44,20 @@ static bool beat_entry(struct mirror_load *load, struct cluster_time now, const 
     return true;
 }
 
+bool mirror_load_word(struct cluster *cluster, struct cluster_time now, const struct address *address, const char *value,
+                      size_t length, bool *ret_adopted)
+{
+    struct wire_admin admin;
+    char reason[NODE_REASON_BYTES_MAX + 1];
+    return mirror_admin_parse(value, length, &admin, reason) == 0 &&
+           cluster_restore_admin(cluster, now, address, &admin, reason, ret_adopted) == 0;
+}
+
 static bool admin_entry(struct mirror_load *load, struct cluster_time now, const char *field, const char *value, size_t length)
 {
     struct address address;
-    struct wire_admin admin;
-    char reason[NODE_REASON_BYTES_MAX + 1];
     bool adopted;
-    if (mirror_address_parse(field, &address) < 0 || mirror_admin_parse(value, length, &admin, reason) < 0 ||
-        cluster_restore_admin(load->cluster, now, &address, &admin, reason, &adopted) < 0)
+    if (mirror_address_parse(field, &address) < 0 || !mirror_load_word(load->cluster, now, &address, value, length, &adopted))
         return false;
     load->words_adopted += adopted;
     return true;

@@ -28,3 +28,7 @@ void mirror_load_begin(struct mirror_load *load);
 
 /* The same for operators' words alone. */
 void mirror_load_words_begin(struct mirror_load *load);
+
+/* One of these, as it stands there. False: it is no word, or it was not taken; ret_adopted is true when it was news. */
+bool mirror_load_word(struct cluster *cluster, struct cluster_time now, const struct address *address, const char *value,
+                      size_t length, bool *ret_adopted);

@@ -305,8 +305,8 @@ static void close_everything(struct rm *rm)
     timer_stop(&rm->averages_timer);
     timer_stop(&rm->release_timer);
     reception_free(rm->reception);
+    mirror_free(rm->mirror); /* answers what waits for Redis, which subscribers are told of */
     subscribers_free(rm->subscribers);
-    mirror_free(rm->mirror);
     redis_server_free(rm->redis_server, REDIS_STOP_NS);
     region_table_free(rm->regions);
     cluster_free(rm->cluster);

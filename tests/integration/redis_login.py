@@ -14,7 +14,7 @@ OTHER = "another-one"
 
 # What docs/REDIS.md gives rm's user.
 RIGHTS = ("~usher:*", "resetchannels", "-@all", "+ping", "+role", "+time", "+zadd", "+zrem", "+zcard", "+zscan", "+zrangebyscore",
-          "+zremrangebyscore", "+hset", "+hdel", "+hlen", "+hscan")
+          "+zremrangebyscore", "+hget", "+hset", "+hdel", "+hlen", "+hscan")
 SENTINEL_RIGHTS = ("resetkeys", "resetchannels", "-@all", "+ping", "+sentinel|get-master-addr-by-name")
 
 

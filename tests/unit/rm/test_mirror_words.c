@@ -1,5 +1,7 @@
 /* Operators' words in a real Redis, which others write and empty too. */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "rm/mirror_internal.h"
@@ -30,6 +32,65 @@ Test(mirror_words, word_that_another_rm_has_written_is_heard)
     cr_assert_eq(stage_ask(command), 1);
     stage_wait_until(second_is_drained);
     cr_assert_eq(stage.words_told, 1);
+}
+
+static uint32_t words_read; /* by mirror_word_read */
+
+static void on_word_read(void *ctx)
+{
+    (void)ctx;
+    words_read++;
+}
+
+static bool word_is_read(void)
+{
+    return words_read == 1;
+}
+
+/* Before the next reading of all words, so that it says more who speaks next. */
+Test(mirror_words, word_that_another_rm_has_just_been_told_is_read_when_we_are_told_more)
+{
+    struct address address = fixture_address(2);
+    stage.beating = true;
+    stage_wait_until(stage_is_written);
+    timer_stop(&stage.mirror->words_timer);
+    char command[200];
+    snprintf(command, sizeof(command),
+             "HSET usher:1:admin 10.0.0.2:7500 {\"version_ms\":%llu,\"writer\":\"0000000000000063\",\"drain\":true}",
+             (unsigned long long)stage.fixture->now.wall_ms);
+    cr_assert_eq(stage_ask(command), 1);
+    cr_assert_eq(mirror_word_read(stage.mirror, &address, on_word_read, NULL), 0);
+    stage_wait_until(word_is_read);
+    cr_assert(second_is_drained());
+    cr_expect_eq(stage.words_told, 1, "dispatchers are to hear of it");
+    cr_assert_eq(cluster_admin_weight(stage.fixture->cluster, stage.fixture->now, &address, &(float){5}), 0);
+    cr_expect(second_is_drained());
+}
+
+/* Nothing, garbage, a refusal and a connection that breaks: whoever waits can go on. */
+Test(mirror_words, word_that_cannot_be_read_keeps_nobody_waiting)
+{
+    static const char *const commands[] = {"DEL usher:1:admin", "HSET usher:1:admin 10.0.0.2:7500 garbage", "DEL usher:1:admin",
+                                           "SET usher:1:admin x"};
+    struct address address = fixture_address(2);
+    stage.beating = true;
+    stage_wait_until(stage_is_written);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        cr_assert_geq(stage_ask(commands[i]), 0);
+        stage_wait_until(stage_is_up);
+        words_read = 0;
+        cr_assert_eq(mirror_word_read(stage.mirror, &address, on_word_read, NULL), 0);
+        stage_wait_until(word_is_read);
+        cr_expect_not(second_is_drained());
+    }
+    words_read = 0;
+    stage_wait_until(stage_is_up);
+    cr_assert_eq(kill(redis_server_pid(stage.server), SIGSTOP), 0);
+    cr_assert_eq(mirror_word_read(stage.mirror, &address, on_word_read, NULL), 0);
+    stage_wait_until(word_is_read);
+    stage_wait_until(stage_is_down);
+    cr_expect_eq(mirror_word_read(stage.mirror, &address, on_word_read, NULL), -ENOTCONN);
+    cr_assert_eq(kill(redis_server_pid(stage.server), SIGCONT), 0);
 }
 
 Test(mirror_words, older_word_of_another_rm_is_written_over)
