@@ -68,6 +68,8 @@ def mistakes_get_one_clear_line():
     refused((*QUICK, "--nodes", "many"), "--nodes")
     refused((*QUICK, "--policy", "some"), "give all, or some of oracle")
     refused((*QUICK, "--service", "exp:soon"), "--service exp:soon: give exp:100ms")
+    refused((*QUICK, "--service", "exp:1ns"), "give a mean of 1us or more")
+    refused((*QUICK, "--share-max", "0.5"), "--share-max: 0.5 would leave every node less than its share: choose 1 or more, or 0")
     plan = "plan", "--rate", "10"
     refused((*plan, "--slo", "p99"), "--slo p99: give mean<TIME")
     for policies in "all", "finish-time,random":
@@ -75,4 +77,16 @@ def mistakes_get_one_clear_line():
     refused((*plan, "--slo", "p99<1ms"), "is it above what a job takes alone?", code=1)
 
 
-main(json_of_a_plot_is_its_points, plots_are_counted, mistakes_get_one_clear_line)
+def what_would_take_hours_is_refused():
+    refused(("--service", "exp:1h"), "give fewer --jobs")
+    refused(("--nodes", "10000", "--service", "exp:1us"), "give a shorter --heartbeat and --refresh")
+    refused(("plan", "--rate", "0.000001", "--slo", "p99<9s"), "give fewer --jobs")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = pathlib.Path(folder, "trace")
+        trace.write_text("1s\n9999h\n")
+        refused(("--jobs", "2000", "--service", f"trace:{trace}"), "give fewer --jobs")
+        refused(("--service", "exp:1h", "--plot", f"{folder}/a.svg"), "give fewer --jobs")
+        check([p.name for p in pathlib.Path(folder).iterdir()] == ["trace"], "leaves a picture of nothing")
+
+
+main(json_of_a_plot_is_its_points, plots_are_counted, mistakes_get_one_clear_line, what_would_take_hours_is_refused)

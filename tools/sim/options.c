@@ -6,6 +6,8 @@
 #include "tools/sim/command.h"
 #include "tools/sim/text.h"
 
+#define SERVICE_MEAN_NS_MIN 1000.0
+
 const struct conf_option scenario_rows[SCENARIO_ROWS] = {
 #define OPTION(...) CONF_ROW(struct scenario_options, __VA_ARGS__)
 #include "tools/sim/scenario.def"
@@ -90,15 +92,30 @@ int scenario_from_options(const struct scenario_options *options, struct scenari
         .unused = options->unused,
         .seed = options->seed,
         .tokens = true,
+        .progress = true,
+        .share_max = options->share_max,
     };
     if (options->refresh_ns == 0 && options->push_ns == 0) {
         conf_error_set(ret_error, "--refresh 0 without --push: the dispatchers would never hear of the nodes; give one of them");
         return -EINVAL;
     }
+    if (options->share_max > 0 && options->share_max < 1) {
+        conf_error_set(ret_error,
+                       "--share-max: %g would leave every node less than its share: choose 1 or more, or 0 for no limit",
+                       options->share_max);
+        return -EINVAL;
+    }
     int r = texts_parse(options, &scenario, ret_error);
-    if (r == 0)
-        *ret_scenario = scenario;
-    return r;
+    if (r < 0)
+        return r;
+    if (scenario.service.mean_ns < SERVICE_MEAN_NS_MIN) {
+        conf_error_set(ret_error, "--service %s: events are whole nanoseconds apart; give a mean of 1us or more",
+                       options->service);
+        scenario_done(&scenario);
+        return -EINVAL;
+    }
+    *ret_scenario = scenario;
+    return 0;
 }
 
 /* `some` stands before the names. */

@@ -9,6 +9,7 @@
 
 #include "core/base/duration.h"
 #include "tools/sim/command.h"
+#include "tools/sim/effort.h"
 #include "tools/sim/failure.h"
 #include "tools/sim/times.h"
 #include "tools/sim/world.h"
@@ -80,25 +81,28 @@ static double figure_of(const struct outcome *outcome, enum slo_figure figure)
     return outcome->p999;
 }
 
-/* False: too few. */
-static bool enough(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
-                   uint32_t nodes, struct plan_answer *answer)
+/* 1, or 0: too few. -EINVAL: it would take too long; with ret_error. */
+static int enough(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
+                  uint32_t nodes, struct plan_answer *answer, struct conf_error *ret_error)
 {
     scenario->nodes = nodes;
     double load = jobs_per_s * 1e-9 / scenario_capacity(scenario);
     if (load > LOAD_MAX)
-        return false;
+        return 0;
     scenario_set_load(scenario, load);
     struct outcome outcome;
+    int r = effort_check(sim_plan_program.name, scenario, effort_of(scenario, policy), ret_error);
+    if (r < 0)
+        return r;
     world_run(scenario, policy, &outcome);
     answer->tried++;
     double figure_ns = figure_of(&outcome, slo->figure) * scenario->service.mean_ns;
     if (figure_ns >= (double)slo->limit_ns)
-        return false;
+        return 0;
     answer->nodes = nodes;
     answer->load = load;
     answer->figure_ns = figure_ns;
-    return true;
+    return 1;
 }
 
 /* What jobs alone on the fastest node take: no number of nodes makes it less. */
@@ -125,7 +129,7 @@ static int alone(const struct scenario *scenario, const struct slo *slo, double 
 }
 
 int sim_plan_nodes(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
-                   struct plan_answer *ret_answer)
+                   struct plan_answer *ret_answer, struct conf_error *ret_error)
 {
     struct plan_answer answer = {.nodes = 0};
     uint32_t low = 0, high = 1; /* low: too few */
@@ -134,19 +138,23 @@ int sim_plan_nodes(struct scenario *scenario, const struct sim_policy *policy, c
         return -ENOMEM;
     if (alone_ns * ALONE_SURE >= (double)slo->limit_ns)
         return -ERANGE;
-    while (!enough(scenario, policy, slo, jobs_per_s, high, &answer)) {
+    int r;
+    while ((r = enough(scenario, policy, slo, jobs_per_s, high, &answer, ret_error)) == 0) {
         low = high;
         if (high == SCENARIO_NODES_MAX)
             return -ERANGE;
         high = high > SCENARIO_NODES_MAX / 2 ? SCENARIO_NODES_MAX : high * 2;
     }
-    while (high - low > 1) {
+    while (r >= 0 && high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (enough(scenario, policy, slo, jobs_per_s, middle, &answer))
+        r = enough(scenario, policy, slo, jobs_per_s, middle, &answer, ret_error);
+        if (r > 0)
             high = middle;
         else
             low = middle;
     }
+    if (r < 0)
+        return r;
     *ret_answer = answer;
     return 0;
 }
@@ -182,13 +190,13 @@ static int plan_run(const struct plan_options *options, struct scenario *scenari
         return -EINVAL;
     }
     scenario->jobs = options->own.jobs;
-    r = sim_plan_nodes(scenario, policy, &slo, options->own.rate, &answer);
+    r = sim_plan_nodes(scenario, policy, &slo, options->own.rate, &answer, ret_error);
     if (r == -ERANGE)
         conf_error_set(ret_error, "%s does not hold with %u nodes either: is it above what a job takes alone?", options->own.slo,
                        SCENARIO_NODES_MAX);
-    else if (r < 0)
-        conf_error_set(ret_error, "%s", strerror(-r));
-    else
+    else if (r == -ENOMEM)
+        conf_error_set(ret_error, "out of memory");
+    else if (r == 0)
         answer_print(options, &answer);
     return r;
 }

@@ -28,6 +28,6 @@ struct plan_answer {
 };
 
 /* The fewest nodes with which the limit holds at jobs_per_s; the scenario's other fields stand. -ERANGE: not with
- * SCENARIO_NODES_MAX either. */
+ * SCENARIO_NODES_MAX either. -ENOMEM. -EINVAL: it would take too long; ret_error, which others leave alone, says what to change. */
 NODISCARD int sim_plan_nodes(struct scenario *scenario, const struct sim_policy *policy, const struct slo *slo, double jobs_per_s,
-                             struct plan_answer *ret_answer);
+                             struct plan_answer *ret_answer, struct conf_error *ret_error);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/buffer.h"
+#include "tools/sim/effort.h"
 #include "tools/sim/world.h"
 
 static const double loads[] = {0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
@@ -60,6 +61,23 @@ static void set_point(struct scenario *scenario, enum plot_over over, uint32_t p
     uint64_t age_ns = (uint64_t)(ages[point] * scenario->service.mean_ns) + 1;
     scenario->heartbeat_ns = scenario->refresh_ns = age_ns;
     scenario->push_ns = 0;
+}
+
+static uint32_t point_count(enum plot_over over)
+{
+    return over == PLOT_OVER_LOAD ? ARRAY_COUNT(loads) : ARRAY_COUNT(ages);
+}
+
+double plot_effort(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen)
+{
+    double effort_s = 0;
+    for (uint32_t point = 0; point < point_count(over); point++) {
+        set_point(scenario, over, point);
+        effort_s += effort_of(scenario, sim_policy_find("oracle"));
+        for (uint32_t i = 0; i < chosen->count; i++)
+            effort_s += effort_of(scenario, chosen->item[i]);
+    }
+    return effort_s;
 }
 
 static void simulate(struct scenario *scenario, const struct chosen_policies *chosen, struct plot *plot)
@@ -141,9 +159,7 @@ static int run_gnuplot(const struct buffer *script)
 int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,
               struct plot *ret_plot, struct conf_error *ret_error)
 {
-    struct plot plot = {.over = over,
-                        .point_count = over == PLOT_OVER_LOAD ? ARRAY_COUNT(loads) : ARRAY_COUNT(ages),
-                        .at = over == PLOT_OVER_LOAD ? loads : ages};
+    struct plot plot = {.over = over, .point_count = point_count(over), .at = over == PLOT_OVER_LOAD ? loads : ages};
     struct buffer script = {.bytes = NULL};
     simulate(scenario, chosen, &plot);
     int r = write_script(&plot, path, &script);

@@ -24,6 +24,9 @@ struct plot {
     struct plot_line line[POLICIES_CHOSEN_MAX];
 };
 
+/* As effort_of, of all that is simulated. The scenario is left as it is at the last point. */
+double plot_effort(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen);
+
 /* Simulates and draws, after plot_possible. The scenario is changed on the way. -ENOENT: there is no gnuplot; -EIO: it failed; ret_error says
  * so. */
 NODISCARD int plot_draw(struct scenario *scenario, enum plot_over over, const struct chosen_policies *chosen, const char *path,

@@ -51,6 +51,7 @@ static void dispatcher_prepare(struct world *world, struct dispatcher *dispatche
     struct idle_tokens *tokens;
     CHECK(idle_tokens_new(&tokens) == 0);
     finish_time_init(&dispatcher->finish, tokens);
+    dispatcher->finish.share.max = world->scenario->share_max;
     atomic_store_explicit(&dispatcher->finish.dispatchers, world->scenario->dispatchers, memory_order_relaxed);
     dispatcher->values = aligned_alloc(CACHE_LINE_BYTES, nodes * sizeof(*dispatcher->values));
     CHECK(dispatcher->values != NULL);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/sim/command.h"
+#include "tools/sim/effort.h"
 #include "tools/sim/failure.h"
 #include "tools/sim/plot.h"
 #include "tools/sim/world.h"
@@ -147,11 +148,13 @@ static int run_plot(const struct run_options *options, struct scenario *scenario
 {
     struct plot plot;
     const char *over = options->own.plot_over;
-    int r = plot_possible(options->own.plot, ret_error);
+    enum plot_over what = over != NULL && strcmp(over, "age") == 0 ? PLOT_OVER_AGE : PLOT_OVER_LOAD;
+    int r = effort_check(sim_run_program.name, scenario, plot_effort(scenario, what, chosen), ret_error);
     if (r < 0)
+        return r;
+    if (plot_possible(options->own.plot, ret_error) < 0)
         return -EINVAL;
-    r = plot_draw(scenario, over != NULL && strcmp(over, "age") == 0 ? PLOT_OVER_AGE : PLOT_OVER_LOAD, chosen, options->own.plot,
-                  &plot, ret_error);
+    r = plot_draw(scenario, what, chosen, options->own.plot, &plot, ret_error);
     if (r == 0)
         plot_show(options, &plot);
     return r;
@@ -169,8 +172,14 @@ static int run_checked(const struct run_options *options, struct scenario *scena
         conf_error_set(ret_error, "--plot-over %s: there is no plot; add --plot FILE.svg", options->own.plot_over);
         return -EINVAL;
     }
-    run_all(options, scenario, chosen);
-    return 0;
+    const struct sim_policy *oracle = sim_policy_find("oracle");
+    double effort_s = effort_of(scenario, oracle);
+    for (uint32_t i = 0; i < chosen->count; i++)
+        effort_s += chosen->item[i] == oracle ? 0 : effort_of(scenario, chosen->item[i]);
+    int r = effort_check(sim_run_program.name, scenario, effort_s, ret_error);
+    if (r == 0)
+        run_all(options, scenario, chosen);
+    return r;
 }
 
 int sim_run_command(int argc, char *const *argv)

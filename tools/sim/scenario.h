@@ -48,6 +48,8 @@ struct scenario {
     struct scenario_noise noise;
     struct scenario_churn churn;
     bool tokens;
+    bool progress; /* is shown on stderr, if that is a terminal */
+    double share_max; /* finish-time's: no node gets more than so many times its share; 0: any */
     uint64_t jobs; /* measured */
     uint64_t seed;
 };
@@ -59,3 +61,6 @@ double scenario_capacity(const struct scenario *scenario);
 
 /* Sets load and rate. */
 void scenario_set_load(struct scenario *scenario, double load);
+
+/* Jobs that come before those that are measured. */
+double scenario_warm_arrivals(const struct scenario *scenario);

@@ -4,14 +4,12 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "tools/sim/effort.h"
 #include "tools/sim/node.h"
 #include "tools/sim/world_memory.h"
 
-/* Before measuring begins: a tenth of the jobs, and long enough for everything to have been reported a few times and for queues to
- * find their length. */
-#define WARM_SHARE 0.1
-#define WARM_PERIODS 5
-#define WARM_SERVICES 200
+/* Whether progress is to be shown is looked at so often. */
+#define EVENTS_A_LOOK (UINT64_C(1) << 20)
 
 /* A heartbeat is valid for so many (--heartbeat-valid). */
 #define VALID_HEARTBEATS 3
@@ -299,28 +297,23 @@ static void tell_firsts(struct world *world)
     }
 }
 
-static uint64_t warm_arrivals(const struct scenario *scenario)
-{
-    double periods_ns = WARM_PERIODS * (double)(scenario->heartbeat_ns + scenario->refresh_ns);
-    double warm_ns = periods_ns + WARM_SERVICES * scenario->service.mean_ns;
-    double least = WARM_SHARE * (double)scenario->jobs;
-    double warm = warm_ns * scenario->arrivals.rate;
-    return 1 + (uint64_t)(warm > least ? warm : least);
-}
-
 void world_run(const struct scenario *scenario, const struct sim_policy *policy, struct outcome *ret_outcome)
 {
     struct world *world = world_new(scenario, policy);
-    world->warm_arrivals = warm_arrivals(scenario);
+    world->warm_arrivals = (uint64_t)scenario_warm_arrivals(scenario);
     world->measured_left = scenario->jobs;
     world->state = policy->open(world);
     tell_firsts(world);
     plan_firsts(world);
     struct event event;
-    while (world->measured_left > 0 && events_take(&world->events, &event)) {
+    struct effort_line line = {0};
+    for (uint64_t count = 1; world->measured_left > 0 && events_take(&world->events, &event); count++) {
         world->now_ns = event.at_ns;
         handle(world, &event);
+        if (scenario->progress && count % EVENTS_A_LOOK == 0)
+            effort_line_show(&line, policy->name, (double)world->arrivals / (double)(world->warm_arrivals + scenario->jobs));
     }
+    effort_line_clear(&line);
     times_close(&world->times);
     double span_s = (double)(world->now_ns - world->warm_ns) * 1e-9;
     *ret_outcome = (struct outcome){

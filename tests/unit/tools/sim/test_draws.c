@@ -161,9 +161,10 @@ Test(plan, finds_the_fewest_nodes)
                                 .service = {.shape = SERVICE_EXP, .mean_ns = 100e6}};
     struct slo slo = {.figure = SLO_P99, .limit_ns = 1000000000}, hopeless = {.figure = SLO_P99, .limit_ns = 300000000};
     struct plan_answer answer;
-    cr_expect_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &hopeless, 100, &answer), -ERANGE,
+    struct conf_error why;
+    cr_expect_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &hopeless, 100, &answer, &why), -ERANGE,
                  "one job alone takes 460 ms");
-    cr_assert_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &slo, 100, &answer), 0);
+    cr_assert_eq(sim_plan_nodes(&scenario, sim_policy_find("oracle"), &slo, 100, &answer, &why), 0);
     cr_expect(answer.nodes > 10 && answer.nodes < 20, "%u", answer.nodes);
     cr_expect_lt(answer.figure_ns, 1e9);
 }

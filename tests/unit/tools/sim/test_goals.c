@@ -2,6 +2,7 @@
  * result, so a failure is a change of the policy or of what nodes tell, and never chance. */
 #include <criterion/criterion.h>
 
+#include "core/policy/share_cap.h"
 #include "tools/sim/world.h"
 
 static struct scenario scenario_usual(uint64_t push_ns, double budget)
@@ -11,6 +12,7 @@ static struct scenario scenario_usual(uint64_t push_ns, double budget)
         .slots = 1,
         .speeds = {1},
         .speed_count = 1,
+        .share_max = SHARE_MAX,
         .dispatchers = 3,
         .service = {.shape = SERVICE_EXP, .mean_ns = 100e6},
         .heartbeat_ns = 1000000000,

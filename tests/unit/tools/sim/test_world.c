@@ -1,6 +1,7 @@
 /* The simulator against queueing theory, and against itself. */
 #include <criterion/criterion.h>
 
+#include "core/policy/share_cap.h"
 #include "tools/sim/world.h"
 
 static struct scenario scenario_small(uint32_t nodes, double load)
@@ -10,6 +11,7 @@ static struct scenario scenario_small(uint32_t nodes, double load)
         .slots = 1,
         .speeds = {1},
         .speed_count = 1,
+        .share_max = SHARE_MAX,
         .dispatchers = 2,
         .service = {.shape = SERVICE_EXP, .mean_ns = 100e6},
         .heartbeat_ns = 1000000000,
@@ -74,6 +76,22 @@ Test(world, dispatchers_that_pull_in_step_make_a_worse_herd)
     double apart = outcome_of(&scenario, "two-choices-stale").p99;
     scenario.in_step = true;
     cr_expect_gt(outcome_of(&scenario, "two-choices-stale").p99, apart);
+}
+
+/* It is honest, and can do as much as eight of the others. */
+Test(world, a_larger_share_lets_a_fast_node_work)
+{
+    struct scenario scenario = scenario_small(10, 0.85);
+    for (uint32_t i = 0; i < 9; i++)
+        scenario.speeds[i] = 1;
+    scenario.speeds[9] = 8;
+    scenario.speed_count = 10;
+    scenario.push_ns = 10000000;
+    scenario_set_load(&scenario, 0.85);
+    double held = outcome_of(&scenario, "finish-time").p99;
+    scenario.share_max = 5;
+    double free = outcome_of(&scenario, "finish-time").p99;
+    cr_expect_lt(free * 5, held, "%g, %g", free, held);
 }
 
 Test(world, another_seed_gives_another_result)
