@@ -182,13 +182,23 @@ void estimate_job_left(struct estimate *estimate, uint32_t service, uint64_t now
         estimate->idle_ns = now_ns;
 }
 
-static void drift_add(struct estimate_drift *drift, double sum, double times)
+static void drift_add(struct estimate_drift *drift, double sum, uint32_t service, double ran_s)
 {
     drift->sum += sum;
-    drift->times += times;
+    drift->ran_s[service] += ran_s;
     drift->jobs++;
     if (drift->sum <= 0)
         *drift = (struct estimate_drift){.sum = 0};
+}
+
+/* How many expected times its jobs took: of those that are expected now, which have followed already. */
+static double drift_times(const struct estimate *estimate, const struct estimate_drift *drift)
+{
+    double times = 0;
+    for (uint32_t i = 0; i < NODE_SERVICES_MAX; i++)
+        if (drift->ran_s[i] > 0)
+            times += drift->ran_s[i] / estimate->services[i].mean_s;
+    return times;
 }
 
 /* The speed is another one: jobs take `factor` times as long as they did, as `jobs` of them have shown. */
@@ -235,14 +245,16 @@ static void best_note(struct estimate_service *service)
 }
 
 /* A job counts as so many times what its mean says. */
-static void drift_note(struct estimate *estimate, const struct estimate_service *service, double counted)
+static void drift_note(struct estimate *estimate, uint32_t service_index, double counted)
 {
+    const struct estimate_service *service = &estimate->services[service_index];
+    double ran_s = counted * service->mean_s;
     double sure = service->weight / (service->weight + MEAN_WEIGHT_MIN) / clamp(service->scv, SCV_MIN, SCV_MAX);
     if (service->mean_s < RARELY_S)
         sure /= 1 + RARELY_GAIN * log(RARELY_S / service->mean_s);
     double slower = (counted - SLOWER_ALLOWANCE) * sure;
-    drift_add(&estimate->slower, slower < SLOWER_STEP_MAX ? slower : SLOWER_STEP_MAX, counted);
-    drift_add(&estimate->faster, (FASTER_ALLOWANCE - counted) * sure, counted);
+    drift_add(&estimate->slower, slower < SLOWER_STEP_MAX ? slower : SLOWER_STEP_MAX, service_index, ran_s);
+    drift_add(&estimate->faster, (FASTER_ALLOWANCE - counted) * sure, service_index, ran_s);
 }
 
 void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float ran_s, uint64_t now_ns)
@@ -258,7 +270,7 @@ void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float r
     }
     double times = s / service->mean_s, counted = times < TIMES_MAX ? times : TIMES_MAX;
     if (service->mean_s >= JUDGE_S_MIN)
-        drift_note(estimate, service, counted);
+        drift_note(estimate, service_index, counted);
     if (estimate->hope < 1 && !is_slight(estimate, service_index))
         hope_test(estimate, times);
 
@@ -269,7 +281,7 @@ void estimate_job_ran(struct estimate *estimate, uint32_t service_index, float r
     service->mean_s += (s - service->mean_s) / service->weight;
     best_note(service);
     if (estimate->faster.sum > FASTER_LIMIT)
-        speed_changed(estimate, estimate->faster.times / estimate->faster.jobs, estimate->faster.jobs);
+        speed_changed(estimate, drift_times(estimate, &estimate->faster) / estimate->faster.jobs, estimate->faster.jobs);
     else
         estimate_look(estimate, now_ns);
 }
@@ -294,10 +306,10 @@ void estimate_look(struct estimate *estimate, uint64_t now_ns)
     if (running < 0)
         running = 0;
     scale = scale < SCV_MAX ? scale : SCV_MAX;
-    struct estimate_drift drift = estimate->slower;
-    if (drift.sum + running / scale <= SLOWER_LIMIT)
+    const struct estimate_drift *drift = &estimate->slower;
+    if (drift->sum + running / scale <= SLOWER_LIMIT)
         return;
-    double jobs = drift.jobs > 1 ? drift.jobs : 1, factor = (drift.times + running) / jobs;
+    double jobs = drift->jobs > 1 ? drift->jobs : 1, factor = (drift_times(estimate, drift) + running) / jobs;
     speed_changed(estimate, factor < TIMES_MAX ? factor : TIMES_MAX, jobs);
     /* What runs has been counted, and is an ordinary job now. */
     estimate->elapsed_s = 0;

@@ -40,8 +40,8 @@ struct estimate_service {
 /* How far times have been off in one direction lately; 0: not at all. */
 struct estimate_drift {
     double sum; /* in expected times */
-    double times; /* of the jobs since the sum was last 0 */
-    double jobs; /* how many these were */
+    double jobs; /* since the sum was last 0 */
+    double ran_s[NODE_SERVICES_MAX]; /* by these, of each service */
 };
 
 struct estimate {

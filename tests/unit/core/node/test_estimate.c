@@ -146,6 +146,19 @@ Test(estimate, a_node_that_was_never_quicker_hopes_though_it_does_slight_jobs)
     cr_expect_lt(estimate_job_s(&estimate, 1), 0.001f);
 }
 
+/* The jobs that show the change have moved the mean themselves. */
+Test(estimate, what_moved_a_young_mean_is_not_counted_again)
+{
+    for (uint32_t i = 0; i < 110; i++)
+        run_job(0, 0.02);
+    for (uint32_t i = 0; i < 60; i++) {
+        run_job(0, 0.1);
+        cr_expect_lt(estimate_job_s(&estimate, 0), 0.101f, "job %u", i);
+    }
+    cr_expect_geq(estimate.changes, 1);
+    cr_expect_gt(estimate_job_s(&estimate, 0), 0.09f);
+}
+
 Test(estimate, a_node_that_is_fast_again_is_believed_too)
 {
     run_jobs(0, 500, 0.5);
