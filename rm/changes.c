@@ -10,6 +10,14 @@ void changes_mark_dirty(struct cluster *cluster, uint32_t slot)
     node_list_append(&cluster->dirty, cluster->nodes, slot, NODE_LIST_DIRTY);
 }
 
+void changes_mark_words_dirty(struct cluster *cluster)
+{
+    for (uint32_t slot = cluster->words.head; slot != NODE_NONE; slot = cluster->nodes[slot].links[NODE_LIST_WORDS].next) {
+        cluster->nodes[slot].admin_dirty = true;
+        changes_mark_dirty(cluster, slot);
+    }
+}
+
 void changes_mark_all_dirty(struct cluster *cluster)
 {
     for (uint32_t slot = 0; slot < cluster->slot_count; slot++) {
@@ -17,7 +25,6 @@ void changes_mark_all_dirty(struct cluster *cluster)
         if (node->address.family == ADDRESS_NONE)
             continue;
         node->metadata_dirty = true;
-        node->admin_dirty = node->admin.version_ms != 0;
         node->fault_mirrored = true; /* it may stand there: a return takes it out */
         changes_mark_dirty(cluster, slot);
     }

@@ -20,8 +20,11 @@ void changes_remove(struct cluster *cluster, uint32_t slot);
 /* For the mirror alone: something changed that directories do not show. */
 void changes_mark_dirty(struct cluster *cluster, uint32_t slot);
 
-/* Everything, also operator's words and metadata: the mirror has lost its content. */
+/* Everything, also metadata, but operators' words: the mirror has lost its content. */
 void changes_mark_all_dirty(struct cluster *cluster);
+
+/* All operators' words, though another rm may have written later ones. Where it can be known which are missing: cluster_words_missing. */
+void changes_mark_words_dirty(struct cluster *cluster);
 
 /* A delta from `base` can be told: base is of this epoch and no removal since then has been dropped. */
 bool changes_reach_back_to(const struct cluster *cluster, uint64_t base);

@@ -48,6 +48,7 @@ static void count_look(struct mirror *mirror, const struct redisReply *reply, ui
     if (!redis_reply_is_number(reply) || !mirror->settled || mirror->refusing || (uint64_t)found * 100 >= (uint64_t)expected * 85)
         return;
     forgotten(mirror, found, expected);
+    changes_mark_words_dirty(mirror->config.cluster);
 }
 
 static void on_beats_count(void *ctx, const struct redisReply *reply)
@@ -115,10 +116,15 @@ static void words_schedule(struct mirror *mirror)
                 mirror_now_ns(mirror) + (wait_ns > WORDS_INTERVAL_NS ? wait_ns : WORDS_INTERVAL_NS));
 }
 
-static void ready_enter(struct mirror *mirror)
+/* Everything is written, but of the words only those that were not met by the reading: another rm may have said something later since. */
+static void ready_enter(struct mirror *mirror, int error)
 {
     mirror->ready = true;
     mirror_write_all(mirror);
+    if (error < 0)
+        changes_mark_words_dirty(mirror->config.cluster);
+    else
+        (void)cluster_words_missing(mirror->config.cluster);
     mirror_flush_schedule(mirror, 0);
 }
 
@@ -144,7 +150,7 @@ static void on_words_read(void *ctx, int error)
     if (error == -ECONNRESET && !mirror->ready)
         return; /* on the next connection */
     if (!mirror->ready)
-        ready_enter(mirror);
+        ready_enter(mirror, error);
     else
         words_look(mirror, error);
     if (mirror->load.words_adopted > 0)
@@ -164,7 +170,7 @@ static void on_load_done(void *ctx, int error)
     LOG(MESSAGE_REDIS_LOADED, LOG_NUMBER("nodes", mirror->config.cluster->restored_count - before),
         LOG_NUMBER("unreadable", mirror->load.unreadable), LOG_TEXT("result", error < 0 ? "incomplete" : "complete"));
     mirror->loaded = true;
-    ready_enter(mirror);
+    ready_enter(mirror, error);
     mirror->config.on_loaded(mirror->config.ctx);
     words_schedule(mirror);
 }

@@ -37,6 +37,8 @@ void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns)
 void mirror_write_all(struct mirror *mirror)
 {
     changes_mark_all_dirty(mirror->config.cluster);
+    if (mirror->refused || mirror->refusing)
+        changes_mark_words_dirty(mirror->config.cluster);
     mirror->whole_next = true;
     mirror->settled = false;
 }

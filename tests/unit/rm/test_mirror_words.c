@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "rm/mirror_internal.h"
 #include "tests/unit/rm/mirror_stage.h"
@@ -32,6 +33,22 @@ Test(mirror_words, word_that_another_rm_has_written_is_heard)
     cr_assert_eq(stage_ask(command), 1);
     stage_wait_until(second_is_drained);
     cr_assert_eq(stage.words_told, 1);
+}
+
+/* Another rm may say something later at any moment. */
+Test(mirror_words, word_that_stands_there_is_left_alone_when_everything_is_written)
+{
+    char word[120], command[200];
+    stage.beating = true;
+    stage_wait_until(stage_is_written);
+    snprintf(word, sizeof(word), "{\"version_ms\":%llu,\"writer\":\"0000000000000063\",\"drain\":true,\"by\":\"hand\"}",
+             (unsigned long long)stage.fixture->now.wall_ms);
+    snprintf(command, sizeof(command), "HSET usher:1:admin 10.0.0.2:7500 %s", word);
+    cr_assert_eq(stage_ask(command), 1);
+    stage_wait_until(second_is_drained);
+    mirror_write_all(stage.mirror);
+    mirror_finish(stage.mirror, 5 * NS_PER_S);
+    cr_assert_eq(stage_ask("HSTRLEN usher:1:admin 10.0.0.2:7500"), (int64_t)strlen(word), "as the other one wrote it");
 }
 
 static uint32_t words_read; /* by mirror_word_read */
