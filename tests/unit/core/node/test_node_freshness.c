@@ -262,7 +262,8 @@ static void slowed(struct fixture *fixture)
         fixture_turn(fixture);
     cr_expect(before > 0 && before <= 200, "%f", (double)before);
     double expected_s = 1 / (double)reported_rate(fixture);
-    cr_expect(expected_s > 0.5 * took_s && expected_s < 4 * took_s, "%f s, %f s are true, %f s before", expected_s, took_s, 1 / (double)before);
+    cr_expect(expected_s > 0.5 * took_s && expected_s < 4 * took_s, "%f s, %f s are true, %f s before", expected_s, took_s,
+              1 / (double)before);
 }
 
 Test(node_freshness, a_slowed_node_reports_its_new_rate_soon)
