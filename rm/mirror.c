@@ -306,11 +306,12 @@ void mirror_free(struct mirror *mirror)
 {
     if (!mirror)
         return;
+    mirror->ready = false;
+    redis_connection_free(mirror->connection); /* whoever waits for an answer gets none, and may start a timer for that */
     timer_stop(&mirror->flush_timer);
     timer_stop(&mirror->pump_timer);
     timer_stop(&mirror->check_timer);
     timer_stop(&mirror->words_timer);
-    redis_connection_free(mirror->connection);
     redis_command_done(&mirror->command);
     mirror_order_done(&mirror->loads);
     free(mirror);

@@ -265,3 +265,16 @@ Test(mirror_words, word_that_another_rm_has_taken_back_does_not_come_again)
     cr_expect(second_is_ready());
     cr_expect_lt(stage_ask("HSTRLEN usher:1:admin 10.0.0.2:7500"), 80, "the other one's");
 }
+
+static bool words_are_being_read(void)
+{
+    return stage.mirror->loading && stage.mirror->ready;
+}
+
+/* What comes of it is no timer that outlives the mirror: the sanitizers look. */
+Test(mirror_words, mirror_may_end_while_words_are_read)
+{
+    stage.beating = true;
+    stage_wait_until(stage_is_written);
+    stage_wait_until(words_are_being_read);
+}
