@@ -339,6 +339,8 @@ void mirror_finish(struct mirror *mirror, uint64_t limit_ns)
 }
 
 struct word_call {
+    struct cluster *cluster;
+    struct address node;
     void (*on_done)(void *ctx, bool stored);
     void *ctx;
 };
@@ -346,7 +348,13 @@ struct word_call {
 static void on_word_written(void *ctx, const struct redisReply *reply)
 {
     struct word_call *call = ctx;
-    call->on_done(call->ctx, reply && !redis_reply_is_error(reply));
+    bool stored = reply && !redis_reply_is_error(reply);
+    uint32_t slot = stored ? NODE_NONE : cluster_find(call->cluster, &call->node);
+    if (slot != NODE_NONE) {
+        call->cluster->nodes[slot].admin_dirty = true;
+        changes_mark_dirty(call->cluster, slot);
+    }
+    call->on_done(call->ctx, stored);
     free(call);
 }
 
@@ -360,12 +368,18 @@ int mirror_word_write(struct mirror *mirror, uint32_t slot, void (*on_done)(void
     struct word_call *call = malloc(sizeof(*call));
     if (!call)
         return -ENOMEM;
-    *call = (struct word_call){.on_done = on_done, .ctx = ctx};
+    struct node *node = &mirror->config.cluster->nodes[slot];
+    *call = (struct word_call){.cluster = mirror->config.cluster, .node = node->address, .on_done = on_done, .ctx = ctx};
     CHECK(mirror_batch_command(&batch, MIRROR_ADMIN_SET, &mirror->command));
     int error = redis_connection_call(mirror->connection, &mirror->command, on_word_written, call);
-    if (error < 0)
+    if (error < 0) {
         free(call);
-    return error;
+        return error;
+    }
+    /* Not once more with the next flush: by then another rm may have said something later there. */
+    node->admin_dirty = false;
+    node->word_reading = mirror->config.cluster->word_reading;
+    return 0;
 }
 
 struct word_read {

@@ -63,6 +63,8 @@ static void on_check(void *ctx, const struct attach_result *result)
     atomic_store_explicit(&check->state, good ? ATTACH_UP : ATTACH_DOWN, memory_order_relaxed);
     attach_report(server, good ? ATTACH_EVENT_UP : ATTACH_EVENT_DOWN, check, NULL, attach_problem_text(&result->problem, text));
     attach_announce(server);
+    if (good && config->load == ATTACH_LOAD_METRIC && !server->metric_asked)
+        attach_probe_hurry(&server->metric_probe); /* what its page said before the server was up did not count */
 }
 
 /* ---- load ---- */

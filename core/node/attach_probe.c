@@ -172,6 +172,12 @@ int attach_probe_start(struct attach_probe *probe, const struct attach_probe_con
     return 0;
 }
 
+void attach_probe_hurry(struct attach_probe *probe)
+{
+    if (probe->stream == NULL && timer_is_running(&probe->timer))
+        timer_start(probe->config.loop, &probe->timer, loop_now_ns(probe->config.loop));
+}
+
 void attach_probe_stop(struct attach_probe *probe)
 {
     timer_stop(&probe->timer);

@@ -67,5 +67,8 @@ struct attach_probe {
 /* The first one starts after delay_ns. -ENOMEM. */
 NODISCARD int attach_probe_start(struct attach_probe *probe, const struct attach_probe_config *config, uint64_t delay_ns);
 
+/* The next request goes out now, unless one is under way. */
+void attach_probe_hurry(struct attach_probe *probe);
+
 /* One that was never started and is all zeroes: no-op. */
 void attach_probe_stop(struct attach_probe *probe);

@@ -80,10 +80,10 @@ float finish_time_left_s(const struct node_values *values, uint64_t now_ns)
 
 void finish_time_settle(struct node_values *values, uint64_t now_ns)
 {
-    float wait_s = left_s(values, now_ns);
-    if (wait_s > FINISH_LEFT_S_MAX) /* it has come round: nothing is known of the node any more */
-        wait_s = 0;
-    store_left_s(values, wait_s < -SETTLED_S ? -SETTLED_S : wait_s, now_ns);
+    float left = left_s(values, now_ns);
+    if (wait_s(values, now_ns) > FINISH_LEFT_S_MAX) /* it has come round: nothing is known of the node any more */
+        left = 0;
+    store_left_s(values, left < -SETTLED_S ? -SETTLED_S : left, now_ns);
 }
 
 void finish_time_unheld(struct node_values *values)

@@ -211,7 +211,7 @@ static void on_hiredis_reply(redisAsyncContext *context, void *reply, void *ctx)
     if (connection->sentinel && is_error_of(reply, "READONLY")) {
         reason_set(connection, "it is no master any more");
         redisAsyncFree(context);
-    } else if (babble_follows(connection)) {
+    } else if (reply && babble_follows(connection)) {
         babble_end(connection);
     }
 }

@@ -98,9 +98,9 @@ static void message_take(uint32_t rm)
     uint32_t padded_length;
     bool changed;
     enum heartbeat_message message = heartbeats_take(&world.beats, rm, world.now_ns, &sequence, &padded_length, &changed);
+    cr_assert(world.now_ns <= world.until_ns[rm], "seed %u: silent for too long", world.seed);
     if (message == HEARTBEAT_NOTHING)
         return;
-    cr_assert(world.now_ns <= world.until_ns[rm], "seed %u: silent for too long", world.seed);
     if (message == HEARTBEAT_BEAT) {
         cr_assert(world.beat_ns[rm] == 0 || world.now_ns - world.beat_ns[rm] >= HEARTBEAT_GAP_NS, "seed %u: too near",
                   world.seed);

@@ -301,6 +301,18 @@ Test(finish_time, after_a_long_silence_a_settled_node_is_still_idle)
     }
 }
 
+/* Until all is done may be longer than until a slot is free, which is what is cut. */
+Test(finish_time, a_settled_node_of_long_jobs_and_many_slots_is_as_busy_as_before)
+{
+    struct finish_report batch = report_of(35, 1800);
+    batch.slots = 8;
+    report(0, &batch);
+    float before_s = finish_time_left_s(&values[0], now_ns);
+    cr_assert(before_s > 7680 && before_s < 9300, "%g", (double)before_s);
+    finish_time_settle(&values[0], now_ns);
+    cr_expect_float_eq(finish_time_left_s(&values[0], now_ns), before_s, 1);
+}
+
 Test(finish_time, what_is_forgotten_is_as_of_a_node_that_has_just_come)
 {
     all_report(3);
