@@ -9,7 +9,7 @@
 #define SLOWER_ALLOWANCE 1.386
 #define FASTER_ALLOWANCE 0.693
 
-/* Sums that chance reaches once in some ten thousand jobs: e^(limit × 1/2) and e^limit. */
+/* Sums that chance alone, with exponential times, reaches once in some 250,000 jobs; test_estimate counts. */
 #define SLOWER_LIMIT 20.0
 #define FASTER_LIMIT 10.0
 

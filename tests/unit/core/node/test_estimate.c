@@ -76,10 +76,13 @@ Test(estimate, jobs_that_left_count_no_more)
     cr_expect_eq(estimate_jobs(&estimate), 0);
 }
 
-Test(estimate, chance_is_not_taken_for_a_change)
+Test(estimate, chance_is_rarely_taken_for_a_change)
 {
-    run_jobs(0, 1000, 0.1);
-    cr_expect_eq(estimate.changes, 0);
+    run_jobs(0, 1000000, 0.1);
+    cr_expect_leq(estimate.changes, 8, "%u", estimate.changes);
+    estimate_init(&estimate, 1, now_ns);
+    run_jobs(0, 1000000, 0.01);
+    cr_expect_leq(estimate.changes, 1, "%u of ten times as many jobs in the same time", estimate.changes);
 }
 
 Test(estimate, a_node_five_times_slower_is_believed_after_a_few_jobs)
