@@ -230,7 +230,7 @@ int load_ask_command(int argc, char *const *argv)
     if (error == CONF_PRINTED)
         return EXIT_CODE_OK;
     if (error < 0)
-        return load_report_failure(load_ask_program.name, load_wants_json(argc, argv), "EINVAL", &why, EXIT_CODE_USAGE);
+        return load_report_failure(load_ask_program.name, conf_wants_json(argc, argv), "EINVAL", &why, EXIT_CODE_USAGE);
     int exit_code = ask_load(&options);
     conf_done(&load_ask_program, &options);
     return exit_code;

@@ -87,14 +87,6 @@ uint64_t load_seed(uint64_t seed)
     return seed;
 }
 
-bool load_wants_json(int argc, char *const *argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--json") == 0)
-            return true;
-    return false;
-}
-
 int load_failure_exit_code(int error)
 {
     bool unreachable = error == -ECONNREFUSED || error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH;

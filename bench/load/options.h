@@ -27,8 +27,5 @@ uint64_t load_seed(uint64_t seed);
 /* Counts SIGINT and SIGTERM from now on, up to 2. */
 const volatile sig_atomic_t *load_catch_signals(void);
 
-/* For what fails before the options are read. */
-bool load_wants_json(int argc, char *const *argv);
-
 /* For what a run that could not begin has returned. */
 int load_failure_exit_code(int error);

@@ -236,7 +236,7 @@ int load_run_command(int argc, char *const *argv)
     if (error == CONF_PRINTED)
         return EXIT_CODE_OK;
     if (error < 0)
-        return load_report_failure(load_run_program.name, load_wants_json(argc, argv), "EINVAL", &why, EXIT_CODE_USAGE);
+        return load_report_failure(load_run_program.name, conf_wants_json(argc, argv), "EINVAL", &why, EXIT_CODE_USAGE);
     int exit_code = run_load(&options);
     conf_done(&load_run_program, &options);
     return exit_code;

@@ -14,15 +14,6 @@ const struct conf_option common_rows[COMMON_ROWS] = {
 #undef OPTION
 };
 
-/* For what fails before the options are read. */
-static bool command_wants_json(int argc, char *const *argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--json") == 0)
-            return true;
-    return false;
-}
-
 bool command_parse(const struct conf_program *program, int argc, char *const *argv, void *options, int *ret_exit_code)
 {
     struct conf_error why;
@@ -32,7 +23,7 @@ bool command_parse(const struct conf_program *program, int argc, char *const *ar
     if (error == CONF_PRINTED)
         *ret_exit_code = conf_finish_output(program->name);
     else
-        *ret_exit_code = command_fail(program, command_wants_json(argc, argv), -EINVAL, why.text);
+        *ret_exit_code = command_fail(program, conf_wants_json(argc, argv), -EINVAL, why.text);
     return false;
 }
 

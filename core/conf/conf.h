@@ -200,6 +200,9 @@ const char *conf_closest(const char *typed, const char *const *names, size_t nam
 /* Writes "usher-worker: TEXT" to stderr; returns EXIT_CODE_USAGE, so that a main can return it. */
 int conf_fail(const char *program_name, const struct conf_error *error);
 
+/* Whether --json is among the arguments: for mistakes that are found before the options are known. */
+bool conf_wants_json(int argc, char *const *argv);
+
 /* First in main: a standard stream that was closed (`>&-`) becomes one that takes no bytes (stderr: that swallows them), so that no
  * socket gets its number and what is meant for people. */
 void conf_open_streams(void);

@@ -8,6 +8,14 @@
 #include "core/base/exit_code.h"
 #include "core/conf/conf.h"
 
+bool conf_wants_json(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
 void conf_open_streams(void)
 {
     static const int modes[] = {[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_WRONLY};

@@ -3,18 +3,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "core/base/errors.h"
 #include "core/base/exit_code.h"
-
-bool sim_wants_json(int argc, char *const *argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--json") == 0)
-            return true;
-    return false;
-}
 
 int sim_fail(const struct conf_program *program, bool json, int error, const struct conf_error *why)
 {

@@ -210,7 +210,7 @@ int sim_plan_command(int argc, char *const *argv)
     if (r == CONF_PRINTED)
         return conf_finish_output(sim_plan_program.name);
     if (r < 0)
-        return sim_fail(&sim_plan_program, sim_wants_json(argc, argv), r, &why);
+        return sim_fail(&sim_plan_program, conf_wants_json(argc, argv), r, &why);
     r = scenario_from_options(&options.scenario, &scenario, &why);
     if (r == 0) {
         r = plan_run(&options, &scenario, &why);

@@ -192,7 +192,7 @@ int sim_run_command(int argc, char *const *argv)
     if (r == CONF_PRINTED)
         return conf_finish_output(sim_run_program.name);
     if (r < 0)
-        return sim_fail(&sim_run_program, sim_wants_json(argc, argv), r, &why);
+        return sim_fail(&sim_run_program, conf_wants_json(argc, argv), r, &why);
     r = policies_from_names(&options.own.policies, &chosen, &why);
     if (r == 0)
         r = scenario_from_options(&options.scenario, &scenario, &why);
