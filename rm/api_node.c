@@ -29,11 +29,6 @@
 #define METRIC_MAX 1e9 /* of those that count: floats hold sums and products of such */
 #define OWN_METRIC_MAX 1e300 /* of the others: sums and differences of such are numbers still */
 
-struct own_metric {
-    const char *name;
-    double value;
-};
-
 /* One request being understood. */
 struct body {
     struct http_answer *answer;
@@ -48,7 +43,7 @@ struct body {
     uint8_t metadata_count;
     struct wire_metadata metadata[METADATA_MAX];
     uint8_t own_count; /* metrics that are the node's own */
-    struct own_metric own[NODE_METRICS_OWN_MAX];
+    struct node_metric_told own[NODE_METRICS_OWN_MAX];
 };
 
 #define REFUSE(body, ...) ((body)->result = api_refuse((body)->answer, 400, __VA_ARGS__), -EINVAL)
@@ -116,12 +111,12 @@ static int take_own_metric(struct body *body, const char *name, const json_t *va
     if (!json_is_number(value) || fabs(json_number_value(value)) > OWN_METRIC_MAX)
         return REFUSE(body, "metrics: %s must be a number, of at most %g either way", name, OWN_METRIC_MAX);
     if (body->own_count == NODE_METRICS_OWN_MAX) {
-        body->result =
-            api_refuse(body->answer, 422, "metrics: a node may have %u of its own beside those of docs/HTTP.md, no more",
-                       NODE_METRICS_OWN_MAX);
+        body->result = api_refuse(body->answer, 422,
+                                  "metrics: a node may tell %u of its own in a message, beside those of docs/HTTP.md; tell fewer",
+                                  NODE_METRICS_OWN_MAX);
         return -EINVAL;
     }
-    body->own[body->own_count++] = (struct own_metric){.name = name, .value = json_number_value(value)};
+    body->own[body->own_count++] = (struct node_metric_told){.name = name, .value = json_number_value(value)};
     return 0;
 }
 
@@ -316,22 +311,6 @@ static enum cluster_verdict heartbeat_tell(struct rm *rm, const struct address *
     return cluster_heartbeat(rm->cluster, rm_now(rm), &heartbeat, &slot);
 }
 
-/* Names of earlier messages count too. */
-static bool own_metrics_fit(const struct node *node, const struct body *body)
-{
-    const char *names[NODE_METRICS_OWN_MAX];
-    for (uint8_t i = 0; i < body->own_count; i++)
-        names[i] = body->own[i].name;
-    return node_metrics_fit(node, boot_of(body), names, body->own_count);
-}
-
-/* They fit. Without memory they are missing for those who watch; nothing else changes. */
-static void own_metrics_tell(const struct rm *rm, uint32_t slot, const struct body *body)
-{
-    for (uint8_t i = 0; i < body->own_count && cluster_keeps_metrics(rm->cluster); i++)
-        (void)!node_metrics_set(&rm->cluster->nodes[slot], body->own[i].name, body->own[i].value, rm_now(rm).ns);
-}
-
 /* A node of Usher's own, or the node that it is attached to, speaks for it. */
 static bool node_is_own(const struct node *node)
 {
@@ -357,10 +336,6 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
                           "PUT with ?force=true to take its place");
     if (same && is_overtaken(rm->cluster, node, (uint64_t)body->timestamp_ms))
         return api_refuse(body->answer, 409, "timestamp: this instance has sent a later one, %" PRIu64, node->timestamp_ms);
-    if (same && !own_metrics_fit(node, body))
-        return api_refuse(body->answer, 422,
-                          "metrics: this instance has told others before, and can have no more than %u of its own",
-                          NODE_METRICS_OWN_MAX);
     bool set_back = same && (uint64_t)body->timestamp_ms < node->timestamp_ms;
     if (body->slots == 0)
         body->slots = same ? node->slots : 1;
@@ -374,7 +349,8 @@ static int node_take(struct rm *rm, const struct address *address, struct body *
     rm->cluster->nodes[slot].instance = true;
     if (set_back)
         event_log_note(&rm->events, rm->cluster, CLUSTER_NODE_SET_BACK, slot, rm_now(rm).ns);
-    own_metrics_tell(rm, slot, body);
+    if (cluster_keeps_metrics(rm->cluster))
+        node_metrics_tell(&rm->cluster->nodes[slot], body->own, body->own_count, rm_now(rm).ns);
     node = &rm->cluster->nodes[slot];
     return api_answer(body->answer, json_pack("{s:s, s:f, s:f, s:b}", "state", node_word(node), "weight",
                                               (double)weights_of(rm->cluster, node, 0), "heartbeat_valid_s",

@@ -258,20 +258,29 @@ Test(api, health_says_that_only_silent_nodes_are_left)
 
 /* ---- metrics and weights ---- */
 
-Test(api, metric_names_beyond_the_limit_are_refused_before_anything_counts)
+Test(api, message_of_more_metrics_than_there_is_room_for_is_refused_before_anything_counts)
 {
-    char metric[32];
-    for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
-        snprintf(metric, sizeof(metric), "\"m%u\":1", i);
-        cr_assert_eq(beat("a", now_ms(), metric), 200, "%s: %s", metric, text());
-    }
-    cr_assert_eq(beat("a", now_ms(), "\"more\":1,\"cpu_use\":0.7"), 422);
+    char metrics[1024] = "\"cpu_use\":0.7";
+    for (uint32_t i = 0; i <= NODE_METRICS_OWN_MAX; i++)
+        snprintf(metrics + strlen(metrics), sizeof(metrics) - strlen(metrics), ",\"m%u\":1", i);
+    cr_assert_eq(beat("a", now_ms(), "\"m0\":1"), 200);
+    cr_assert_eq(beat("a", now_ms(), metrics), 422);
+    cr_assert(strstr(text(), "32 of its own"), "%s", text());
     cr_assert_eq(get("/v1/nodes/10.0.0.1:80", ""), 200);
     cr_assert_not(strstr(text(), "cpu_use"), "%s", text());
-    cr_assert_eq(beat("a", now_ms(), "\"m0\":2,\"cpu_use\":0.5"), 200, "%s", text());
+}
+
+Test(api, heartbeats_count_however_often_a_node_names_its_metrics_anew)
+{
+    char metric[64];
+    for (uint32_t i = 0; i < 3 * NODE_METRICS_OWN_MAX; i++) {
+        snprintf(metric, sizeof(metric), "\"m%u\":1,\"cpu_use\":0.5,\"always\":%u", i, i);
+        cr_assert_eq(beat("a", now_ms(), metric), 200, "%s: %s", metric, text());
+    }
     cr_assert_eq(get("/v1/nodes/10.0.0.1:80", ""), 200);
-    cr_assert(strstr(text(), "\"cpu_use\":{"), "built-in names find room: %s", text());
-    cr_assert_eq(beat("b", now_ms(), "\"more\":1"), 200, "another instance begins anew");
+    cr_assert(strstr(text(), "\"m95\":{") && strstr(text(), "\"m65\":{"), "%s", text());
+    cr_assert_not(strstr(text(), "\"m64\":{"), "%s", text());
+    cr_assert(strstr(text(), "\"always\":{") && strstr(text(), "\"cpu_use\":{"), "%s", text());
 }
 
 Test(api, operators_weight_out_of_range_is_refused)

@@ -1,6 +1,5 @@
 /* What a node tells by name, how fast it changes, and how often it may speak. */
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,14 +20,39 @@ Test(node_metrics, names_are_such_that_prometheus_takes_them)
     cr_assert(node_metric_name_valid("_sessions_9"));
 }
 
+static void tell(struct node *node, const char *name, double value, uint64_t now_ns)
+{
+    node_metrics_tell(node, &(struct node_metric_told){.name = name, .value = value}, 1, now_ns);
+}
+
+static const struct node_metric *find(const struct node *node, const char *name)
+{
+    for (uint32_t i = 0; i < node->metrics->count; i++)
+        if (strcmp(node->metrics->item[i].name, name) == 0)
+            return &node->metrics->item[i];
+    return NULL;
+}
+
+/* As many as there is room for, called `letter` and a number. */
+static void tell_many(struct node *node, char letter, uint64_t now_ns)
+{
+    char names[NODE_METRICS_OWN_MAX][16];
+    struct node_metric_told told[NODE_METRICS_OWN_MAX];
+    for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
+        snprintf(names[i], sizeof(names[i]), "%c%u", letter, i);
+        told[i] = (struct node_metric_told){.name = names[i], .value = (double)now_ns};
+    }
+    node_metrics_tell(node, told, NODE_METRICS_OWN_MAX, now_ns);
+}
+
 Test(node_metrics, rate_is_the_change_by_the_second)
 {
     struct node node = {.boot = {.boot_id = 1}};
-    cr_assert_eq(node_metrics_set(&node, "sessions", 10, NS_PER_S), 0);
+    tell(&node, "sessions", 10, NS_PER_S);
     cr_assert_eq(node.metrics->item[0].rate, 0);
-    cr_assert_eq(node_metrics_set(&node, "sessions", 4, NS_PER_S * 3 / 2), 0);
+    tell(&node, "sessions", 4, NS_PER_S * 3 / 2);
     cr_assert_float_eq(node.metrics->item[0].rate, 12, 1e-9);
-    cr_assert_eq(node_metrics_set(&node, "sessions", 4, NS_PER_S * 2), 0);
+    tell(&node, "sessions", 4, NS_PER_S * 2);
     cr_assert_eq(node.metrics->item[0].rate, 0);
     node_metrics_clear(&node);
 }
@@ -36,8 +60,8 @@ Test(node_metrics, rate_is_the_change_by_the_second)
 Test(node_metrics, rate_is_never_infinite)
 {
     struct node node = {.boot = {.boot_id = 1}};
-    cr_assert_eq(node_metrics_set(&node, "far", -1e300, 1), 0);
-    cr_assert_eq(node_metrics_set(&node, "far", 1e300, 2), 0);
+    tell(&node, "far", -1e300, 1);
+    tell(&node, "far", 1e300, 2);
     cr_assert_float_eq(node.metrics->item[0].rate, 1e300, 1e285);
     node_metrics_clear(&node);
 }
@@ -45,27 +69,66 @@ Test(node_metrics, rate_is_never_infinite)
 Test(node_metrics, another_boot_begins_anew)
 {
     struct node node = {.boot = {.boot_id = 1}};
-    cr_assert_eq(node_metrics_set(&node, "a", 1, 1), 0);
-    cr_assert_eq(node_metrics_set(&node, "b", 1, 1), 0);
+    tell_many(&node, 'a', 1);
     node.boot.boot_id = 2;
-    cr_assert_eq(node_metrics_set(&node, "b", 9, 2), 0);
+    tell(&node, "a0", 9, 2);
     cr_assert_eq(node.metrics->count, 1);
+    cr_assert_eq(node.metrics->own_count, 1);
     cr_assert_eq(node.metrics->item[0].rate, 0);
     node_metrics_clear(&node);
 }
 
-Test(node_metrics, there_is_an_end_to_them)
+Test(node_metrics, those_not_told_for_longest_give_room)
+{
+    struct node node = {.boot = {.boot_id = 1}};
+    tell_many(&node, 'm', 1);
+    tell(&node, "m0", 2, 2);
+    tell(&node, "more", 3, 3);
+    cr_assert_eq(node.metrics->own_count, NODE_METRICS_OWN_MAX);
+    cr_assert_not_null(find(&node, "more"));
+    cr_assert_not_null(find(&node, "m0"), "it was told later than m1");
+    cr_assert_null(find(&node, "m1"));
+    cr_assert_not_null(find(&node, "m2"), "one new name takes the place of one");
+    node_metrics_clear(&node);
+}
+
+/* Also where the messages come so close together that they carry the same time. */
+Test(node_metrics, names_of_a_message_never_take_each_others_place)
 {
     struct node node = {.boot = {.boot_id = 1}};
     char name[16];
-    for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
-        snprintf(name, sizeof(name), "m%u", i);
-        cr_assert_eq(node_metrics_set(&node, name, 1, 1), 0);
+    for (char letter = 'a'; letter <= 'z'; letter++) {
+        tell_many(&node, letter, 1);
+        cr_assert_eq(node.metrics->count, NODE_METRICS_OWN_MAX);
+        for (uint32_t i = 0; i < NODE_METRICS_OWN_MAX; i++) {
+            snprintf(name, sizeof(name), "%c%u", letter, i);
+            cr_assert_not_null(find(&node, name), "%s", name);
+        }
     }
-    cr_assert_eq(node_metrics_set(&node, "more", 1, 1), -ENOSPC);
-    cr_assert_eq(node_metrics_set(&node, "m0", 1, 1), 0);
-    for (uint32_t key = 1; key <= METADATA_MAX; key++)
-        cr_assert_eq(node_metrics_set(&node, wire_metadata_name((uint8_t)key), 1, 1), 0, "what is not its own finds room");
+    node_metrics_clear(&node);
+}
+
+Test(node_metrics, one_that_goes_on_keeps_its_rate_beside_a_new_one)
+{
+    struct node node = {.boot = {.boot_id = 1}};
+    tell_many(&node, 'm', NS_PER_S);
+    const struct node_metric_told told[] = {{.name = "more", .value = 1}, {.name = "m0", .value = 7e9}};
+    node_metrics_tell(&node, told, 2, 2 * NS_PER_S);
+    cr_assert_float_eq(find(&node, "m0")->rate, 6e9, 1, "told anew, not forgotten for `more` and begun again");
+    node_metrics_clear(&node);
+}
+
+Test(node_metrics, what_is_not_its_own_finds_room_and_stays)
+{
+    struct node node = {.boot = {.boot_id = 1}};
+    tell_many(&node, 'a', 1);
+    for (uint8_t key = 1; key <= METADATA_MAX; key++)
+        node.metadata[node.metadata_count++] = (struct wire_metadata){.key = key, .value = 1};
+    node_metrics_take(&node, 1);
+    tell_many(&node, 'b', 2);
+    cr_assert_eq(node.metrics->count, NODE_METRICS_OWN_MAX + METADATA_MAX);
+    for (uint8_t key = 1; key <= METADATA_MAX; key++)
+        cr_assert_not_null(find(&node, wire_metadata_name(key)));
     node_metrics_clear(&node);
 }
 
