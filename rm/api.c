@@ -112,7 +112,7 @@ static int node_pick(struct rm *rm, const struct http_request *request, struct h
         return api_refuse(answer, 404, "no node has ever offered this service here; GET /v1/services lists all");
     uint32_t slot = weights_pick(service, &rm->picks);
     if (slot == NODE_NONE)
-        slot = weights_pick_last(rm->cluster, id, &rm->picks);
+        slot = weights_pick_last(service, &rm->picks);
     if (slot == NODE_NONE)
         return api_refuse(answer, 503, "no node offers %s now: all are drained, leaving or silent", service->name);
     const struct node *node = &rm->cluster->nodes[slot];

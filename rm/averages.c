@@ -63,16 +63,43 @@ static void service_leave_member(struct cluster *cluster, uint32_t slot, uint8_t
     offered->below_average = false;
 }
 
-void averages_leave(struct cluster *cluster, uint32_t slot)
+static void standby_leave(struct cluster *cluster, uint32_t slot)
 {
     struct node *node = &cluster->nodes[slot];
-    if (!node->examined)
-        return;
+    for (uint8_t i = 0; i < node->service_count && node->standby; i++)
+        weights_leave(cluster, slot, i);
+    node->standby = false;
+}
+
+static int standby_join(struct cluster *cluster, uint32_t slot)
+{
+    struct node *node = &cluster->nodes[slot];
+    int error = 0;
+    uint8_t joined = 0;
+    node->standby = true;
+    while (joined < node->service_count && (error = weights_join(cluster, slot, joined)) == 0)
+        joined++;
+    while (error < 0 && joined-- > 0)
+        weights_leave(cluster, slot, joined);
+    node->standby = error == 0;
+    return error;
+}
+
+static void examined_leave(struct cluster *cluster, uint32_t slot)
+{
+    struct node *node = &cluster->nodes[slot];
     node->examined = false;
     for (uint8_t i = 0; i < node->service_count; i++) {
         service_leave_member(cluster, slot, i);
         service_moved(cluster, node->services[i].service);
     }
+}
+
+void averages_leave(struct cluster *cluster, uint32_t slot)
+{
+    standby_leave(cluster, slot);
+    if (cluster->nodes[slot].examined)
+        examined_leave(cluster, slot);
 }
 
 static int averages_join(struct cluster *cluster, uint32_t slot)
@@ -103,14 +130,14 @@ static int averages_join(struct cluster *cluster, uint32_t slot)
 int averages_update(struct cluster *cluster, uint32_t slot)
 {
     const struct node *node = &cluster->nodes[slot];
-    bool examined =
-        node->state == NODE_FRESH && !node_is_drained(node) && !(node->flags & (WIRE_NODE_DRAINING | WIRE_NODE_NO_JOBS));
-    if (examined == node->examined)
+    bool usable = !node_is_drained(node) && !(node->flags & (WIRE_NODE_DRAINING | WIRE_NODE_NO_JOBS));
+    bool examined = usable && node->state == NODE_FRESH, standby = usable && node->state == NODE_LAST;
+    if (examined == node->examined && standby == node->standby)
         return 0;
+    averages_leave(cluster, slot);
     if (examined)
         return averages_join(cluster, slot);
-    averages_leave(cluster, slot);
-    return 0;
+    return standby ? standby_join(cluster, slot) : 0;
 }
 
 void averages_load_changed(struct cluster *cluster, uint32_t slot, float old_load)

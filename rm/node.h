@@ -60,7 +60,7 @@ struct node_service {
     uint32_t position; /* among the service's examined nodes; meaningless while the node is not examined */
     float work_s;
     float rate;
-    uint32_t weight_position; /* in the service's index of weights; meaningless while the node is not examined */
+    uint32_t weight_position; /* in the service's index of weights; meaningless while the node is neither examined nor standby */
     bool below_average; /* R3 */
 };
 
@@ -70,6 +70,7 @@ struct node {
     uint8_t kind; /* enum wire_node_kind */
     uint8_t flags; /* within WIRE_NODE_FLAGS_OF_NODE */
     bool examined; /* it counts in its services' averages */
+    bool standby; /* to be picked when no node is examined: it stands in its services' indices of last ones; never both */
     bool restored; /* known from Redis; not heard of since rm started */
     bool instance; /* whoever speaks for it is an instance over HTTP, not a node of Usher's own */
     bool dirty; /* stands in the list of that name */

@@ -22,6 +22,7 @@ static void service_release(struct service *service)
 {
     free(service->members);
     weight_index_done(&service->weights);
+    weight_index_done(&service->last);
 }
 
 void services_done(struct services *services)
@@ -102,7 +103,7 @@ void services_unhold(struct services *services, uint32_t index)
 static void service_forget(struct services *services, uint32_t index)
 {
     struct service *service = &services->item[index];
-    CHECK(service->holder_count == 0 && service->member_count == 0 && !service->stale);
+    CHECK(service->holder_count == 0 && service->member_count == 0 && service->last.count == 0 && !service->stale);
     CHECK(map_remove(&services->by_id, &service->service_id));
     service_release(service);
     *service = (struct service){.free_next = services->free_head, .stale_next = SERVICE_NONE};

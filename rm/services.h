@@ -43,7 +43,8 @@ struct service {
     uint64_t checked_ns; /* when the last look at all its marks began */
     uint64_t load_sum;
     unsigned __int128 load_square_sum;
-    struct weight_index weights;
+    struct weight_index weights; /* of the members */
+    struct weight_index last; /* of those that expired and are still listed */
     bool reweighing; /* the look in progress looks at weights too */
 };
 

@@ -63,13 +63,14 @@ bool weights_term_counts(const struct service *service, enum weight_term term)
     return service->weights.lacking[term] == 0 && service->weights.count > 0;
 }
 
+/* service: whose terms count; NULL: none does. */
 static float node_weight(const struct node *node, const struct service *service)
 {
     float weight = 0;
     bool any = false;
     if (node->admin.flags & WIRE_ADMIN_WEIGHT)
         return node->admin.weight;
-    for (uint32_t term = 0; term < WEIGHT_TERMS; term++) {
+    for (uint32_t term = 0; service && term < WEIGHT_TERMS; term++) {
         if (!weights_term_counts(service, (enum weight_term)term))
             continue;
         any = true;
@@ -80,12 +81,16 @@ static float node_weight(const struct node *node, const struct service *service)
     return node->kind == WIRE_NODE_DISPATCHER ? weight / WEIGHT_DISPATCHER_DIVISOR : weight;
 }
 
-float weights_of(const struct cluster *cluster, const struct node *node, uint8_t ordinal)
+static float weight_limit(float weight)
 {
-    float weight = node_weight(node, &cluster->services.item[node->services[ordinal].service]);
     if (weight < WEIGHT_MIN)
         return 0;
     return weight < WEIGHT_MAX ? weight : WEIGHT_MAX;
+}
+
+float weights_of(const struct cluster *cluster, const struct node *node, uint8_t ordinal)
+{
+    return weight_limit(node_weight(node, &cluster->services.item[node->services[ordinal].service]));
 }
 
 /* ---- the index ---- */
@@ -169,7 +174,14 @@ void weight_index_done(struct weight_index *index)
 
 static struct weight_index *index_of(struct cluster *cluster, const struct node *node, uint8_t ordinal)
 {
-    return &cluster->services.item[node->services[ordinal].service].weights;
+    struct service *service = &cluster->services.item[node->services[ordinal].service];
+    return node->standby ? &service->last : &service->weights;
+}
+
+/* From the last ones is picked when there is no examined one, and then no term counts. */
+static uint64_t units_in_index(const struct cluster *cluster, const struct node *node, uint8_t ordinal)
+{
+    return units_of(node->standby ? weight_limit(node_weight(node, NULL)) : weights_of(cluster, node, ordinal));
 }
 
 /* `by` 1 or −1 to what the node lacks. */
@@ -195,7 +207,8 @@ int weights_join(struct cluster *cluster, uint32_t slot, uint8_t ordinal)
     int error = index_reserve(index);
     if (error < 0)
         return error;
-    lacking_add(cluster, node->services[ordinal].service, &node->weight_terms, 1);
+    if (!node->standby)
+        lacking_add(cluster, node->services[ordinal].service, &node->weight_terms, 1);
     item_insert(cluster, index, (struct weight_item){.slot = slot, .ordinal = ordinal});
     (void)weights_refresh(cluster, slot, ordinal);
     return 0;
@@ -205,7 +218,8 @@ void weights_leave(struct cluster *cluster, uint32_t slot, uint8_t ordinal)
 {
     struct node *node = &cluster->nodes[slot];
     item_remove(cluster, index_of(cluster, node, ordinal), node->services[ordinal].weight_position);
-    lacking_add(cluster, node->services[ordinal].service, &node->weight_terms, UINT32_MAX);
+    if (!node->standby)
+        lacking_add(cluster, node->services[ordinal].service, &node->weight_terms, UINT32_MAX);
 }
 
 bool weights_refresh(struct cluster *cluster, uint32_t slot, uint8_t ordinal)
@@ -213,7 +227,7 @@ bool weights_refresh(struct cluster *cluster, uint32_t slot, uint8_t ordinal)
     struct node *node = &cluster->nodes[slot];
     struct weight_index *index = index_of(cluster, node, ordinal);
     struct weight_item item = index->items[node->services[ordinal].weight_position];
-    uint64_t units = units_of(weights_of(cluster, node, ordinal));
+    uint64_t units = units_in_index(cluster, node, ordinal);
     if (units == item.units)
         return false;
     if (class_of(units) == class_of(item.units)) {
@@ -240,7 +254,7 @@ void weights_update(struct cluster *cluster, uint32_t slot)
         }
     }
     node->weight_terms = terms;
-    for (uint8_t i = 0; i < node->service_count && node->examined; i++)
+    for (uint8_t i = 0; i < node->service_count && (node->examined || node->standby); i++)
         (void)weights_refresh(cluster, slot, i);
 }
 
@@ -264,9 +278,8 @@ static uint32_t class_pick(const struct weight_index *index, struct random_state
     return 0;
 }
 
-uint32_t weights_pick(const struct service *service, struct random_state *random)
+static uint32_t index_pick(const struct weight_index *index, struct random_state *random)
 {
-    const struct weight_index *index = &service->weights;
     if (index->count == 0)
         return NODE_NONE;
     if (index->units == 0)
@@ -282,37 +295,12 @@ uint32_t weights_pick(const struct service *service, struct random_state *random
     }
 }
 
-/* The node's ordinal of the service, or -1: dispatchers would not hand it out for that, or hand it out as examined. */
-static int last_ordinal(const struct node *node, uint64_t service_id)
+uint32_t weights_pick(const struct service *service, struct random_state *random)
 {
-    if (node->address.family == ADDRESS_NONE || node->state != NODE_LAST || node_is_drained(node) ||
-        (node->flags & (WIRE_NODE_DRAINING | WIRE_NODE_NO_JOBS)))
-        return -1;
-    for (uint8_t i = 0; i < node->service_count; i++)
-        if (node->services[i].service_id == service_id)
-            return i;
-    return -1;
+    return index_pick(&service->weights, random);
 }
 
-/* Each takes the place of the one chosen before as likely as its share of all so far. */
-uint32_t weights_pick_last(const struct cluster *cluster, uint64_t service_id, struct random_state *random)
+uint32_t weights_pick_last(const struct service *service, struct random_state *random)
 {
-    uint32_t any = NODE_NONE, weighted = NODE_NONE, found = 0;
-    uint64_t units = 0;
-    if (cluster->states[NODE_LAST].count == 0)
-        return NODE_NONE;
-    uint32_t slot = random_below(random, cluster->slot_count);
-    for (uint32_t i = 0; i < cluster->slot_count && found < WEIGHT_LAST_LOOKS; i++) {
-        slot = slot + 1 < cluster->slot_count ? slot + 1 : 0;
-        int ordinal = last_ordinal(&cluster->nodes[slot], service_id);
-        if (ordinal < 0)
-            continue;
-        uint64_t own = units_of(weights_of(cluster, &cluster->nodes[slot], (uint8_t)ordinal));
-        units += own;
-        if (units_below(random, units) < own)
-            weighted = slot;
-        if (random_below(random, ++found) == 0)
-            any = slot;
-    }
-    return weighted != NODE_NONE ? weighted : any;
+    return index_pick(&service->last, random);
 }

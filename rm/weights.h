@@ -10,8 +10,9 @@
  * A term of which some examined node of a service does not tell both capacity and use is left out for every node of that service, or
  * those that tell less would look smaller than they are. A service of which no term is left weighs all its nodes alike.
  *
- * Invariant: a service's index holds its examined nodes (averages.h), by the power of two of their weights; an update moves a node
- * within it without allocating; a pick is O(1) expected however many nodes and however unlike their weights.
+ * Invariant: a service's index holds its examined nodes (averages.h), and another one of its own those that expired and are still listed
+ * (NODE_LAST), neither drained nor leaving, both by the power of two of their weights; an update moves a node within it without allocating;
+ * a pick is O(1) expected however many nodes and however unlike their weights.
  * Thread: the control loop's. Memory: the cluster's. Nothing blocks. */
 #pragma once
 
@@ -75,7 +76,8 @@ struct weight_index {
 void weight_terms_read(const struct wire_metadata *metadata, uint8_t count, const float factors[static WEIGHT_TERMS],
                        struct weight_terms *ret_terms);
 
-/* The node enters or leaves the index of its services[ordinal]. -ENOMEM. */
+/* The node enters or leaves the index of its services[ordinal]: that of the last ones while node.standby, else that of the examined ones.
+ * -ENOMEM. */
 NODISCARD int weights_join(struct cluster *cluster, uint32_t slot, uint8_t ordinal);
 void weights_leave(struct cluster *cluster, uint32_t slot, uint8_t ordinal);
 
@@ -94,9 +96,7 @@ bool weights_term_counts(const struct service *service, enum weight_term term);
 /* An examined node of the service, as likely as its weight; all alike when all weigh nothing. NODE_NONE: the service has none. */
 uint32_t weights_pick(const struct service *service, struct random_state *random);
 
-/* Likewise a node of the service that expired and is still listed (NODE_LAST), neither drained nor leaving: for when there is no examined
- * one. Exact with up to WEIGHT_LAST_LOOKS of them; with more it looks at some, from a random one on. NODE_NONE: there is none. */
-#define WEIGHT_LAST_LOOKS 1024u
-uint32_t weights_pick_last(const struct cluster *cluster, uint64_t service_id, struct random_state *random);
+/* Likewise a node of the service that expired and is still listed: for when there is no examined one. */
+uint32_t weights_pick_last(const struct service *service, struct random_state *random);
 
 void weight_index_done(struct weight_index *index);

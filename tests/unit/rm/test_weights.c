@@ -230,36 +230,62 @@ Test(weights, picks_are_in_proportion)
     cr_expect_lt(chi_square, 33.7);
 }
 
-/* Whatever comes and goes, the index holds what a look at every node finds. */
-Test(weights, index_survives_any_order_of_changes)
+static void expect_index_is_right(const struct weight_index *index, bool standby)
+{
+    uint64_t units = 0;
+    for (uint32_t class = 0; class < WEIGHT_CLASSES; class ++) {
+        uint32_t end = class + 1 < WEIGHT_CLASSES ? index->first[class + 1] : index->count;
+        cr_assert_leq(index->first[class], end);
+        for (uint32_t i = index->first[class]; i < end; i++) {
+            const struct weight_item *item = &index->items[i];
+            const struct node *node = &fixture->cluster->nodes[item->slot];
+            cr_assert_eq(node->services[item->ordinal].weight_position, i);
+            cr_assert(node->standby == standby && node->examined != standby);
+            cr_assert(class == 0 ? item->units == 0
+                                 : item->units >= UINT64_C(1) << (class - 1) && item->units < UINT64_C(1) << class);
+            units += item->units;
+        }
+    }
+    cr_assert_eq(units, index->units);
+}
+
+static uint32_t standby_count(void)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < fixture->cluster->slot_count; slot++) {
+        const struct node *node = &fixture->cluster->nodes[slot];
+        count += node->state == NODE_LAST && !node_is_drained(node) && !(node->flags & WIRE_NODE_DRAINING);
+    }
+    return count;
+}
+
+/* Whatever comes and goes, expires, returns, is drained or reweighed, the indices hold what a look at every node finds. */
+Test(weights, indices_survive_any_order_of_changes)
 {
     enum { NODES = 60 };
+    uint32_t last_max = 0;
+    fixture->cluster->config.no_protection = false;
     for (uint32_t round = 0; round < 20000; round++) {
-        uint32_t number = random_below(&random_state, NODES);
-        if (random_below(&random_state, 8) == 0) {
-            struct address address = fixture_address(number);
-            uint32_t slot = cluster_find(fixture->cluster, &address);
-            if (slot != NODE_NONE && cluster_listed_count(fixture->cluster) > 1)
-                cluster_deregister(fixture->cluster, fixture->now, slot);
-        } else {
+        uint32_t number = random_below(&random_state, NODES), what = random_below(&random_state, 32);
+        struct address address = fixture_address(number);
+        uint32_t slot = cluster_find(fixture->cluster, &address);
+        if (what < 4 && slot != NODE_NONE && cluster_listed_count(fixture->cluster) > 1)
+            cluster_deregister(fixture->cluster, fixture->now, slot);
+        else if (what == 4 && slot != NODE_NONE)
+            cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, round & 1, (round & 1) ^ 1, NULL), 0);
+        else if (what == 5 && slot != NODE_NONE)
+            cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, round & 1 ? &(float){3} : NULL), 0);
+        else if (what == 6)
+            fixture_pass(fixture, FIXTURE_VALID_NS / 8);
+        else
             beat_cpu(number, powf(2, (float)random_below(&random_state, 20)), (float)random_below(&random_state, 3) / 2);
-        }
-        const struct weight_index *index = &service()->weights;
-        uint64_t units = 0;
-        for (uint32_t class = 0; class < WEIGHT_CLASSES; class ++) {
-            uint32_t end = class + 1 < WEIGHT_CLASSES ? index->first[class + 1] : index->count;
-            cr_assert_leq(index->first[class], end);
-            for (uint32_t i = index->first[class]; i < end; i++) {
-                const struct weight_item *item = &index->items[i];
-                cr_assert_eq(fixture->cluster->nodes[item->slot].services[item->ordinal].weight_position, i);
-                cr_assert(class == 0 ? item->units == 0
-                                     : item->units >= UINT64_C(1) << (class - 1) && item->units < UINT64_C(1) << class);
-                units += item->units;
-            }
-        }
-        cr_assert_eq(units, index->units);
-        cr_assert_eq(index->count, service()->member_count);
+        expect_index_is_right(&service()->weights, false);
+        expect_index_is_right(&service()->last, true);
+        cr_assert_eq(service()->weights.count, service()->member_count);
+        cr_assert_eq(service()->last.count, standby_count());
+        last_max = service()->last.count > last_max ? service()->last.count : last_max;
     }
+    cr_assert_gt(last_max, 3, "many were silent together at times");
 }
 
 /* All that have beaten so far expire. */
@@ -271,7 +297,7 @@ static void fall_silent(void)
 Test(weights, pick_last_finds_nobody_where_nobody_has_expired)
 {
     (void)beat_cpu(1, 8, 0.5f);
-    cr_assert_eq(weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state), NODE_NONE);
+    cr_assert_eq(weights_pick_last(service(), &random_state), NODE_NONE);
 }
 
 Test(weights, pick_last_takes_each_expired_node_as_likely_as_its_weight)
@@ -286,7 +312,7 @@ Test(weights, pick_last_takes_each_expired_node_as_likely_as_its_weight)
     fall_silent();
     cr_assert_eq(weights_pick(service(), &random_state), NODE_NONE);
     for (uint32_t i = 0; i < PICKS; i++)
-        counts[weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state)]++;
+        counts[weights_pick_last(service(), &random_state)]++;
     for (uint32_t i = 0; i < 5; i++)
         cr_expect_float_eq((float)counts[i] / PICKS, given[i] / 8, 0.01f, "node %u: %u picks", i, counts[i]);
 }
@@ -302,9 +328,44 @@ Test(weights, pick_last_takes_all_alike_when_they_weigh_nothing)
     }
     fall_silent();
     for (uint32_t i = 0; i < PICKS; i++)
-        counts[weights_pick_last(fixture->cluster, fixture_service("echo"), &random_state)]++;
+        counts[weights_pick_last(service(), &random_state)]++;
     for (uint32_t i = 0; i < 4; i++)
         cr_expect_float_eq((float)counts[i] / PICKS, 0.25f, 0.01f, "node %u: %u picks", i, counts[i]);
+}
+
+/* The one that weighs something would be missed by a look at some of them. */
+Test(weights, pick_last_is_exact_however_many_have_expired)
+{
+    enum { NODES = 20000, HEAVY = 12345 };
+    const float nothing = 0, heavy = 9;
+    for (uint32_t i = 0; i < NODES; i++) {
+        struct address address = fixture_address(i);
+        (void)fixture_beat(fixture, i, 1);
+        cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, i == HEAVY ? &heavy : &nothing), 0);
+    }
+    fixture->cluster->config.no_protection = false;
+    fall_silent();
+    cr_assert_eq(service()->last.count, NODES);
+    for (uint32_t i = 0; i < PICKS; i++)
+        cr_assert_eq(weights_pick_last(service(), &random_state), HEAVY);
+}
+
+Test(weights, pick_last_leaves_out_who_is_drained_or_was_moved_on)
+{
+    struct address address = fixture_address(1);
+    fixture->cluster->config.no_protection = false;
+    for (uint32_t i = 0; i < 4; i++)
+        (void)beat_cpu(i, 8, 0.5f);
+    fall_silent();
+    cr_assert_eq(service()->last.count, 4);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    for (uint32_t i = 0; i < 1000; i++)
+        cr_assert_neq(weights_pick_last(service(), &random_state), 1);
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, 0, WIRE_ADMIN_DRAIN, NULL), 0);
+    cr_assert_eq(service()->last.count, 4);
+    (void)beat_cpu(2, 8, 0.5f);
+    cr_assert_eq(service()->last.count, 3);
+    cr_assert_eq(weights_pick(service(), &random_state), 2);
 }
 
 Test(weights, weight_below_the_least_counts_as_nothing_everywhere)
