@@ -120,6 +120,8 @@ static int change_make(const struct change *change, json_t *answer)
     return 0;
 }
 
+#define NO_NODE_FORMAT "no node %s has heartbeaten here; `nodes` lists those that have"
+
 /* The answer waits for Redis, so that what was answered survives a kill of rm; for as long as a call to Redis may take, 100 ms. */
 static void on_word_read(void *ctx)
 {
@@ -127,12 +129,13 @@ static void on_word_read(void *ctx)
     struct admin_later *later = change->later;
     struct rm *rm = change->rm;
     uint32_t slot = cluster_find(rm->cluster, &change->node);
+    char text[ADDRESS_TEXT_BYTES];
     int error = change_make(change, admin_later_answer(later));
-    free(change);
-    if (error == 0)
-        error = mirror_word_write(rm->mirror, slot, on_stored, later);
-    if (error < 0)
+    if (error < 0) /* it was silent for so long that it was forgotten meanwhile */
+        admin_later_fail(later, error, EXIT_CODE_FAILED, NO_NODE_FORMAT, address_format(&change->node, text));
+    else if (mirror_word_write(rm->mirror, slot, on_stored, later) < 0)
         on_stored(later, false);
+    free(change);
 }
 
 /* Drain and weight of a node are one word. What another rm has just been told is read first, so that it stands beside what is told here. */
@@ -140,8 +143,7 @@ static int change_begin(struct admin_call *call, const struct change *wanted)
 {
     struct rm *rm = wanted->rm;
     if (cluster_find(rm->cluster, &wanted->node) == NODE_NONE)
-        return admin_fail(call, -ENOENT, EXIT_CODE_FAILED, "no node %s has heartbeaten here; `nodes` lists those that have",
-                          call->words[0]);
+        return admin_fail(call, -ENOENT, EXIT_CODE_FAILED, NO_NODE_FORMAT, call->words[0]);
     json_object_set_new(call->answer, "node", json_string(call->words[0]));
     struct admin_later *later = admin_defer(call);
     struct change *change = later ? malloc(sizeof(*change)) : NULL;

@@ -245,13 +245,28 @@ void admin_later_abandon(struct admin_later *later)
     later->on_answer = NULL;
 }
 
-void admin_later_finish(struct admin_later *later)
+static void later_end(struct admin_later *later, const struct admin_call *call, int error)
 {
     struct buffer answer = {0};
     if (later->on_answer) {
-        int error = answer_print(later->answer, NULL, 0, &answer);
+        error = answer_print(later->answer, call, error, &answer);
         later->on_answer(later->ctx, error == 0 ? &answer : NULL);
     }
     buffer_done(&answer);
     later_free(later);
+}
+
+void admin_later_finish(struct admin_later *later)
+{
+    later_end(later, NULL, 0);
+}
+
+void admin_later_fail(struct admin_later *later, int error, enum exit_code exit_code, const char *format, ...)
+{
+    struct admin_call call = {.exit_code = exit_code};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(call.text, sizeof(call.text), format, arguments);
+    va_end(arguments);
+    later_end(later, &call, error);
 }

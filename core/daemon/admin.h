@@ -65,6 +65,8 @@ struct admin_later *admin_defer(struct admin_call *call);
 void admin_defer_cancel(struct admin_call *call); /* it answers now after all */
 json_t *admin_later_answer(struct admin_later *later); /* the call's, to be added to */
 void admin_later_finish(struct admin_later *later);
+/* The same when nothing came of it: as admin_fail tells it. */
+void admin_later_fail(struct admin_later *later, int error, enum exit_code exit_code, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* For a command whose words from `first` on are NAME ("--reason") and its value, or nothing: the value, or NULL. Anything else is
  * refused (admin_fail): -EINVAL. */

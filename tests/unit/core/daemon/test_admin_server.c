@@ -278,6 +278,19 @@ Test(admin_server, lines_behind_an_answer_that_comes_later_wait_for_it)
     close(fd);
 }
 
+Test(admin_server, answer_that_comes_later_may_be_a_failure)
+{
+    bool closed;
+    int fd = client();
+    say(fd, "wait\n", 5);
+    run();
+    json_object_set_new(admin_later_answer(later), "at", json_string("last"));
+    admin_later_fail(later, -ENOENT, EXIT_CODE_NO_NODE, "no node \"%s\"", "x");
+    run();
+    cr_expect_str_eq(hear(fd, &closed), "{\"ok\":false,\"error\":\"ENOENT\",\"text\":\"no node \\\"x\\\"\",\"exit\":4}\n");
+    close(fd);
+}
+
 Test(admin_server, client_that_does_not_read_gets_no_more_pieces)
 {
     int fd = client();
