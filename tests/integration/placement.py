@@ -4,6 +4,7 @@ for as long, one that lies gains little, and bench/placement works."""
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,8 @@ class Load:
         self.process.wait()
 
     def report(self):
+        """What it tells when it is ended now."""
+        self.process.send_signal(signal.SIGINT)
         out, _ = self.process.communicate(timeout=120)
         return json.loads(out)
 
@@ -160,24 +163,33 @@ def region_start(cluster, workers):
     return rm, dispatchers, addresses
 
 
+# How soon one of few slow jobs finds out that it is quick again is chance, and a machine that stands still puts it off further: it takes
+# a second or two mostly, but no time is promised. So each window is looked at until the share is back.
+SHARE_S, BACK_WINDOWS = 2.5, 7
+
+
 def a_slowed_node_loses_its_share_and_gets_it_back():
     names = ["dispatcher0", "dispatcher1"]
     bound_s = 2 * HEARTBEAT_S + 20 * SLOWED * MEAN_MS / 1000
+    load_s = 90  # long enough for all of it on any machine; it is ended by hand
     with Cluster() as cluster:
         _, dispatchers, workers = region_start(cluster, 6)
-        with Load(dispatchers, 0.6 * 6 * SLOTS / (MEAN_MS / 1000), MEAN_MS, 12 + 2 * bound_s) as load:
+        with Load(dispatchers, 0.6 * 6 * SLOTS / (MEAN_MS / 1000), MEAN_MS, load_s) as load:
             time.sleep(1.5)
-            before = shares_between(cluster, names, 2.5)[workers[0]]
+            before = shares_between(cluster, names, SHARE_S)[workers[0]]
             cluster.ctl("worker0", "set", "sleep-factor", str(SLOWED))
+            slowed = time.monotonic()
             time.sleep(bound_s)
-            slow = shares_between(cluster, names, 2.5)[workers[0]]
+            time.sleep(min(2, stalled_s(slowed)))
+            slow = shares_between(cluster, names, SHARE_S)[workers[0]]
             cluster.ctl("worker0", "set", "sleep-factor", "1")
-            time.sleep(bound_s)
-            after = shares_between(cluster, names, 2.5)[workers[0]]
+            after = []
+            while len(after) < BACK_WINDOWS and (not after or after[-1] <= 0.6 * before):
+                after.append(shares_between(cluster, names, SHARE_S)[workers[0]])
             report = load.report()
         check(0.09 < before < 0.26, f"one of six equal workers got {before:.3f} of the jobs")
         check(slow < 0.5 * before, f"slowed {SLOWED} times it got {slow:.3f} of the jobs, before {before:.3f}")
-        check(after > 0.6 * before, f"quick again it got {after:.3f} of the jobs, at first {before:.3f}")
+        check(after[-1] > 0.6 * before, f"quick again it got {after} of the jobs, one window of {SHARE_S} s after the other, at first {before:.3f}")
         check(report["lost"] == 0 and report["errors"] == 0, f"jobs were lost: {report['lost']}, {report['errors_by_name']}")
 
 
