@@ -211,10 +211,10 @@ int node_text_print_targets(const struct cluster *cluster, const struct node *no
         row_quoted(&row, address);
         row_text(&row, "],\"labels\":{\"usher_service\":");
         row_quoted(&row, service->name);
-        row_text(&row, ",\"usher_state\":");
-        row_quoted(&row, node_word(node));
         row_text(&row, ",\"usher_kind\":");
         row_quoted(&row, kind_word(node));
+        row_text(&row, ",\"__meta_usher_state\":");
+        row_quoted(&row, node_word(node));
         row_text(&row, "}}");
         before = ",";
     }

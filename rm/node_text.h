@@ -10,6 +10,7 @@
 NODISCARD int node_text_print(const struct cluster *cluster, const struct node *node, uint64_t now_ns, struct buffer *text);
 
 /* Objects with a comma between them, one for each service with a name that the node offers (service_id: only that one; NULL: all), as
- * Prometheus' http_sd reads them. Appends nothing where there is none. -ENOMEM. */
+ * Prometheus' http_sd reads them. What changes while a node runs is told in __meta_ labels, which do not get into the names of its series
+ * unless somebody wants it. Appends nothing where there is none. -ENOMEM. */
 NODISCARD int node_text_print_targets(const struct cluster *cluster, const struct node *node, const uint64_t *service_id,
                                       struct buffer *text);

@@ -208,6 +208,34 @@ Test(listing, targets_are_by_service_and_only_of_those_with_a_name)
     json_decref(list);
 }
 
+/* A drained node runs on, so it is to be scraped; what changes with its state must not make other series of it. */
+Test(listing, drained_node_stays_a_target_of_the_same_labels)
+{
+    struct wire_register registration = {.node = fixture_address(5),
+                                         .kind = WIRE_NODE_WORKER,
+                                         .slots = 1,
+                                         .service_count = 1,
+                                         .services = {{.length = 4, .text = "echo"}},
+                                         .trailer = {.boot_id = 6, .sequence = 1}};
+    static const char *const states[] = {"ready", "drained", "ready"};
+    uint32_t slot;
+    cr_assert_eq(cluster_register(fixture->cluster, fixture->now, &registration, &slot), CLUSTER_ACCEPTED);
+    fixture->sequence = 10;
+    (void)fixture_beat(fixture, 5, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(states); i++) {
+        list_open(LISTING_TARGETS, "echo");
+        json_t *list = list_end();
+        json_t *labels = json_object_get(json_array_get(list, 0), "labels");
+        cr_assert_eq(json_object_size(labels), 3);
+        cr_expect_str_eq(json_string_value(json_object_get(labels, "usher_service")), "echo");
+        cr_expect_str_eq(json_string_value(json_object_get(labels, "usher_kind")), "worker");
+        cr_expect_str_eq(json_string_value(json_object_get(labels, "__meta_usher_state")), states[i]);
+        json_decref(list);
+        uint8_t drain = i == 0 ? WIRE_ADMIN_DRAIN : 0;
+        cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &registration.node, drain, WIRE_ADMIN_DRAIN, NULL), 0);
+    }
+}
+
 /* ---- a row ---- */
 
 Test(listing, row_of_strange_values_is_json)
