@@ -1,7 +1,6 @@
 #include "rm/mirror_text.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,50 +9,59 @@
 #include "core/base/id_text.h"
 #include "core/wire/cursor.h"
 #include "core/wire/service.h"
+#include "rm/row.h"
 
-static int service_print(const struct cluster *cluster, const struct node_service *offered, const char *separator,
-                         struct buffer *text)
+static void service_print(const struct cluster *cluster, const struct node_service *offered, struct row *row)
 {
     const struct service *service = &cluster->services.item[offered->service];
-    double work_s = (double)offered->work_s;
-    double rate = (double)offered->rate;
+    row_text(row, service->name[0] == '\0' ? "\"#" : "\"");
     if (service->name[0] == '\0')
-        return buffer_print(text, "%s\"#%016" PRIx64 "\":[%.6g,%.6g]", separator, service->service_id, work_s, rate);
-    return buffer_print(text, "%s\"%s\":[%.6g,%.6g]", separator, service->name, work_s, rate);
+        row_id(row, "", service->service_id);
+    else
+        row_text(row, service->name);
+    row_text(row, "\":[");
+    row_float(row, offered->work_s);
+    row_text(row, ",");
+    row_float(row, offered->rate);
+    row_text(row, "]");
 }
 
-static int metadata_print(const struct node *node, struct buffer *text)
+static void state_print(const struct node *node, struct row *row)
 {
-    const char *separator = "";
-    for (uint8_t i = 0; i < node->metadata_count; i++) {
-        const char *name = wire_metadata_name(node->metadata[i].key);
-        if (!name)
-            continue;
-        int error = buffer_print(text, "%s\"%s\":%.6g", separator, name, (double)node->metadata[i].value);
-        if (error < 0)
-            return error;
-        separator = ",";
-    }
-    return 0;
+    row_text(row, node->kind == WIRE_NODE_DISPATCHER ? "{\"kind\":\"dispatcher\",\"flags\":" : "{\"kind\":\"worker\",\"flags\":");
+    row_count(row, node->flags);
+    row_text(row, ",\"slots\":");
+    row_count(row, node->slots);
+    row_id(row, ",\"boot\":\"", node->boot.boot_id);
+    row_text(row, "\",\"sequence\":");
+    row_count(row, node->boot.sequence);
+    row_text(row, ",\"registered\":");
+    row_bool(row, node->registered_boot == node->boot.boot_id);
+    row_text(row, ",\"timestamp_ms\":");
+    row_count(row, node->timestamp_ms);
+    row_text(row, ",\"load\":");
+    row_float(row, node->load_index);
+    row_text(row, ",\"load_per_job\":");
+    row_float(row, node->load_per_job);
+    row_text(row, ",\"queued\":");
+    row_count(row, node->jobs_queued);
+    row_text(row, ",\"running\":");
+    row_count(row, node->jobs_running);
 }
 
 int mirror_node_print(const struct cluster *cluster, const struct node *node, struct buffer *text)
 {
-    int error =
-        buffer_print(text,
-                     "{\"kind\":\"%s\",\"flags\":%u,\"slots\":%u,\"boot\":\"%016" PRIx64 "\",\"sequence\":%" PRIu64
-                     ",\"registered\":%s,\"timestamp_ms\":%" PRIu64 ",\"load\":%.9g,\"load_per_job\":%.9g,"
-                     "\"queued\":%u,\"running\":%u,\"services\":{",
-                     node->kind == WIRE_NODE_DISPATCHER ? "dispatcher" : "worker", node->flags, node->slots, node->boot.boot_id,
-                     node->boot.sequence, node->registered_boot == node->boot.boot_id ? "true" : "false", node->timestamp_ms,
-                     (double)node->load_index, (double)node->load_per_job, node->jobs_queued, node->jobs_running);
-    for (uint8_t i = 0; i < node->service_count && error == 0; i++)
-        error = service_print(cluster, &node->services[i], i > 0 ? "," : "", text);
-    if (error == 0)
-        error = buffer_print(text, "},\"metadata\":{");
-    if (error == 0)
-        error = metadata_print(node, text);
-    return error < 0 ? error : buffer_print(text, "}}");
+    struct row row = {.text = text};
+    state_print(node, &row);
+    row_text(&row, ",\"services\":{");
+    for (uint8_t i = 0; i < node->service_count; i++) {
+        row_text(&row, i > 0 ? "," : "");
+        service_print(cluster, &node->services[i], &row);
+    }
+    row_text(&row, "},\"metadata\":{");
+    row_metadata(&row, node->metadata, node->metadata_count);
+    row_text(&row, "}}");
+    return row.error;
 }
 
 static int service_id_take(struct services *services, const char *name, uint64_t *ret_service_id)

@@ -2,74 +2,13 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "core/base/decimal.h"
-#include "core/base/id_text.h"
 #include "core/daemon/text_json.h"
+#include "rm/row.h"
 #include "rm/services.h"
-
-/* Numbers in between are written in millionths, others by printf, which takes ten times as long. */
-#define REAL_MIN 0.01
-#define REAL_MAX 1e9
-
-/* Sticky: after the first failure nothing more is written. */
-struct row {
-    struct buffer *text;
-    int error;
-};
-
-static void row_bytes(struct row *row, const char *bytes, size_t length)
-{
-    if (row->error == 0)
-        row->error = buffer_append(row->text, bytes, length);
-}
-
-static void row_text(struct row *row, const char *text)
-{
-    row_bytes(row, text, strlen(text));
-}
-
-/* What needs no escapes: addresses, names of services and metrics, words of our own. */
-static void row_quoted(struct row *row, const char *plain)
-{
-    row_bytes(row, "\"", 1);
-    row_text(row, plain);
-    row_bytes(row, "\"", 1);
-}
-
-static void row_count(struct row *row, uint64_t count)
-{
-    char digits[DECIMAL_TEXT_BYTES];
-    row_bytes(row, digits, decimal_format(count, digits));
-}
-
-static void row_real(struct row *row, double value)
-{
-    char digits[DECIMAL_TEXT_BYTES];
-    if (value == 0 || (value >= REAL_MIN && value <= REAL_MAX)) {
-        row_bytes(row, digits, decimal_format_millionths((uint64_t)(value * 1e6 + 0.5), digits));
-    } else if (isfinite(value)) {
-        snprintf(digits, sizeof(digits), "%.7g", value);
-        row_text(row, digits);
-    } else {
-        row_text(row, "null");
-    }
-}
-
-static void row_bool(struct row *row, bool value)
-{
-    row_text(row, value ? "true" : "false");
-}
-
-static void row_id(struct row *row, const char *before, uint64_t id)
-{
-    row_text(row, before);
-    row_text(row, id_text_of(id).text);
-}
 
 /* Whatever an operator wrote. */
 static void row_reason(struct row *row, const char *reason)
@@ -101,23 +40,6 @@ static void services_print(struct row *row, const struct cluster *cluster, const
         row_text(row, i ? "," : "");
         row_real(row, (double)weights_of(cluster, node, i));
     }
-}
-
-static void metadata_print(struct row *row, const struct node *node)
-{
-    const char *before = "";
-    row_text(row, "],\"metadata\":{");
-    for (uint8_t i = 0; i < node->metadata_count; i++) {
-        const char *name = wire_metadata_name(node->metadata[i].key);
-        if (!name)
-            continue;
-        row_text(row, before);
-        row_quoted(row, name);
-        row_bytes(row, ":", 1);
-        row_real(row, (double)node->metadata[i].value);
-        before = ",";
-    }
-    row_bytes(row, "}", 1);
 }
 
 static void metrics_print(struct row *row, const struct node_metrics *metrics)
@@ -181,7 +103,9 @@ int node_text_print(const struct cluster *cluster, const struct node *node, uint
     struct row row = {.text = text};
     state_print(&row, node, now_ns);
     services_print(&row, cluster, node);
-    metadata_print(&row, node);
+    row_text(&row, "],\"metadata\":{");
+    row_metadata(&row, node->metadata, node->metadata_count);
+    row_bytes(&row, "}", 1);
     if (node->metrics)
         metrics_print(&row, node->metrics);
     row_id(&row, ",\"boot_id\":\"", node->boot.boot_id);
