@@ -17,6 +17,7 @@ struct reception {
     struct udp *udp;
     uint64_t sequence; /* of our own control datagrams */
     uint32_t next_dispatcher; /* where the next acknowledgement's choice begins */
+    struct cluster_time now; /* of the loop's turn that was asked for last: the wall clock is looked at once in each */
 };
 
 /* A datagram being answered. One datagram gets one at most, no longer than itself, however many frames it packs: each answer is no
@@ -111,9 +112,12 @@ static void answer(struct beat *beat, enum cluster_verdict verdict, uint32_t slo
     }
 }
 
-static struct cluster_time now_of(const struct reception *reception)
+static struct cluster_time now_of(struct reception *reception)
 {
-    return (struct cluster_time){.ns = loop_now_ns(reception->config.loop), .wall_ms = loop_wall_ms(reception->config.loop)};
+    struct loop *loop = reception->config.loop;
+    if (reception->now.ns != loop_now_ns(loop))
+        reception->now = (struct cluster_time){.ns = loop_now_ns(loop), .wall_ms = loop_wall_ms(loop)};
+    return reception->now;
 }
 
 static void malformed(struct beat *beat, enum refusal refusal)
