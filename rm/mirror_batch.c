@@ -65,13 +65,13 @@ void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_o
     }
 }
 
-void mirror_batch_put_loads_off(struct mirror_batch *batch, struct mirror_order *loads)
+void mirror_batch_put_loads_off(struct cluster *cluster, struct mirror_batch *batch, struct mirror_order *loads)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
         if (!(batch->commands[i] & 1u << MIRROR_LOADS_ADD))
             continue;
-        uint32_t slot = batch->slot[i];
-        if (mirror_order_add(loads, slot, batch->cluster->nodes[slot].load_index) == 0)
+        struct node *node = &cluster->nodes[batch->slot[i]];
+        if (mirror_order_put(loads, batch->slot[i], node->load_index, &node->load_place) == 0)
             batch->commands[i] &= (uint8_t) ~(1u << MIRROR_LOADS_ADD);
     }
 }

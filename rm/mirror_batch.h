@@ -10,7 +10,7 @@
 #include "rm/cluster.h"
 #include "rm/mirror_order.h"
 
-#define MIRROR_BATCH_NODES 200u /* ≤ 500 members a command, and ≤ 1 ms of work at a time */
+#define MIRROR_BATCH_NODES 400u /* ≤ 500 members a command, and ≤ 2 ms of Redis' work at a time */
 
 /* How often a node's metadata are written when nothing but numbers in them changes: at most twice a second, and in large clusters so
  * rarely that it takes a fiftieth of rm's time, at 10 µs each. */
@@ -43,9 +43,9 @@ struct mirror_batch {
 void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_offset_ms, uint64_t now_ns, uint32_t limit,
                        uint32_t metadata_max, struct mirror_batch *ret_batch);
 
-/* Loads are not written with the rest, but noted, to be written in order when the flush has taken all its nodes. Those for which there is
- * no memory stay in the batch. */
-void mirror_batch_put_loads_off(struct mirror_batch *batch, struct mirror_order *loads);
+/* Loads are not written with the rest, but noted, to be written in order when a flush that writes loads has taken all its nodes. Those for
+ * which there is no memory stay in the batch. */
+void mirror_batch_put_loads_off(struct cluster *cluster, struct mirror_batch *batch, struct mirror_order *loads);
 
 /* The next ones noted, of the nodes that are still fresh; their loads as they are then. */
 void mirror_batch_take_loads(const struct cluster *cluster, uint16_t region, struct mirror_order *loads,

@@ -1,35 +1,49 @@
-/* Writing what has changed: a flush takes the nodes that are dirty when it begins, batch by batch. */
+/* Writing what has changed: a flush takes the nodes that are dirty when it begins, batch by batch, and then writes their loads in order.
+ *
+ * How seldom beats may be written: whoever shares the store takes those out that are older than the valid time, so a living node's must never be.
+ * When it is written anew it is as old as one period and one interval of heartbeats together, three fifths and usually a third of the valid time,
+ * which leaves a fifteenth, 0.2 s by default, for a flush that is late. Our own look at the end of the flush comes two thirds of a period after
+ * the first beats of it, that is 0.8 s before they would be too old. After a restart what stands there counts, however old.
+ *
+ * Nobody judges by loads, which cost Redis more: where flushes are stretched only every second one writes them, and a node's may be as old as six
+ * fifths of the valid time and an interval. */
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "rm/changes.h"
 #include "rm/mirror_internal.h"
 
 #define FLUSH_INTERVAL_NS (100 * NS_PER_MS)
-#define FLUSH_NODE_NS (20 * NS_PER_US) /* more between flushes for each node: 75,000 make it half the default valid time */
+#define FLUSH_NODE_NS (20 * NS_PER_US) /* more between flushes for each node: 90,000 make it the longest by default */
 #define FLUSH_REST_NS_MIN (20 * NS_PER_MS)
 #define FLUSH_GAP_NS_MAX NS_PER_MS
+#define FLUSH_GAPS_BEHIND 16 /* so many batches that could not be sent in time follow in the next turns, one in each */
 
 #define WHOLE_INTERVAL_NS NS_PER_S /* while Redis refuses, everything is tried no more often */
 
 /* No more often are metadata written, at 10 µs each: a tenth of rm's time, when all are new. */
 #define METADATA_NODE_NS (100 * NS_PER_US)
 
-/* From one flush to the next: longer the more nodes there are, but what is written must not get older than half the valid time. */
+static uint64_t flush_period_ns_max(const struct mirror *mirror)
+{
+    return mirror->config.cluster->config.valid_ns / 5 * 3;
+}
+
+/* From one flush to the next: longer the more nodes there are. */
 static uint64_t flush_period_ns(const struct mirror *mirror)
 {
-    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
+    uint64_t most_ns = flush_period_ns_max(mirror);
     uint64_t period_ns = mirror->flush_nodes * FLUSH_NODE_NS;
     if (period_ns < FLUSH_INTERVAL_NS)
         period_ns = FLUSH_INTERVAL_NS;
-    return period_ns < half_valid_ns ? period_ns : half_valid_ns;
+    return period_ns < most_ns ? period_ns : most_ns;
 }
 
 /* When Redis is so slow that a flush takes longer than its period, half the time may go into writing, but not more. */
 void mirror_flush_schedule(struct mirror *mirror, uint64_t took_ns)
 {
-    uint64_t half_valid_ns = mirror->config.cluster->config.valid_ns / 2;
+    uint64_t most_ns = flush_period_ns_max(mirror);
     uint64_t period_ns = flush_period_ns(mirror);
-    uint64_t rest_ns = took_ns < period_ns ? period_ns - took_ns : took_ns < half_valid_ns ? took_ns : half_valid_ns;
+    uint64_t rest_ns = took_ns < period_ns ? period_ns - took_ns : took_ns < most_ns ? took_ns : most_ns;
     timer_start(mirror->config.loop, &mirror->flush_timer,
                 mirror_now_ns(mirror) + (rest_ns > FLUSH_REST_NS_MIN ? rest_ns : FLUSH_REST_NS_MIN));
 }
@@ -76,21 +90,34 @@ static void flush_end(struct mirror *mirror)
     mirror_flush_schedule(mirror, mirror_now_ns(mirror) - mirror->flush_started_ns);
 }
 
-/* Batches are spread over two thirds of the time until the next flush, since Redis would else keep heartbeats from their CPU while it
- * works off what comes all at once. */
-void mirror_flush_continue(struct mirror *mirror)
-{
-    uint64_t batches = 2 * (mirror->flush_nodes / MIRROR_BATCH_NODES + 1);
-    uint64_t gap_ns = flush_period_ns(mirror) / 3 * 2 / batches;
-    if (gap_ns > FLUSH_GAP_NS_MAX)
-        gap_ns = FLUSH_GAP_NS_MAX;
-    timer_start(mirror->config.loop, &mirror->pump_timer, mirror->finishing ? 0 : mirror_now_ns(mirror) + gap_ns);
-}
-
 /* But for the expired. */
 static bool flush_is_sent(const struct mirror *mirror)
 {
-    return mirror->flush_left == 0 && mirror_order_left(&mirror->loads) == 0;
+    return mirror->flush_left == 0 && (!mirror->loads_now || mirror_order_left(&mirror->loads) == 0);
+}
+
+/* Batches are spread over two thirds of the time until the next flush, since Redis would else keep heartbeats from their CPU while it
+ * works off what comes all at once. */
+static uint64_t flush_gap_ns(const struct mirror *mirror)
+{
+    uint64_t batches = (mirror->loads_now ? 2 : 1) * (mirror->flush_nodes / MIRROR_BATCH_NODES + 1);
+    uint64_t gap_ns = flush_period_ns(mirror) / 3 * 2 / batches;
+    return gap_ns < FLUSH_GAP_NS_MAX ? gap_ns : FLUSH_GAP_NS_MAX;
+}
+
+/* A batch is due so long after the one before was, not after it was sent: the turns of a busy loop come late, and after a thousand of them a
+ * flush would have taken twice its time. Expired beats have time: their commands are so far apart at least. */
+void mirror_flush_continue(struct mirror *mirror)
+{
+    uint64_t now_ns = mirror_now_ns(mirror);
+    uint64_t gap_ns = flush_gap_ns(mirror);
+    uint64_t due_ns = mirror->pump_due_ns + gap_ns;
+    if (flush_is_sent(mirror) || due_ns > now_ns + gap_ns)
+        due_ns = now_ns + gap_ns;
+    else if (due_ns + FLUSH_GAPS_BEHIND * gap_ns < now_ns)
+        due_ns = now_ns - FLUSH_GAPS_BEHIND * gap_ns;
+    mirror->pump_due_ns = due_ns;
+    timer_start(mirror->config.loop, &mirror->pump_timer, mirror->finishing ? 0 : due_ns);
 }
 
 void mirror_flush_look(struct mirror *mirror)
@@ -149,16 +176,16 @@ static void nodes_send(struct mirror *mirror)
     mirror->metadata_left -= batch.metadata_count < mirror->metadata_left ? batch.metadata_count : mirror->metadata_left;
     mirror->flush_left = batch.count > 0 ? mirror->flush_left - batch.count : 0;
     counter_add(mirror->config.counters, COUNTER_MIRROR_NODES, batch.count);
-    mirror_batch_put_loads_off(&batch, &mirror->loads);
+    mirror_batch_put_loads_off(mirror->config.cluster, &batch, &mirror->loads);
     batch_send(mirror, &batch);
-    if (mirror->flush_left == 0)
-        mirror_order_sort(&mirror->loads);
 }
 
-/* The second half. */
+/* The second half, of a flush that writes loads. */
 static void loads_send(struct mirror *mirror)
 {
     struct mirror_batch batch;
+    if (mirror->loads.taken == 0)
+        mirror_order_sort(&mirror->loads);
     mirror_batch_take_loads(mirror->config.cluster, mirror->config.region, &mirror->loads, &batch);
     batch_send(mirror, &batch);
 }
@@ -179,6 +206,14 @@ static void flush_pump(struct mirror *mirror)
         mirror_expire(mirror);
 }
 
+/* What is noted stays noted until a flush has written it. One that was broken off is followed by one that writes everything. */
+static void loads_decide(struct mirror *mirror)
+{
+    if (mirror->loads_now)
+        mirror_order_clear(&mirror->loads);
+    mirror->loads_now = !mirror->loads_now || mirror->whole || mirror->finishing || flush_period_ns(mirror) <= FLUSH_INTERVAL_NS;
+}
+
 void mirror_flush_begin(struct mirror *mirror)
 {
     mirror->flushing = true;
@@ -193,9 +228,10 @@ void mirror_flush_begin(struct mirror *mirror)
     mirror->flush_nodes = mirror->config.cluster->dirty.count;
     mirror->flush_left = mirror->flush_nodes;
     mirror->metadata_left = mirror->finishing ? UINT32_MAX : (uint32_t)(flush_period_ns(mirror) / METADATA_NODE_NS);
-    mirror_order_clear(&mirror->loads);
+    loads_decide(mirror);
     mirror->flush_fresh = mirror->config.cluster->states[NODE_FRESH].count;
     mirror->flush_started_ns = mirror_now_ns(mirror);
+    mirror->pump_due_ns = mirror->flush_started_ns;
     flush_pump(mirror);
 }
 

@@ -54,7 +54,9 @@ struct mirror {
     uint32_t flush_nodes; /* of the flush in progress, or the last one */
     uint32_t flush_left; /* of these, still to be taken */
     uint32_t metadata_left; /* fresh nodes whose metadata this flush may still write */
-    struct mirror_order loads; /* of those taken, for the second half of the flush */
+    bool loads_now; /* this flush writes loads, in its second half */
+    struct mirror_order loads; /* of those taken by it and, if it left loads out, by the one before */
+    uint64_t pump_due_ns; /* when the last batch was due */
     uint32_t calls; /* of the flush, unanswered */
     uint64_t flush_started_ns;
     uint64_t flush_ended_ns; /* of the last complete one; 0: none */

@@ -24,13 +24,19 @@ static int order_grow(struct mirror_order *order)
     return 0;
 }
 
-int mirror_order_add(struct mirror_order *order, uint32_t slot, float load)
+int mirror_order_put(struct mirror_order *order, uint32_t slot, float load, uint32_t *place)
 {
     struct mirror_order_item item = {.slot = slot};
+    memcpy(&item.key, &load, sizeof(load));
+    /* A place from before the order was last cleared is somebody else's by now, or nobody's. */
+    if (*place < order->count && order->items[*place].slot == slot) {
+        order->items[*place] = item;
+        return 0;
+    }
     int error = order->count == order->capacity ? order_grow(order) : 0;
     if (error < 0)
         return error;
-    memcpy(&item.key, &load, sizeof(load));
+    *place = order->count;
     order->items[order->count++] = item;
     return 0;
 }

@@ -107,6 +107,7 @@ struct node {
     struct weight_terms weight_terms;
     struct wire_admin admin;
     uint32_t word_reading; /* the last reading of Redis' words that met it there, or during which it was sent there */
+    uint32_t load_place; /* in the mirror's order of loads, if it stands there */
     char *reason; /* of the operator; NULL: none given */
     struct node_service *services;
     struct wire_echo *echoes;
