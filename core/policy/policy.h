@@ -41,6 +41,7 @@ extern const struct policy_row policy_rows[POLICIES];
 struct pick_state {
     struct random_state random;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
+    uint32_t window[TOKEN_RINGS]; /* in such parts, where finish-time's window of many members begins, by hash of the service */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */
@@ -78,12 +79,8 @@ struct pick_item {
     union { /* what was drawn, until the memory of it is there */
         uint32_t turn; /* round-robin, and finish-time in turn */
         uint32_t column; /* weighted */
-        uint32_t first; /* finish-time, of many nodes: a position */
     };
-    union {
-        uint32_t bits; /* weighted: uniform ones, for the column */
-        uint32_t second; /* finish-time: another position */
-    };
+    uint32_t bits; /* weighted: uniform ones, for the column */
     uint32_t member_count;
     const struct snapshot_member *members; /* of the service */
     const struct snapshot_share *shares; /* likewise, or NULL */
