@@ -7,6 +7,7 @@
 
 #include "bench/load/options.h"
 #include "bench/load/report.h"
+#include "bench/load/service_turn.h"
 #include "bench/load/team.h"
 #include "core/base/clock.h"
 #include "core/base/errors.h"
@@ -54,6 +55,10 @@ static int ask_check_proto(const struct load_ask_options *options, const struct 
         return load_refuse(ret_error, "--service is for dispatchers: with --echo nobody looks for a service");
     if (options->service && !usher)
         return load_refuse(ret_error, "--service is for dispatchers, over --proto udp or tcp");
+    if (config->service_count > 1 && (!usher || config->echo))
+        return load_refuse(ret_error, "--services is for dispatchers, over --proto udp or tcp");
+    if (!service_turn_valid(config->service, config->service_count))
+        return load_refuse(ret_error, "--services: the last one's name, --service with its number, has more than 63 characters");
     if (config->count > 1 && !usher)
         return load_refuse(ret_error, "--count is for dispatchers, over --proto udp or tcp");
     if (config->query_type != ENGINE_QUERY_A && config->proto != ENGINE_DNS)
@@ -109,14 +114,14 @@ static int ask_check_load(const struct load_ask_options *options, const struct e
 
 int load_ask_configure(const struct load_ask_options *options, struct engine_config *ret_config, struct conf_error *ret_error)
 {
-    const char *service = options->service ? options->service : ASK_SERVICE_DEFAULT;
     struct engine_config config = {
         .proto = (enum engine_proto)options->proto,
         .echo = options->echo,
         .gso = options->gso,
         .spin = options->spin,
         .stream = options->proto == ENGINE_TCP || options->proto == ENGINE_RESP,
-        .service_id = service_id(service, strlen(service)),
+        .service = options->service ? options->service : ASK_SERVICE_DEFAULT,
+        .service_count = options->services,
         .count = (uint8_t)options->count,
         .nodes = options->nodes.item,
         .node_count = options->nodes.count,
@@ -168,6 +173,8 @@ static json_t *ask_settings(const struct engine_config *config)
                                  "connections", (json_int_t)config->connections, "threads", (json_int_t)config->threads, "pack",
                                  (json_int_t)config->pack, "gso", config->gso, "spin", config->spin, "count",
                                  (json_int_t)config->count, "reply_timeout_s", (double)config->timeout_ns / (double)NS_PER_S);
+    if (config->service_count > 1)
+        json_object_set_new(settings, "services", json_integer((json_int_t)config->service_count));
     if (config->rate > 0) {
         json_object_set_new(settings, "rate", json_real(config->rate));
         json_object_set_new(settings, "arrivals", json_string(config->arrivals == SCHEDULE_POISSON ? "poisson" : "constant"));

@@ -395,6 +395,8 @@ static int engine_prepare(struct engine *engine, struct conf_error *ret_error)
     int error = ledger_init(&engine->ledger, engine_ledger_capacity(engine), (uint32_t)config->seed + engine->thread_index);
     if (error == 0)
         error = engine_prepare_nodes(engine);
+    if (error == 0 && config->service_count > 1)
+        error = service_turn_init(&engine->services, config->service, config->service_count);
     if (error == 0 && engine->protocol->id_bytes == 0) {
         engine->next = calloc((size_t)engine->ledger.mask + 1, sizeof(*engine->next));
         error = engine->next ? 0 : -ENOMEM;
@@ -445,6 +447,7 @@ void engine_free(struct engine *engine)
     engine_disconnect(engine);
     ledger_done(&engine->ledger);
     node_set_done(&engine->nodes);
+    service_turn_done(&engine->services);
     free(engine->next);
     free(engine);
 }

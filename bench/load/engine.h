@@ -49,7 +49,8 @@ struct engine_config {
     bool gso; /* one send is a super-datagram */
     bool spin; /* the generator never sleeps */
     bool stream; /* TCP */
-    uint64_t service_id;
+    const char *service; /* the first that dispatchers are asked for */
+    uint32_t service_count; /* asked for in turn (service_turn.h) */
     uint8_t count; /* nodes asked for, 1 … ADDRESSES_MAX */
     const struct address *nodes; /* that may be named; node_count 0: any */
     uint32_t node_count;

@@ -11,6 +11,7 @@
 #include "bench/load/ledger.h"
 #include "bench/load/node_set.h"
 #include "bench/load/protocol.h"
+#include "bench/load/service_turn.h"
 #include "core/base/buffer.h"
 #include "core/wire/limits.h"
 
@@ -50,6 +51,7 @@ struct engine {
     struct ledger ledger;
     struct schedule schedule;
     struct node_set nodes;
+    struct service_turn services; /* empty where there is only one */
     int epoll_fd;
     int stopped_fd;
     uint32_t thread_index;

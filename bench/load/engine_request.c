@@ -27,6 +27,8 @@ void requests_open(struct engine *engine, uint32_t index, uint64_t planned_ns, u
     uint32_t stride = engine->request_bytes;
     uint8_t *at = engine->requests + (size_t)first * stride + engine->protocol->id_offset;
     engine->connections[index].outstanding += count;
+    if (engine->services.count > 0)
+        service_turn_write(&engine->services, engine->requests + (size_t)first * stride, stride, count);
     switch (engine->protocol->id_bytes) {
     case sizeof(uint64_t):
         for (uint32_t i = 0; i < count; i++, at += stride) {

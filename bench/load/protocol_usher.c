@@ -9,6 +9,7 @@
 #include "core/base/errors.h"
 #include "core/wire/address_path.h"
 #include "core/wire/error.h"
+#include "core/wire/service.h"
 
 #define USHER_ID_OFFSET (FRAME_HEADER_BYTES - sizeof(uint64_t)) /* the header's last field */
 #define USHER_COUNT_OFFSET 30u /* in ADDRESS */
@@ -22,7 +23,7 @@ static int usher_request_write(const struct engine_config *config, uint8_t *byte
     if (config->pack * wire_address_bytes(config->count, ADDRESS_IPV6) > DATAGRAM_BYTES_MAX)
         family = ADDRESS_IPV4;
     struct wire_address_request request = {
-        .service_id = config->service_id,
+        .service_id = service_id(config->service, strlen(config->service)),
         .count = config->count,
         .wait_ms = (uint32_t)((config->timeout_ns + NS_PER_MS - 1) / NS_PER_MS), /* as libusher does: later it is lost anyway */
     };

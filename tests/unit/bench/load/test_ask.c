@@ -44,6 +44,8 @@ static const struct refused refused[] = {
     {"--proto resp --command PING --echo", "--echo is for"},
     {"--echo --service sleep", "--service is for dispatchers"},
     {"--proto dns --query a.example --service sleep", "--service is for dispatchers"},
+    {"--echo --services 2", "--services is for dispatchers"},
+    {"--service a234567890123456789012345678901234567890123456789012345678901 --services 11", "more than 63"},
     {"--proto dns --query a.example --count 2", "--count is for dispatchers"},
     {"--proto dns --query a.example --gso", "--gso is for"},
     {"--proto dns --query a.example --pack 2", "--pack is for"},
