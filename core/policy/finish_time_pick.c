@@ -206,7 +206,8 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
  * would wait for memory that other cores, and other machines on the host, push out of the cache behind the core's own.
  *
  * Between two passes of the window a node that has become free goes unseen. Where reports are pushed it says so itself (idle_tokens.h);
- * where they are old, p99 would be 1 to 3 % longer (usher-sim, 10,000 nodes), so there candidates walk through all.
+ * where they are old, p99 would be 1 to 3 % longer (usher-sim, 10,000 nodes), so there candidates walk through all: two, and who stands
+ * behind each. The values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two.
  *
  * Places are parts of 2^32 of the members; a unit of these is a power of two: a node, or less, but more than half of one. */
 #define WINDOW_BITS 9 /* units: 16 services' windows fit into a cache of 512 KiB */
@@ -214,6 +215,12 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
 #define WINDOW_AHEAD 64u /* units: so long before a node comes into the window its values are asked for */
 #define WINDOW_MEMBERS_AHEAD 256u /* nodes: and where they are, so long before that */
 #define WINDOW_AGE_S 0.1f /* of pushed reports at most: they take 10 ms, those that dispatchers ask for a second */
+
+/* Whether that is so. */
+static inline bool draws_in_windows(const struct pick_state *state)
+{
+    return finish_time_age_s(state->finish) <= WINDOW_AGE_S;
+}
 
 static inline uint32_t window_position(uint32_t place, uint32_t count)
 {
@@ -237,19 +244,65 @@ static inline __attribute__((always_inline)) void draw_window(struct pick_batch 
     }
 }
 
-/* Of so many members on. */
-static inline uint32_t window_members_min(const struct pick_state *state)
+static inline void draw_far_begin(struct pick_item *item, uint32_t walk[static PICK_CANDIDATES_MAX])
 {
-    return finish_time_age_s(state->finish) <= WINDOW_AGE_S ? NODES_MANY : UINT32_MAX;
+    item->first = walk_on(walk, 0, item->member_count);
+    item->second = walk_on(walk, 1, item->member_count);
+    __builtin_prefetch(&item->members[item->first]);
+    __builtin_prefetch(&item->members[item->second]);
 }
 
-static inline __attribute__((always_inline)) void draw_four(struct pick_batch *batch, struct pick_item *item,
-                                                            uint32_t walk[static PICK_CANDIDATES_MAX], uint32_t window_min)
+static inline void draw_far_end(struct pick_batch *batch, struct pick_item *item)
 {
-    if (item->member_count < window_min)
+    uint32_t count = item->member_count, first = item->first, second = item->second;
+    item_candidate(batch, item, 0, first);
+    item_candidate(batch, item, 1, second);
+    item_candidate(batch, item, 2, first + 1 < count ? first + 1 : 0);
+    item_candidate(batch, item, 3, second + 1 < count ? second + 1 : 0);
+}
+
+static inline void draw_four(struct pick_batch *batch, struct pick_item *item)
+{
+    uint32_t *walk = batch->state->walk;
+    if (item->member_count < NODES_MANY) {
         draw_few(batch, item, walk);
-    else
+    } else if (draws_in_windows(batch->state)) {
         draw_window(batch, item, walk);
+    } else {
+        draw_far_begin(item, walk);
+        draw_far_end(batch, item);
+    }
+}
+
+/* Through all of many, the positions of some items are drawn while the values of those before them are on their way, and those before
+ * these are compared: else the memory of the whole batch is asked for at once, which is more than can be on its way, and nothing is done
+ * meanwhile. */
+#define DRAWS_AHEAD 12u
+
+static inline __attribute__((always_inline)) void draw_step(struct pick_batch *batch, uint32_t at)
+{
+    uint32_t behind = at - DRAWS_AHEAD; /* of the first ones: none */
+    if (at < batch->item_count) {
+        struct pick_item *item = &batch->items[at];
+        if (item->member_count < NODES_MANY)
+            draw_few(batch, item, batch->state->walk);
+        else
+            draw_far_begin(item, batch->state->walk);
+    }
+    if (behind < batch->item_count && batch->items[behind].member_count >= NODES_MANY)
+        draw_far_end(batch, &batch->items[behind]);
+}
+
+static __attribute__((noinline)) bool draw_far(struct pick_batch *batch)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        most = batch->items[i].member_count > most ? batch->items[i].member_count : most;
+    if (most < NODES_MANY)
+        return false;
+    for (uint32_t at = 0; at < 2 * DRAWS_AHEAD; at++)
+        draw_step(batch, at);
+    return true;
 }
 
 static inline void draw_turn(struct pick_batch *batch, struct pick_item *item)
@@ -270,7 +323,7 @@ static __attribute__((noinline)) void draw_some_in_turn(struct pick_batch *batch
         if (item->in_turn)
             draw_turn(batch, item);
         else
-            draw_four(batch, item, state->walk, window_members_min(state));
+            draw_four(batch, item);
     }
 }
 
@@ -281,11 +334,18 @@ static void finish_time_draw(struct pick_batch *batch)
         draw_some_in_turn(batch);
         return;
     }
-    uint32_t window_min = window_members_min(batch->state);
+    batch->draws_on = !draws_in_windows(batch->state) && draw_far(batch);
+    if (batch->draws_on)
+        return;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* a copy that no store can change: it stays in registers */
     memcpy(walk, batch->state->walk, sizeof(walk));
-    for (uint32_t i = 0; i < batch->item_count; i++)
-        draw_four(batch, &batch->items[i], walk, window_min);
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        struct pick_item *item = &batch->items[i];
+        if (item->member_count < NODES_MANY)
+            draw_few(batch, item, walk);
+        else
+            draw_window(batch, item, walk);
+    }
     memcpy(batch->state->walk, walk, sizeof(walk));
 }
 
@@ -342,11 +402,23 @@ static __attribute__((noinline)) void choose_some_in_turn(struct pick_batch *bat
     }
 }
 
+static __attribute__((noinline)) void choose_and_draw_on(struct pick_batch *batch, const struct finish_moment *moment)
+{
+    for (uint32_t i = 0; i < batch->item_count; i++) {
+        draw_step(batch, i + 2 * DRAWS_AHEAD);
+        batch->items[i].result = pick_of_four(batch->state, batch->values, &batch->items[i], moment);
+    }
+}
+
 static void finish_time_choose_batch(struct pick_batch *batch)
 {
     struct finish_moment moment = finish_moment_of(batch->state);
     if (UNLIKELY(batch->drew_turns)) {
         choose_some_in_turn(batch, &moment);
+        return;
+    }
+    if (batch->draws_on) {
+        choose_and_draw_on(batch, &moment);
         return;
     }
     for (uint32_t i = 0; i < batch->item_count; i++)

@@ -79,8 +79,12 @@ struct pick_item {
     union { /* what was drawn, until the memory of it is there */
         uint32_t turn; /* round-robin, and finish-time in turn */
         uint32_t column; /* weighted */
+        uint32_t first; /* finish-time, of many nodes: a position */
     };
-    uint32_t bits; /* weighted: uniform ones, for the column */
+    union {
+        uint32_t bits; /* weighted: uniform ones, for the column */
+        uint32_t second; /* finish-time: another position */
+    };
     uint32_t member_count;
     const struct snapshot_member *members; /* of the service */
     const struct snapshot_share *shares; /* likewise, or NULL */

@@ -55,11 +55,13 @@ static void picks_take(struct twin *twin, struct pick_item items[], uint32_t cou
     policy_pick_batch(POLICY_FINISH_TIME, &twin->state, snapshot, twin->values, items, count);
 }
 
-static void expect_same(uint32_t count, uint32_t every)
+static void expect_same_at_age(uint32_t count, uint32_t every, float age_s)
 {
     struct pick_item items[PICK_BATCH_MAX];
     snapshot_make();
     struct twin *batch = twin_new(), *alone = twin_new();
+    atomic_store_explicit(&batch->finish.age_s, age_s, memory_order_relaxed);
+    atomic_store_explicit(&alone->finish.age_s, age_s, memory_order_relaxed);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         for (uint32_t i = 0; i < count; i++)
             items[i] = (struct pick_item){.service_id = i % every == every - 1 ? 2 : 1};
@@ -74,6 +76,13 @@ static void expect_same(uint32_t count, uint32_t every)
     free(batch);
     free(alone);
     snapshot_free(snapshot);
+}
+
+/* Of reports that are pushed, and of old ones. */
+static void expect_same(uint32_t count, uint32_t every)
+{
+    expect_same_at_age(count, every, 0.01f);
+    expect_same_at_age(count, every, 1);
 }
 
 Test(finish_batches, of_few_nodes)
@@ -91,7 +100,7 @@ Test(finish_batches, of_many_and_few_in_one)
     expect_same(PICK_BATCH_MAX, 3);
 }
 
-Test(finish_batches, of_less_than_a_whole_one)
+Test(finish_batches, that_are_smaller_than_what_is_drawn_ahead)
 {
     expect_same(5, 2);
 }
