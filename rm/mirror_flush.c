@@ -15,8 +15,9 @@
 #define FLUSH_INTERVAL_NS (100 * NS_PER_MS)
 #define FLUSH_NODE_NS (20 * NS_PER_US) /* more between flushes for each node: 90,000 make it the longest by default */
 #define FLUSH_REST_NS_MIN (20 * NS_PER_MS)
-#define FLUSH_GAP_NS_MAX NS_PER_MS
-#define FLUSH_GAPS_BEHIND 16 /* so many batches that could not be sent in time follow in the next turns, one in each */
+#define FLUSH_GAP_NS_MAX (5 * NS_PER_MS)
+#define EXPIRY_GAP_NS NS_PER_MS
+#define FLUSH_GAPS_BEHIND 4 /* so many batches that could not be sent in time follow in the next turns, one in each */
 
 #define WHOLE_INTERVAL_NS NS_PER_S /* while Redis refuses, everything is tried no more often */
 
@@ -112,10 +113,10 @@ void mirror_flush_continue(struct mirror *mirror)
     uint64_t now_ns = mirror_now_ns(mirror);
     uint64_t gap_ns = flush_gap_ns(mirror);
     uint64_t due_ns = mirror->pump_due_ns + gap_ns;
-    if (flush_is_sent(mirror) || due_ns > now_ns + gap_ns)
-        due_ns = now_ns + gap_ns;
-    else if (due_ns + FLUSH_GAPS_BEHIND * gap_ns < now_ns)
+    if (due_ns + FLUSH_GAPS_BEHIND * gap_ns < now_ns)
         due_ns = now_ns - FLUSH_GAPS_BEHIND * gap_ns;
+    if (flush_is_sent(mirror))
+        due_ns = now_ns + EXPIRY_GAP_NS;
     mirror->pump_due_ns = due_ns;
     timer_start(mirror->config.loop, &mirror->pump_timer, mirror->finishing ? 0 : due_ns);
 }
