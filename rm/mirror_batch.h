@@ -10,7 +10,7 @@
 #include "rm/cluster.h"
 #include "rm/mirror_order.h"
 
-#define MIRROR_BATCH_NODES 400u /* ≤ 500 members a command, and ≤ 2 ms of Redis' work at a time */
+#define MIRROR_BATCH_NODES 200u /* ≤ 500 members a command, and ≤ 1 ms of work at a time */
 
 /* How often a node's metadata are written when nothing but numbers in them changes: at most twice a second, and in large clusters so
  * rarely that it takes a fiftieth of rm's time, at 10 µs each. */

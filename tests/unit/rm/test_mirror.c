@@ -80,6 +80,25 @@ Test(mirror, loads_that_a_flush_left_out_are_written_by_the_next)
     }
 }
 
+static bool is_between_flushes(void)
+{
+    return mirror_is_up(stage.mirror) && !stage.mirror->flushing;
+}
+
+/* 6,000 nodes at 20 us each are 120 ms; so that Redis is never busy with many batches at once, two thirds of these are used. */
+Test(mirror, batches_of_a_flush_are_spread_over_two_thirds_of_its_period)
+{
+    enum { NODES = 6000 };
+    stage_wait_until(is_between_flushes);
+    for (uint32_t i = 0; i < NODES; i++)
+        fixture_beat(stage.fixture, i, 1);
+    mirror_flush_begin(stage.mirror);
+    uint64_t batches = (stage.mirror->loads_now ? 2 : 1) * (NODES / MIRROR_BATCH_NODES + 1);
+    uint64_t all_ns = (stage.mirror->pump_due_ns - stage.mirror->flush_started_ns) * batches;
+    cr_expect_geq(all_ns, 79 * NS_PER_MS);
+    cr_expect_leq(all_ns, 81 * NS_PER_MS);
+}
+
 static bool is_settled(void)
 {
     mirror_check(stage.mirror);
