@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import math
 import sys
 
 from suite import report
+
+FACTS_COMPARED = ("kernel", "cpu", "cpus", "compiler", "flags", "governor")
 
 
 class BadReport(Exception):
@@ -17,11 +20,59 @@ def read(path):
             loaded = json.load(stream)
     except OSError as error:
         raise BadReport(f"{path}: {error.strerror}: give a report.json of bench/run") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadReport(f"{path} is no JSON ({error}): give a report.json of bench/run") from None
     if not isinstance(loaded, dict) or loaded.get("format") != report.FORMAT:
         raise BadReport(f"{path} is no report of bench/run, or of another version of it (format {report.FORMAT} is understood)")
+    lacking = next(lacking_in(loaded), None)
+    if lacking:
+        raise BadReport(f"{path} is no report of bench/run: {lacking}")
     return loaded
+
+
+def is_text(value):
+    return isinstance(value, str) and value.isprintable()
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < sys.float_info.max and not math.isnan(value)
+
+
+def is_spread(value):
+    return value is None or isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+
+
+# What is read of a report here, and how it must be.
+REPORT = {"mode": is_text, "interrupted": lambda value: isinstance(value, bool), "facts": lambda value: isinstance(value, dict),
+          "results": lambda value: isinstance(value, list)}
+FACTS = {"commit": is_text, "date": is_text}
+FIGURE = {"id": is_text, "label": is_text, "unit": is_text, "sense": lambda value: value in ("", ">=", "<="),
+          "median": lambda value: value is None or is_number(value), "spread": is_spread}
+
+
+def lacking_of(where, record, wanted):
+    """A line for each part that is not as it must be."""
+    if not isinstance(record, dict):
+        yield f"{where} is no object"
+        return
+    for name, is_sound in wanted.items():
+        if name not in record:
+            yield f"{where} has no {name}"
+        elif not is_sound(record[name]):
+            yield f"the {name} of {where} is not what bench/run writes"
+
+
+def lacking_in(loaded):
+    yield from lacking_of("the report", loaded, REPORT)
+    yield from lacking_of("facts", loaded["facts"], FACTS)
+    for name in FACTS_COMPARED:
+        value = loaded["facts"].get(name)
+        if not (value is None or is_text(value) or is_number(value)):
+            yield f"the {name} of facts is not what bench/run writes"
+    for result in loaded["results"]:
+        yield from lacking_of("a result", result, {"figures": lambda value: isinstance(value, list)})
+        for figure in result["figures"]:
+            yield from lacking_of("a figure", figure, FIGURE)
 
 
 def figures_of(loaded):
@@ -55,8 +106,7 @@ def rows_of(a, b, wanted):
 
 
 def differing_facts(a, b):
-    names = ("kernel", "cpu", "cpus", "compiler", "flags", "governor")
-    return [f"{name}: {a['facts'].get(name)} / {b['facts'].get(name)}" for name in names if a["facts"].get(name) != b["facts"].get(name)]
+    return [f"{name}: {a['facts'].get(name)} / {b['facts'].get(name)}" for name in FACTS_COMPARED if a["facts"].get(name) != b["facts"].get(name)]
 
 
 def show(a, b, absolute):
