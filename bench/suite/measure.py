@@ -24,6 +24,9 @@ RUN_LIMIT_S = 30  # beyond its own duration
 SERVER_BUSY = 0.8
 COSTS = ("core_rate", "ns", "server_cpu", "client_cpu")
 
+# Errors of which a single one is too many: the answer names what is not on offer, or a node twice.
+WRONG = ("other-node", "node-twice")
+
 
 @dataclasses.dataclass
 class Pace:
@@ -146,6 +149,25 @@ class Bench:
                 break
         return runs
 
+    def pairs(self, base, variants, options):
+        """The base next to each variant, (target, metrics that must count) of both: rounds until each variant has as many pairs as rounds are
+        wanted, or enough was tried; a variant that has them stays out of what is repeated for others. Returns {variant's name: [(base, variant)]}."""
+        found = {target.name: [] for target, _ in variants}
+        for target in [base, *(target for target, _ in variants)]:
+            rest(target)
+            self.warm(target, options)
+        for _ in range(self.pace.rounds * (1 + self.pace.repeats)):
+            lacking = [(target, metrics) for target, metrics in variants if len(found[target.name]) < self.pace.rounds]
+            if not lacking:
+                break
+            with alone():
+                first, *samples = [self.run(target, options) for target in (base, *(target for target, _ in lacking))]
+            for (target, metrics), sample in zip(lacking, samples):
+                if all(first.counts(metric) and sample.counts(metric) for metric in metrics):
+                    found[target.name].append((first, sample))
+            self.say("  " + ", ".join(sample_text(sample) for sample in (first, *samples)))
+        return found
+
     def warm(self, target, options):
         """A first short run, which counts nowhere: touches memory, and shows which of a server's processes works."""
         if target.worker_pid:
@@ -192,11 +214,11 @@ def json_output(command, cpus, limit_s=300):
 
 def sample_of(target, report):
     latency, rate, share = report["latency_us"] or {}, report["achieved_rps"], report["server_cpu"]
-    answered, wrong = report["answered"], report["errors"]
+    answered, wrong, by_name = report["answered"], report["errors"], report.get("errors_by_name") or {}
     valid, verdict = report["valid"], report["verdict_text"]
     busy = report["verdict"] == "bottleneck" and (share or 0) >= SERVER_BUSY
-    if (valid or busy) and (answered == 0 or wrong > answered / 1000):
-        valid, busy, verdict = False, False, f"{wrong} errors among {answered} answers: {report.get('errors_by_name')}"
+    if (valid or busy) and (answered == 0 or wrong > answered / 1000 or any(by_name.get(name) for name in WRONG)):
+        valid, busy, verdict = False, False, f"{wrong} errors among {answered} answers: {by_name}"
     return Sample(target.name, rate, rate / share if share else None, 1e9 * share / rate if share and rate else None, latency.get("p50"),
                   latency.get("p99"), latency.get("p999"), share, report["client_cpu"], report["sent"], report["lost"], wrong, valid, busy, verdict)
 
@@ -213,6 +235,11 @@ def count_text(number):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.3g}"
+
+
+def ratio_of_pairs(pairs, metric):
+    """The second of each pair to the first."""
+    return Series([getattr(b, metric) / getattr(a, metric) for a, b in pairs if getattr(a, metric) and getattr(b, metric)])
 
 
 def ratio(runs, of, over, metric):

@@ -11,11 +11,12 @@ import sys
 from suite import machine, report, servers
 from suite.arguments import existing_folder, within
 from suite.machine import Trouble
-from suite.measure import Bench, Pace, ratio
+from suite.measure import Bench, Pace, ratio_of_pairs
 from suite.process import Stage
 from suite.run import binaries_prepare, interrupt, say
 
 LEAST = 0.02  # less than that is no reason to set anything
+REPEATS = 2  # rounds more for each wanted one, where runs are VOID
 
 
 @dataclasses.dataclass
@@ -27,8 +28,9 @@ class Load:
     options: list
     metric: str = "core_rate"
 
-    def is_latency(self):
-        return self.metric in ("p50", "p99")
+    def metrics_of(self, setting):
+        """What a setting is judged by. What spins takes all of its core whatever it answers, so that says nothing: its rate and latency do."""
+        return SPIN_METRICS if setting.split()[0] == "--spin" else (self.metric,)
 
 
 LOADS = {
@@ -40,6 +42,10 @@ LOADS = {
     "tcp16": Load("TCP, 50 connections, depth 16", "tcp", ["--connections", "50", "--depth", "16"]),
     "tcp128": Load("TCP, 50 connections, depth 128", "tcp", ["--connections", "50", "--depth", "128"]),
 }
+
+LATENCIES = ("p50", "p99")
+SPIN_METRICS = ("rate", *LATENCIES)
+METRICS = {"core_rate": "rate per core", "rate": "rate", "p50": "p50", "p99": "p99"}  # as the table says it
 
 UDP, TCP = ("clients", "busy", "one", "joined"), ("tcp1", "tcp16", "tcp128")
 
@@ -72,7 +78,13 @@ class Finding:
     part: str
     load: Load
     setting: str
+    metric: str
     gain: object  # Series
+
+    def text(self):
+        """Where it is so, and how much."""
+        by = "" if self.metric == self.load.metric else f", {METRICS[self.metric]}"
+        return f"{self.load.name}{by} ({self.gain.median():.2f})"
 
     def verdict(self):
         if not self.gain.values:
@@ -88,20 +100,19 @@ class Finding:
 
     def row(self):
         low, high = self.gain.spread() or (None, None)
-        return [self.load.name, self.setting, report.number_text(self.gain.median()),
+        return [self.load.name, self.setting, METRICS[self.metric], report.number_text(self.gain.median()),
                 f"{report.number_text(low)} … {report.number_text(high)}", str(len(self.gain.values)), self.verdict()]
 
 
 def gains(bench, load, base, variants):
-    """{name: Series of gains} of each variant over the base."""
-    runs = bench.rounds([base, *variants], load.options)
-    found = {}
-    for target in variants:
-        series = ratio(runs, target.name, base.name, load.metric)
-        if load.is_latency():
-            series.values = [1 / value for value in series.values]
-        found[target.name] = series
-    return found
+    """(name, metric, Series of gains) of each variant over the base, for all that it is judged by."""
+    metrics = {target.name: load.metrics_of(target.name) for target in variants}
+    for name, pairs in bench.pairs(base, [(target, metrics[target.name]) for target in variants], load.options).items():
+        for metric in metrics[name]:
+            series = ratio_of_pairs(pairs, metric)
+            if metric in LATENCIES:
+                series.values = [1 / value for value in series.values]
+            yield name, metric, series
 
 
 def dispatcher_settings(binaries, load_name):
@@ -126,8 +137,8 @@ def sweep_dispatcher(bench, names):
             base = cluster.dispatcher(load.transport, name="default")
             variants = [cluster.dispatcher(load.transport, *setting, name=" ".join(setting))
                         for setting in dispatcher_settings(bench.binaries, name)]
-            for setting, gain in gains(bench, load, base, variants).items():
-                yield Finding("dispatcher", load, setting, gain)
+            for setting, metric, gain in gains(bench, load, base, variants):
+                yield Finding("dispatcher", load, setting, metric, gain)
 
 
 def sweep_threads(bench, names):
@@ -146,8 +157,8 @@ def sweep_threads(bench, names):
             cluster = servers.Cluster(stage, bench.binaries)
             base, *variants = [cluster.dispatcher(load.transport, name=f"--threads {number}", threads=number, cpus=set(allowed[:half]))
                                for number in sorted({1, 2, half})]
-            for setting, gain in gains(bench, load, base, variants).items():
-                yield Finding("dispatcher", load, setting, gain)
+            for setting, metric, gain in gains(bench, load, base, variants):
+                yield Finding("dispatcher", load, setting, metric, gain)
     bench.load_cpus = saved
 
 
@@ -158,8 +169,8 @@ def sweep_limit(bench, names):
         with Stage(bench.cpus) as stage:
             first = servers.limit(stage, bench.binaries, base, name=base)
             others = [servers.limit(stage, bench.binaries, *variant, name=" ".join(variant)) for variant in variants]
-            for setting, gain in gains(bench, load, first, others).items():
-                yield Finding("bare echoes", load, f"{setting} / {base}", gain)
+            for setting, metric, gain in gains(bench, load, first, others):
+                yield Finding("bare echoes", load, f"{setting} / {base}", metric, gain)
 
 
 def paying(findings, setting, verdict):
@@ -181,7 +192,7 @@ def advice(findings):
     lines = []
     mine = [finding for finding in findings if finding.part == "dispatcher"]
     for setting in dict.fromkeys(finding.setting for finding in mine):
-        pays, costs = (", ".join(f"{finding.load.name} ({finding.gain.median():.2f})" for finding in paying(mine, setting, verdict))
+        pays, costs = (", ".join(finding.text() for finding in paying(mine, setting, verdict))
                        for verdict in ("pays", "costs"))
         if pays and costs:
             lines.append(f"{setting}: pays with {pays}; costs with {costs}: set it for the load you have")
@@ -191,7 +202,7 @@ def advice(findings):
     lines.append(f"set: usher-dispatcher {together}" if together else "set: nothing; of no option is it certain that it pays somewhere and costs nowhere")
     if any("--spin" in line for line in lines):
         lines.append("(--spin takes a whole core for each answering thread, whether anybody asks or not)")
-    return lines + [f"without an option, by the bare echoes: {finding.setting} would pay with {finding.load.name} ({finding.gain.median():.2f})"
+    return lines + [f"without an option, by the bare echoes: {finding.setting} would pay with {finding.text()}"
                     for finding in findings if finding.part != "dispatcher" and finding.verdict() == "pays"]
 
 
@@ -200,7 +211,7 @@ def show(findings):
         rows = [finding.row() for finding in findings if finding.part == part]
         if rows:
             print(f"\n{part}: gain over {'the default' if part == 'dispatcher' else 'the plain path'}\n")
-            print(report.table(["load", "setting", "gain", "spread", "rounds", ""], rows, (2, 4)))
+            print(report.table(["load", "setting", "by", "gain", "spread", "rounds", ""], rows, (3, 5)))
     print("\nOn this machine:")
     for line in advice(findings):
         print(f"  {line}")
@@ -211,7 +222,7 @@ def arguments_read():
                                      "each next to the default, and says what pays on this machine.")
     parser.add_argument("--loads", metavar="NAME,…", default=",".join(LOADS), help=f"which loads, of {', '.join(LOADS)}")
     parser.add_argument("--part", choices=["dispatcher", "limit", "both"], default="both", help="only the dispatcher, or only the bare echoes")
-    parser.add_argument("--rounds", type=within(int, 1, math.inf, "at least 1"), default=9, help="rounds for each setting (9; with fewer than 8 nothing is certain)")
+    parser.add_argument("--rounds", type=within(int, 1, math.inf, "at least 1"), default=9, help="rounds that must count for each setting (9; with fewer than 8 nothing is certain); those with a VOID run are repeated, twice at most")
     parser.add_argument("--duration", type=within(float, 0.01, 600, "0.01 to 600 seconds"), default=0.5, help="seconds for each run (0.5)")
     parser.add_argument("--bin", type=existing_folder, metavar="DIR", help="the programs of this folder; build nothing")
     arguments = parser.parse_args()
@@ -227,7 +238,7 @@ PARTS = [sweep_dispatcher, sweep_threads, sweep_limit]
 def sweep(arguments):
     cpus = machine.Cpus()
     binaries = binaries_prepare(arguments)
-    bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds, 1), say)
+    bench = Bench(binaries, cpus, Pace(arguments.duration, 0.05, arguments.rounds, REPEATS), say)
     names, findings, code = arguments.loads.split(","), [], 0
     parts = {"dispatcher": PARTS[:2], "limit": PARTS[2:], "both": PARTS}[arguments.part]
     print(report.facts_text(machine.facts(binaries, cpus)))
