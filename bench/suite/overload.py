@@ -39,7 +39,7 @@ class Load:
         rate = rate if isinstance(rate, str) else str(max(1, round(rate)))
         command = [program(self.bench.binaries, "usher-load"), "ask", "--dispatcher", self.target.address, "--json", "--server-pid",
                    self.target.process.pid, "--connections", clients, "--rate", rate, "--reply-timeout", f"{wait_ms}ms", "--warmup",
-                   f"{round(warmup_s * 1000)}ms", "--duration", f"{round(seconds * 1000)}ms", *self.options]
+                   f"{round(warmup_s * 1000)}ms", "--duration", f"{round(seconds * 1000)}ms", *self.target.options, *self.options]
         return json_output(command, {self.bench.cpus.load})
 
     def closed(self, seconds):

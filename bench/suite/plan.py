@@ -7,13 +7,14 @@ import resource
 import subprocess
 import time
 
-from suite import fairness, overload, servers, updates
+from suite import fairness, idle, overload, servers, updates
 from suite.knee import Search
 from suite.machine import Trouble, alone, text_of
 from suite.measure import Series, count_text, json_output, pick, ratio
 from suite.process import Stage
 
 FEW_NODES = 8
+SERVICE_NODES = 10  # that offer one service, where there are many
 MANY_NODES = 100_000
 KNEE_P99_US = 1000
 KNEE_STEPS, KNEE_STEPS_QUICK = 5, 3
@@ -272,29 +273,35 @@ class Plan:
         (bench or self.bench).rounds(targets, options, keep=runs)
 
     def nodes(self, result):
-        self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, MANY_NODES), {})
+        self.cost(result, "nodes", (10, 100, 1000, 10_000, MANY_NODES) if self.thorough else (10, MANY_NODES), lambda number: {"nodes": number})
 
     def services(self, result):
-        self.cost(result, "services", (1, 10, 100, 1000) if self.thorough else (1, 1000), {"nodes": 10_000})
+        """Each is offered by as many nodes, and all are asked for in turn. So there are more nodes as well: beside it stands what as many
+        cost that all offer one service."""
+        self.cost(result, "services", (1, 10, 100, 1000) if self.thorough else (1, 1000),
+                  lambda number: {"nodes": number * SERVICE_NODES, "services": number},
+                  (lambda number: {"nodes": number * SERVICE_NODES}) if self.thorough else None)
 
-    def cost(self, result, name, numbers, fixed):
-        """CPU per request, each point in rounds with the first one."""
+    def cost(self, result, name, numbers, cluster_of, beside_of=None):
+        """CPU per request, each point in rounds with the first one. cluster_of(number): what there is; beside_of: what else to compare with."""
         result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_JOINED)
         # A curve needs fewer rounds than a goal; and usher-load has to meet every node once.
         learning = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s, 0.7 if self.thorough else 0.4)
         for number in numbers:
             with Stage(self.bench.cpus) as stage:
-                first = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: numbers[0]})
-                base = first.dispatcher("udp", *self.dispatcher_options, name=f"{numbers[0]} {name}")
+                asked = lambda cluster, name: servers.Cluster(stage, self.bench.binaries, **cluster).dispatcher(  # noqa: E731
+                    "udp", *self.dispatcher_options, name=name)
+                base = asked(cluster_of(numbers[0]), f"{numbers[0]} {name if numbers[0] > 1 else name[:-1]}")
                 if number == numbers[0]:
                     self.point(result, number, [base], UDP_JOINED, learning)
                     continue
-                cluster = servers.Cluster(stage, self.bench.binaries, **{**fixed, name: number})
-                target = cluster.dispatcher("udp", *self.dispatcher_options, name="dispatcher")
-                self.point(result, number, [target, base], UDP_JOINED, learning)
+                others = [asked(beside_of(number), "as many nodes")] if beside_of else []
+                self.point(result, number, [asked(cluster_of(number), "dispatcher"), *others, base], UDP_JOINED, learning)
             runs = result.points[-1]["runs"]
-            result.figures.append(Figure(f"{name} {number}", f"CPU per request with {number:,} {name} / with {numbers[0]:,}",
-                                         ratio(runs, "dispatcher", base.name, "ns").values))
+            what = f"CPU per request with {number:,} {name} / "
+            result.figures.append(Figure(f"{name} {number}", f"{what}with {numbers[0]:,}", ratio(runs, "dispatcher", base.name, "ns").values))
+            result.figures += [Figure(f"{name} {number} nodes", f"{what}with {numbers[0]:,} of as many nodes",
+                                      ratio(runs, "dispatcher", other.name, "ns").values) for other in others]
 
     def connections(self, result):
         """TCP, one request outstanding on each connection."""
@@ -420,6 +427,7 @@ def experiments(plan):
         "P6packed": ("UDP, 28 requests packed into each datagram", plan.p6_packed),
         "P7": ("picks and queues alone (P7, P9)", plan.micro),
         "P10": ("memory and wake-ups", plan.p10),
+        "idle": ("what idle TCP connections cost others over UDP", lambda result: idle.measure(plan, result)),
         "latency": ("latency against offered load", plan.latency),
         "nodes": ("cost per request against the number of nodes", plan.nodes),
         "services": ("cost per request against the number of services", plan.services),

@@ -12,6 +12,7 @@ from suite.machine import ROOT, Trouble, address_free
 PEERS = ROOT / "build/peers/root"
 DNS_NAME = "pick.bench.test"
 REDIS_KEY = "answer"
+NAMED_NODES_MAX = 64  # of which usher-load is told the addresses, so that it takes no others
 
 
 class Target:
@@ -54,6 +55,7 @@ class Cluster:
         self.stage = stage
         self.binaries = binaries
         self.nodes = nodes
+        self.asked = asked_of(nodes, services, changes)
         self.address = address_free()
         self.feed = stage.start("bench-feed", [program(binaries, "bench-feed"), "--listen", self.address, "--nodes", nodes, "--services",
                                                services, "--updates-per-s", nodes if updates is None else updates, "--changes-per-s", changes], {stage.cpus.load})
@@ -74,7 +76,15 @@ class Cluster:
             return run.returncode == 0 and json.loads(run.stdout)["directory"]["nodes"] >= self.nodes
 
         process.wait_until("following its rm", follows)
-        return Target(name, " ".join((name, *options)), process, address, ["--proto", transport], "--spin" in options)
+        return Target(name, " ".join((name, *options)), process, address, ["--proto", transport, *self.asked], "--spin" in options)
+
+
+def asked_of(nodes, services, changes):
+    """What usher-load is told of bench-feed's fleet: to ask for all services, and which addresses are on offer, where they are few and stay."""
+    asked = ["--services", str(services)] if services > 1 else []
+    if nodes <= NAMED_NODES_MAX and changes == 0:
+        asked += ["--nodes", ",".join(f"10.0.0.{serial}:7500" for serial in range(nodes))]
+    return asked
 
 
 def peer_path(name):

@@ -17,7 +17,8 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 sys.path.insert(1, __file__.rsplit("/", 3)[0] + "/bench")
 from support.cluster import BIN, SANITIZED, check, main, wait_until
 
-from suite import plots
+from suite import machine, measure, plots, servers
+from suite.process import Stage
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WITHOUT_PEERS = "P1,P4d1,P6,P10,latency,services"  # those that need nothing of tools/deps bench
@@ -101,6 +102,31 @@ def tiny_run_measures_and_reports(folder):
     nothing_left(folder)
 
 
+def all_services_are_asked_for_and_every_address_is_checked(_):
+    cpus = machine.Cpus()
+    with Stage(cpus) as stage:
+        target = servers.Cluster(stage, BIN, 6, services=3).dispatcher("udp")
+
+        def told(**replaced):
+            options = [*target.options]
+            for name, value in replaced.items():
+                options[options.index(f"--{name}") + 1] = value
+            return measure.json_output([BIN / "usher-load", "ask", "--dispatcher", target.address, "--requests", "3000", "--warmup", "0",
+                                        "--duration", "1m", "--reply-timeout", "30s", "--json", *options], {cpus.load}, 100)
+
+        sound, asked, other = told(), told(services="4"), told(nodes="10.0.0.1:7500")
+    check(sound["errors"] == 0 and sound["answered"] >= 3000, f"{sound}")
+    check(asked["errors_by_name"] == {"unknown-service": asked["received"] // 4}, f"a quarter asked for the fourth of three services: {asked}")
+    check(other["errors_by_name"]["other-node"] > 0 and not measure.sample_of(target, other).valid, f"an address that is not on offer: {other}")
+
+
+def idle_connections_are_measured_or_it_is_said_why_not(folder):
+    suite(folder, "run", "--tiny", "--bin", BIN, "--only", "idle", "--out", folder / "out", expect=(0, 1))  # 1: all VOID
+    figure = json.loads((folder / "out/report.json").read_text())["results"][0]["figures"][0]
+    check(figure["id"] == "idle p99" and figure["goal"] == 1.1 and (figure["finding"] == "" or "ulimit -Hn" in figure["finding"]), f"{figure}")
+    nothing_left(folder)
+
+
 def void_runs_count_nowhere(folder):
     suite(folder, "run", "--tiny", "--bin", BIN, "--only", "P1", "--out", folder / "out")
     result = json.loads((folder / "out/report.json").read_text())["results"][0]
@@ -155,10 +181,27 @@ def reports_are_compared(folder):
     check("P6" in out and "+0.0 %" in out, f"a report compared with itself:\n{out}")
     out, _ = suite(folder, "compare", report, other)
     check("-25.0 %" in out and "WORSE" in out, f"a report compared with a worse one:\n{out}")
-    (folder / "broken.json").write_text('{"format": 999}')
-    for wrong in (folder / "missing.json", folder / "broken.json", BIN / "usher-load"):
+    for wrong in (folder / "missing.json", BIN / "usher-load", *broken_reports(folder, report)):
         _, err = suite(folder, "compare", report, wrong, expect=(2,))
-        check(str(wrong) in err and "report.json of bench/run" in err or "is no report" in err, f"says of {wrong}: {err}")
+        check(str(wrong) in err and ("report.json of bench/run" in err or "is no report of bench/run" in err) and err.count("\n") == 1,
+              f"says of {wrong}, {wrong.read_text(errors='replace')[:200] if wrong.exists() else ''}: {err}")
+
+
+def broken_reports(folder, report):
+    """Files that are JSON, more or less, and no reports."""
+    record = json.loads(report.read_text())
+    without = lambda record, name: {key: value for key, value in record.items() if key != name}  # noqa: E731
+    figure = record["results"][0]["figures"][0]
+    figures = [without(figure, "label"), without(figure, "median"), figure | {"median": "0.8"}, figure | {"median": True}, figure | {"spread": [1]},
+               figure | {"spread": "both"}, figure | {"median": 10 ** 400}, figure | {"unit": 1}, figure | {"sense": []}, figure | {"label": "\ud800"}, []]
+    texts = ['{"format": 999}', '{"format": 1}', '{"format": 1, "results": [], "facts": {}, "mode": "full", "interrupted": false}', "[1]", "[" * 200_000,
+             '{"format": 1, "results": ' + "[" * 200_000, json.dumps(record | {"results": [{}]}), json.dumps(record | {"results": [1]}),
+             json.dumps(record | {"results": {}}), json.dumps(record | {"facts": record["facts"] | {"cpu": ["two"]}}), json.dumps(without(record, "mode")),
+             *(json.dumps(record | {"results": [{"figures": [wrong]}]}) for wrong in figures)]
+    for number, text in enumerate(texts):
+        path = folder / f"broken-{number}.json"
+        path.write_text(text)
+        yield path
 
 
 def sweep_says_what_pays(folder):
@@ -210,6 +253,7 @@ def echoes_refuse_nonsense(folder):
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
 
 
-tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, all_services_are_asked_for_and_every_address_is_checked, idle_connections_are_measured_or_it_is_said_why_not,
+         scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
          reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
-main(*(in_folder(test) for test in tests if not (SANITIZED and test is sweep_says_what_pays)))
+main(*(in_folder(test) for test in tests if not (SANITIZED and test in (sweep_says_what_pays, idle_connections_are_measured_or_it_is_said_why_not))))

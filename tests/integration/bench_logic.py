@@ -15,7 +15,7 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 sys.path.insert(1, __file__.rsplit("/", 3)[0] + "/bench")
 from support.cluster import check, main
 
-from suite import knee, measure, plan, report, run, servers
+from suite import idle, knee, measure, plan, report, run, servers, sweep
 from suite.machine import Trouble
 
 BOUND_US = 1000
@@ -122,6 +122,7 @@ class NoStage:
 START_S = 0.25  # to start a server, and to stop it
 SPAWN_S = 0.06  # to start usher-load, and to read its report
 WARM_S = 0.1 + SPAWN_S
+CONNECT_S = 2.0  # to open 10,000 connections
 MICRO_S = 3.0  # bench-micro --quick --only path,spsc,mpmc
 
 
@@ -159,6 +160,8 @@ def walked(clock):
                               warm=lambda *_: clock.spend(WARM_S)),
           mock.patch.multiple(plan, Stage=NoStage, json_output=lambda *_: clock.spend(MICRO_S, {"rows": [], "notes": []}),
                               status_mib=lambda *_: 1.0, wakeups=lambda _: {}, text_of=lambda *_: ""),
+          mock.patch.multiple(idle, Stage=NoStage, descriptors_lacking=lambda: "",
+                              connected=lambda *_: contextlib.nullcontext(clock.spend(CONNECT_S))),
           mock.patch.object(plan.time, "sleep", clock.spend)):
         yield plan.Plan(measure.Bench(pathlib.Path("/nonexistent"), cpus, run.PACES["quick"]), thorough=False)
 
@@ -171,7 +174,7 @@ def quick_fits_into_two_minutes_as_planned():
             begin = clock.s
             function(plan.Result(name, title))
             parts[name] = clock.s - begin
-    check(all(parts[name] > 0 for name in ("P1", "P4d64", "P7", "P10", "latency", "nodes", "services", "connections")), f"{parts}")
+    check(all(parts[name] > 0 for name in ("P1", "P4d64", "P7", "P10", "idle", "latency", "nodes", "services", "connections")), f"{parts}")
     check(clock.s <= run.BUDGETS_S["quick"] <= 110, f"--quick is planned for {clock.s:.0f} s: {parts}")
 
 
@@ -239,6 +242,74 @@ def rows_of_micro_become_figures():
     check(queue["id"] == "P9 spsc two cores" and queue["median"] == 6.0 and queue["met"] is True, f"{queue}")
 
 
-main(rows_of_micro_become_figures, quiet_machine_has_a_knee, knee_is_found_on_a_machine_that_stalls, void_runs_are_repeated_and_counted, runs_of_a_rate_are_bounded,
+def sample(target, rate=1e5, p50=10.0, share=1.0, valid=True):
+    return measure.Sample(target, rate, rate / share, 1e9 * share / rate, p50, 10 * p50, 100 * p50, share, 0.5, 10_000, 0, 0, valid, not valid, "")
+
+
+class MadeUp(measure.Bench):
+    """Runs that are made up: answer(target's name, how many runs it had before) is a Sample."""
+
+    def __init__(self, answer, rounds=8, repeats=2):
+        super().__init__(None, types.SimpleNamespace(load=1), measure.Pace(0.1, 0.0, rounds, repeats))
+        self.answer, self.runs = answer, {}
+
+    def run(self, target, options, duration_s=None):
+        self.runs[target.name] = self.runs.get(target.name, 0) + 1
+        return self.answer(target.name, self.runs[target.name] - 1)
+
+    def warm(self, target, options):
+        pass
+
+
+def target_named(name):
+    return servers.Target(name, name, types.SimpleNamespace(pid=1, signal_all=lambda _: None), "127.0.0.1:1", [], name == "--spin")
+
+
+def found_by_sweep(answer, load, *settings, **pace):
+    bench = MadeUp(answer, **pace)
+    return bench, [sweep.Finding("dispatcher", sweep.LOADS[load], *found)
+                   for found in sweep.gains(bench, sweep.LOADS[load], target_named("default"), [target_named(name) for name in settings])]
+
+
+def spinning_is_judged_by_rate_and_latency():
+    """It answers more and sooner, and takes all of its core for it: by what an answer costs it would lose."""
+    made_up = {"default": sample("default", 1e5, 20.0, 0.5), "--spin": sample("--spin", 1.1e5, 10.0, 1.0), "--io epoll": sample("--io epoll", 1e5, 20.0, 0.4)}
+    _, found = found_by_sweep(lambda name, _: made_up[name], "tcp16", "--spin", "--io epoll")
+    verdicts = {(one.setting, one.metric): one.verdict() for one in found}
+    check(verdicts == {("--spin", "rate"): "pays", ("--spin", "p50"): "pays", ("--spin", "p99"): "pays", ("--io epoll", "core_rate"): "pays"}, f"{verdicts}")
+    lines = sweep.advice(found)
+    check(any("--spin: pays with TCP, 50 connections, depth 16, rate (1.10)" in line for line in lines), f"{lines}")
+
+
+def void_runs_of_a_sweep_are_made_up_for():
+    """The fewest rounds that are enough stay enough when runs are VOID, and only what lacks some is repeated. What is always VOID ends."""
+    void = lambda name, runs: sample(name, valid=not (name == "--gro off" and runs < 6), share=0.9 if name == "default" else 1.0)  # noqa: E731
+    bench, found = found_by_sweep(void, "one", "--gro off", "--io epoll")
+    check([len(one.gain.values) for one in found] == [8, 8] and all(one.verdict() != "too few rounds" for one in found), f"{found}")
+    check(bench.runs == {"default": 14, "--gro off": 14, "--io epoll": 8}, f"{bench.runs}")
+    bench, found = found_by_sweep(lambda name, _: sample(name, valid=name == "default"), "one", "--io epoll")
+    check(found[0].verdict() == "VOID" and bench.runs["default"] == 24, f"{found} {bench.runs}")
+
+
+def an_answer_that_is_not_on_offer_makes_a_run_void():
+    told = {"latency_us": {"p50": 1}, "achieved_rps": 1e5, "server_cpu": 1.0, "client_cpu": 0.5, "answered": 1_000_000, "errors": 1, "valid": True,
+            "verdict": "valid", "verdict_text": "", "sent": 1_000_001, "lost": 0, "errors_by_name": {"queue-full": 1}}
+    check(measure.sample_of(target_named("a"), told).valid, "one refusal in a million")
+    for name in ("other-node", "node-twice"):
+        wrong = measure.sample_of(target_named("a"), told | {"errors_by_name": {name: 1}})
+        check(not wrong.valid and not wrong.busy and name in wrong.verdict, f"{wrong}")
+
+
+def too_few_descriptors_are_said():
+    """The goal stands in the table, with what to do about it, and nothing is started."""
+    result = plan.Result("idle", "idle")
+    with mock.patch.object(idle.resource, "getrlimit", lambda _: (1024, 4096)):
+        idle.measure(plan.Plan(None), result)
+    figure = plan.as_json(result)["figures"][0]
+    check(figure["sense"] == "<=" and figure["goal"] == 1.1 and "10,500 descriptors" in report.verdict_text(figure) and "ulimit -Hn" in report.verdict_text(figure),
+          report.verdict_text(figure))
+
+
+main(spinning_is_judged_by_rate_and_latency, void_runs_of_a_sweep_are_made_up_for, an_answer_that_is_not_on_offer_makes_a_run_void, too_few_descriptors_are_said, rows_of_micro_become_figures, quiet_machine_has_a_knee, knee_is_found_on_a_machine_that_stalls, void_runs_are_repeated_and_counted, runs_of_a_rate_are_bounded,
      machine_that_always_stalls_has_no_knee, lost_requests_are_above_the_knee, nothing_above_is_said, quick_fits_into_two_minutes_as_planned,
      time_limit_cuts_what_is_going_on, trouble_is_a_failure_and_the_rest_goes_on, no_knee_is_a_finding_and_no_failure)
