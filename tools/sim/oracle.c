@@ -77,7 +77,7 @@ void oracle_on_node(struct world *world, uint32_t node)
 {
     struct oracle *oracle = world->state;
     const struct sim_node *there = &world->nodes[node];
-    uint32_t slots = world->scenario->slots, jobs = sim_node_jobs(there);
+    uint32_t slots = world->scenario->slots, jobs = sim_node_jobs_sent(there);
     double turns = jobs < slots ? 0 : (double)(jobs - slots + 1) / slots;
     oracle->nodes[node].finish_ns = there->up ? (turns + 1) / there->speed : 1e300;
     oracle->nodes[node].lot = random_next(&world->policy_random);

@@ -58,10 +58,14 @@ static void send_job(struct world *world, uint32_t job)
         return;
     }
     CHECK(node < scenario->nodes);
-    if (scenario->delay_ns == 0)
+    if (scenario->delay_ns == 0) {
         sim_node_take_job(world, node, job);
-    else
-        events_add(&world->events, world->now_ns + scenario->delay_ns, EVENT_JOB_REACHES, node, job);
+        return;
+    }
+    world->nodes[node].coming++;
+    if (world->policy->on_node != NULL)
+        world->policy->on_node(world, node);
+    events_add(&world->events, world->now_ns + scenario->delay_ns, EVENT_JOB_REACHES, node, job);
 }
 
 static void on_arrival(struct world *world)
@@ -87,6 +91,12 @@ static void on_arrival(struct world *world)
         .measured = world->warm_ns != 0 && world->measured_left > 0,
     };
     send_job(world, job);
+}
+
+static void on_job_reaches(struct world *world, uint32_t node, uint32_t job)
+{
+    world->nodes[node].coming--;
+    sim_node_take_job(world, node, job);
 }
 
 void world_job_ended(struct world *world, uint32_t job)
@@ -230,7 +240,7 @@ static void handle(struct world *world, const struct event *event)
     switch ((enum event_kind)event->kind) {
     case EVENT_ARRIVAL: on_arrival(world); break;
     case EVENT_ASKS_AGAIN: send_job(world, (uint32_t)event->detail); break;
-    case EVENT_JOB_REACHES: sim_node_take_job(world, event->subject, (uint32_t)event->detail); break;
+    case EVENT_JOB_REACHES: on_job_reaches(world, event->subject, (uint32_t)event->detail); break;
     case EVENT_JOB_ENDS: sim_node_end_job(world, event->subject, event->detail); break;
     case EVENT_SAMPLE: sim_node_sample(world, event->subject); break;
     case EVENT_BEAT: on_beat(world, event->subject); break;

@@ -58,6 +58,7 @@ struct sim_node {
     bool up;
     bool noisy;
     bool dispatcher;
+    uint32_t coming; /* jobs that are on their way here */
     uint32_t queued;
     uint32_t running;
     uint32_t head; /* of the queue; JOB_NONE: empty */
@@ -141,4 +142,11 @@ void world_node_tells(struct world *world, uint32_t node);
 static inline uint32_t sim_node_jobs(const struct sim_node *node)
 {
     return node->queued + node->running;
+}
+
+/* With those that have been sent there and have not come yet: who knows everything counts them, else all would send to the node that is
+ * idle until the first job has come. */
+static inline uint32_t sim_node_jobs_sent(const struct sim_node *node)
+{
+    return node->coming + sim_node_jobs(node);
 }

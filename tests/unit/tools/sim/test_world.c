@@ -131,6 +131,23 @@ Test(world, references_stand_in_their_order)
     cr_expect_lt(random, least, "the herd");
 }
 
+/* Jobs that are on their way are in no queue yet, and would all be sent to the same node by who counted queues alone. */
+Test(world, nobody_beats_the_oracle_though_jobs_are_long_on_their_way)
+{
+    static const char *const policies[] = {"finish-time", "jiq", "prequal", "two-choices", "round-robin"};
+    static const uint64_t delays_ns[] = {1000000, 30000000, 300000000};
+    struct scenario scenario = scenario_small(50, 0.85);
+    scenario.push_ns = 10000000;
+    for (uint32_t i = 0; i < ARRAY_COUNT(delays_ns); i++) {
+        scenario.delay_ns = delays_ns[i];
+        double oracle = outcome_of(&scenario, "oracle").p99;
+        for (uint32_t k = 0; k < ARRAY_COUNT(policies); k++) {
+            double times = outcome_of(&scenario, policies[k]).p99 / oracle;
+            cr_expect_gt(times, 1, "%s, %g ms: %g", policies[k], (double)delays_ns[i] * 1e-6, times);
+        }
+    }
+}
+
 Test(world, finish_time_beats_what_knows_as_little)
 {
     struct scenario scenario = scenario_small(50, 0.8);
