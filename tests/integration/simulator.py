@@ -66,15 +66,21 @@ def mistakes_get_one_clear_line():
     refused((*QUICK, "--plot-over", "time"), "--plot-over")
     refused((*QUICK, "--plot", "a.png"), "ends in .svg")
     refused((*QUICK, "--nodes", "many"), "--nodes")
-    refused((*QUICK, "--policy", "some"), "give all, or some of oracle")
+    for policies in "some", "all,some", "some,all":
+        refused((*QUICK, "--policy", policies), 'there is no "some"; give all, or some of oracle')
     refused((*QUICK, "--service", "exp:soon"), "--service exp:soon: give exp:100ms")
     refused((*QUICK, "--service", "exp:1ns"), "give a mean of 1us or more")
+    refused((*QUICK, "--service", "lognormal:4:10ms"), "SIGMA 3, else much of the work would lie in jobs that are too rare")
+    refused((*QUICK, "--service", "trace:/dev/zero"), "line 1: give one time above 0 a line, in seconds (0.05) or with a unit (50ms)")
+    with tempfile.TemporaryDirectory() as folder:
+        refused((*QUICK, "--service", f"trace:{folder}"), "Is a directory")
     refused((*QUICK, "--share-max", "0.5"), "--share-max: 0.5 would leave every node less than its share: choose 1 or more, or 0")
     plan = "plan", "--rate", "10"
     refused((*plan, "--slo", "p99"), "--slo p99: give mean<TIME")
     for policies in "all", "finish-time,random":
         refused((*plan, "--slo", "p99<9s", "--policy", policies), f'there is no "{policies}"; give one of oracle')
     refused((*plan, "--slo", "p99<1ms"), "is it above what a job takes alone?", code=1)
+    refused(("plan", "--rate", "1e6", "--slo", "p99<9s"), "--rate 1e+06: 100000 nodes", "no more than 999000 jobs per second", code=1)
 
 
 def what_would_take_hours_is_refused():

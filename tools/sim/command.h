@@ -31,7 +31,7 @@ struct chosen_policies {
     uint32_t count;
 };
 
-/* Names, or "all". -EINVAL with ret_error. */
+/* Names, or "all"; each counts once. -EINVAL with ret_error. */
 NODISCARD int policies_from_names(const struct conf_texts *names, struct chosen_policies *ret_chosen,
                                   struct conf_error *ret_error);
 

@@ -18,7 +18,7 @@ enum service_shape {
 };
 
 #define PARETO_SPAN 1e4
-#define TRACE_VALUES_MAX 10000000u
+#define TRACE_LINES_MAX 10000000u
 
 struct service_draw {
     enum service_shape shape;
@@ -29,7 +29,8 @@ struct service_draw {
     uint32_t trace_count;
 };
 
-/* exp:100ms, pareto:1.5:100ms, lognormal:1.5:100ms, fixed:100ms, trace:FILE (a number of seconds or a duration on each line). -EINVAL
+/* exp:100ms, pareto:1.5:100ms, lognormal:1.5:100ms, fixed:100ms, trace:FILE (a number of seconds or a duration on each line; empty
+ * lines and those that begin with # are passed over). -EINVAL
  * with ret_error. */
 NODISCARD int service_draw_parse(const char *text, struct service_draw *ret_draw, struct conf_error *ret_error);
 void service_draw_done(struct service_draw *draw);

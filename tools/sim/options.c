@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/check.h"
 #include "core/base/duration.h"
 #include "tools/sim/command.h"
 #include "tools/sim/text.h"
@@ -137,19 +138,26 @@ int policy_from_name(const char *name, const struct sim_policy **ret_policy, str
     return 0;
 }
 
+static void policy_choose(struct chosen_policies *chosen, const struct sim_policy *policy)
+{
+    for (uint32_t i = 0; i < chosen->count; i++)
+        if (chosen->item[i] == policy)
+            return;
+    CHECK(chosen->count < POLICIES_CHOSEN_MAX);
+    chosen->item[chosen->count++] = policy;
+}
+
 int policies_from_names(const struct conf_texts *names, struct chosen_policies *ret_chosen, struct conf_error *ret_error)
 {
     struct chosen_policies chosen = {.count = 0};
     for (uint32_t i = 0; i < names->count; i++) {
-        if (strcmp(names->item[i], "all") == 0) {
-            for (chosen.count = 0; chosen.count < sim_policy_count && chosen.count < POLICIES_CHOSEN_MAX; chosen.count++)
-                chosen.item[chosen.count] = &sim_policies[chosen.count];
-            break;
-        }
+        bool all = strcmp(names->item[i], "all") == 0;
         const struct sim_policy *policy = sim_policy_find(names->item[i]);
-        if (policy == NULL || chosen.count == POLICIES_CHOSEN_MAX)
+        if (policy == NULL && !all)
             return policy_unknown(names->item[i], "all, or some", ret_error);
-        chosen.item[chosen.count++] = policy;
+        for (uint32_t k = 0; k < sim_policy_count; k++)
+            if (all || policy == &sim_policies[k])
+                policy_choose(&chosen, &sim_policies[k]);
     }
     *ret_chosen = chosen;
     return 0;

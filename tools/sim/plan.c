@@ -175,6 +175,22 @@ static void answer_print(const struct plan_options *options, const struct plan_a
            options->own.slo, answer->figure_ns / 1e6, options->own.policy, answer->tried);
 }
 
+/* Why as many nodes as there can be do not do. */
+static void say_why_never(const struct own_plan_options *own, struct scenario *scenario, struct conf_error *ret_error)
+{
+    scenario->nodes = SCENARIO_NODES_MAX;
+    double jobs_per_s = scenario_capacity(scenario) * 1e9, load = own->rate / jobs_per_s;
+    if (load > LOAD_MAX)
+        conf_error_set(ret_error,
+                       "--rate %g: %u nodes, the most that are tried, can do no more than %g jobs per second: give a lower rate, "
+                       "more --slots, higher --speeds or shorter jobs with --service",
+                       own->rate, SCENARIO_NODES_MAX, jobs_per_s * LOAD_MAX);
+    else
+        conf_error_set(ret_error,
+                       "%s does not hold with %u nodes either, under a load of %.3g %%: is it above what a job takes alone?",
+                       own->slo, SCENARIO_NODES_MAX, load * 100);
+}
+
 static int plan_run(const struct plan_options *options, struct scenario *scenario, struct conf_error *ret_error)
 {
     struct plan_answer answer;
@@ -192,8 +208,7 @@ static int plan_run(const struct plan_options *options, struct scenario *scenari
     scenario->jobs = options->own.jobs;
     r = sim_plan_nodes(scenario, policy, &slo, options->own.rate, &answer, ret_error);
     if (r == -ERANGE)
-        conf_error_set(ret_error, "%s does not hold with %u nodes either: is it above what a job takes alone?", options->own.slo,
-                       SCENARIO_NODES_MAX);
+        say_why_never(&options->own, scenario, ret_error);
     else if (r == -ENOMEM)
         conf_error_set(ret_error, "out of memory");
     else if (r == 0)

@@ -35,8 +35,11 @@ Test(draws, nonsense_is_refused_with_what_would_be_right)
                                         "pareto:10ms",
                                         "pareto:0:10ms",
                                         "pareto:x:10ms",
-                                        "lognormal:99:1ms",
+                                        "lognormal:4:1ms",
                                         "trace:/does/not/exist",
+                                        "trace:/tmp",
+                                        "trace:/dev/null",
+                                        "trace:/dev/zero",
                                         "gamma:1:10ms",
                                         "exp:10ms:"};
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
