@@ -13,7 +13,7 @@ enable_testing()
 # A sanitizer's report must fail a test whatever the exit code: Criterion keeps it at 0 when LeakSanitizer reports.
 set(USHER_TEST_FAILURES "ERROR: LeakSanitizer|ERROR: AddressSanitizer|WARNING: ThreadSanitizer|runtime error:")
 set(USHER_ROOMS core_base core_wire core_api core_conf core_policy core_io core_http core_redis core_daemon core_node client
-    client_command dispatcher worker rm tools_usherctl tools_sim bench_load bench_feed bench_fleet bench_micro)
+    client_command dispatcher worker rm tools_usherctl tools_sim bench_load bench_feed bench_fleet bench_parts)
 
 # gcc 12's ThreadSanitizer refuses to start when the kernel places mappings at addresses it does not expect.
 set(test_launcher "")

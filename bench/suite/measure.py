@@ -149,10 +149,12 @@ class Bench:
                 break
         return runs
 
-    def pairs(self, base, variants, options):
+    def pairs(self, base, variants, options, keep=None):
         """The base next to each variant, (target, metrics that must count) of both: rounds until each variant has as many pairs as rounds are
-        wanted, or enough was tried; a variant that has them stays out of what is repeated for others. Returns {variant's name: [(base, variant)]}."""
-        found = {target.name: [] for target, _ in variants}
+        wanted, or enough was tried; a variant that has them stays out of what is repeated for others. Returns {variant's name: [(base, variant)]};
+        keep, if given, is filled in place, so that an interruption loses nothing."""
+        found = keep if keep is not None else {}
+        found.update({target.name: [] for target, _ in variants})
         for target in [base, *(target for target, _ in variants)]:
             rest(target)
             self.warm(target, options)

@@ -284,7 +284,7 @@ class Plan:
 
     def cost(self, result, name, numbers, cluster_of, beside_of=None):
         """CPU per request, each point in rounds with the first one. cluster_of(number): what there is; beside_of: what else to compare with."""
-        result.x_name, result.load = name, "usher-load ask " + " ".join(UDP_JOINED)
+        result.x_name, result.load = name, "usher-load ask " + " ".join([*UDP_JOINED, *(["--services", "N"] if name == "services" else [])])
         # A curve needs fewer rounds than a goal; and usher-load has to meet every node once.
         learning = self.bench.paced(min(CURVE_ROUNDS, self.bench.pace.rounds), self.bench.pace.duration_s, 0.7 if self.thorough else 0.4)
         for number in numbers:

@@ -73,12 +73,12 @@ def deps_install():
         raise Trouble("tools/deps bench failed (above); with --bin nothing is installed or built")
 
 
-def binaries_prepare(arguments):
+def binaries_prepare(arguments, targets=TARGETS):
     if arguments.bin:
         return servers.binaries_path(arguments.bin)
     deps_install()
     say("building the release")
-    return machine.build(TARGETS)
+    return machine.build(targets)
 
 
 def pace_of(arguments):

@@ -204,6 +204,14 @@ def broken_reports(folder, report):
         yield path
 
 
+def micro_runs_what_it_is_told(folder):
+    out, _ = suite(folder, "micro", "--bin", BIN, "--quick", "--rounds", "1", "--only", "codec", "--json")
+    check(json.loads(out)["rows"], f"bench/micro printed: {out}")
+    for options, words in ((["--only", "nothing"], "--only"), (["--bin", "/nowhere"], "no folder"), (["--fast"], "--fast")):
+        _, err = suite(folder, "micro", "--bin", BIN, *options, expect=(2,))
+        check(words in err, f"bench/micro {options}: {err}")
+
+
 def sweep_says_what_pays(folder):
     out, _ = suite(folder, "sweep", "--bin", BIN, "--loads", "joined", "--part", "dispatcher", "--rounds", "1", "--duration", "0.05")
     check("--gro off" in out and "On this machine:" in out, f"bench/sweep printed:\n{out}")
@@ -255,5 +263,5 @@ def echoes_refuse_nonsense(folder):
 
 tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, all_services_are_asked_for_and_every_address_is_checked, idle_connections_are_measured_or_it_is_said_why_not,
          scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
-         reports_are_compared, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
+         reports_are_compared, micro_runs_what_it_is_told, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
 main(*(in_folder(test) for test in tests if not (SANITIZED and test in (sweep_says_what_pays, idle_connections_are_measured_or_it_is_said_why_not))))

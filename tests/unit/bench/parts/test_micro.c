@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "bench/micro/crew.h"
-#include "bench/micro/micro.h"
-#include "bench/micro/reference.h"
-#include "bench/micro/report.h"
+#include "bench/parts/crew.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/reference.h"
+#include "bench/parts/report.h"
 
 enum { ROUNDS = 3 };
 

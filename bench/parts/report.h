@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "bench/micro/micro.h"
+#include "bench/parts/micro.h"
 
 void report_print(const struct micro *micro);
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "bench/micro/micro.h"
-#include "bench/micro/nodes.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/nodes.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "dispatcher/publication.h"

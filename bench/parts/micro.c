@@ -1,4 +1,4 @@
-#include "bench/micro/micro.h"
+#include "bench/parts/micro.h"
 
 #include <errno.h>
 #include <sched.h>

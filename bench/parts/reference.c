@@ -1,4 +1,4 @@
-#include "bench/micro/reference.h"
+#include "bench/parts/reference.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* The codec of the address path: the usual ways, and the general ones beside them. */
 #include <errno.h>
 
-#include "bench/micro/micro.h"
+#include "bench/parts/micro.h"
 #include "core/base/clock.h"
 #include "core/wire/address_usual.h"
 

@@ -1,4 +1,4 @@
-#include "bench/micro/report.h"
+#include "bench/parts/report.h"
 
 #include <stdio.h>
 #include <string.h>

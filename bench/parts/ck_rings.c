@@ -1,7 +1,7 @@
 /* The rings of Concurrency Kit, to compare with, where its header is there. */
 #include <stddef.h>
 
-#include "bench/micro/queue_loops.h"
+#include "bench/parts/queue_loops.h"
 
 #if __has_include(<ck_ring.h>)
 

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "bench/micro/micro.h"
-#include "bench/micro/nodes.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/nodes.h"
 #include "core/base/clock.h"
 
 struct pick_bench {

@@ -2,8 +2,8 @@
  * Thread: the main thread. Memory: queue_bench_init allocates the queue. */
 #pragma once
 
-#include "bench/micro/micro.h"
-#include "bench/micro/queue_loops.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/queue_loops.h"
 
 enum queue_way {
     QUEUE_PAIRS, /* one thread, one in, one out */

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bench/micro/crew.h"
+#include "bench/parts/crew.h"
 
 #define QUEUE_CAPACITY 1024u
 #define QUEUE_BATCH 32u

@@ -1,4 +1,4 @@
-#include "bench/micro/queue_bench.h"
+#include "bench/parts/queue_bench.h"
 
 #include <stdio.h>
 

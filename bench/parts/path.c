@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench/micro/micro.h"
-#include "bench/micro/nodes.h"
-#include "bench/micro/reference.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/nodes.h"
+#include "bench/parts/reference.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "dispatcher/answer.h"

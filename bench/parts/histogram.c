@@ -3,7 +3,7 @@
 
 #include "core/base/histogram.h"
 
-#include "bench/micro/micro.h"
+#include "bench/parts/micro.h"
 #include "core/base/clock.h"
 #include "core/base/memory.h"
 #include "core/base/random.h"

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/micro/micro.h"
-#include "bench/micro/report.h"
+#include "bench/parts/micro.h"
+#include "bench/parts/report.h"
 #include "core/base/clock.h"
 #include "core/base/exit_code.h"
 #include "core/conf/conf.h"
@@ -16,13 +16,13 @@
 
 struct micro_options {
 #define OPTION(kind, field, ...) CONF_TYPE_##kind field;
-#include "bench/micro/micro.def"
+#include "bench/parts/micro.def"
 #undef OPTION
 };
 
 static const struct conf_option micro_rows[] = {
 #define OPTION(...) CONF_ROW(struct micro_options, __VA_ARGS__)
-#include "bench/micro/micro.def"
+#include "bench/parts/micro.def"
 #undef OPTION
 };
 

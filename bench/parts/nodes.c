@@ -1,4 +1,4 @@
-#include "bench/micro/nodes.h"
+#include "bench/parts/nodes.h"
 
 #include <errno.h>
 #include <stdlib.h>

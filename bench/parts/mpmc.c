@@ -1,7 +1,7 @@
 /* The queues between any number of threads: mpmc_queue, and the job queue made of it. */
 #include <stdlib.h>
 
-#include "bench/micro/queue_bench.h"
+#include "bench/parts/queue_bench.h"
 #include "core/base/job_queue.h"
 #include "core/base/memory.h"
 #include "core/base/mpmc_queue.h"

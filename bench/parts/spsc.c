@@ -1,7 +1,7 @@
 /* The queue between one producer and one consumer: by single items, as ck_ring has it, and in batches, as a dispatcher's core uses it. */
 #include <stdlib.h>
 
-#include "bench/micro/queue_bench.h"
+#include "bench/parts/queue_bench.h"
 #include "core/base/memory.h"
 #include "core/base/spsc_queue.h"
 

@@ -5,7 +5,7 @@
  * Thread: any. Pure. Nothing here blocks or allocates. */
 #pragma once
 
-#include "bench/micro/micro.h"
+#include "bench/parts/micro.h"
 
 /* Of one operation, beside the loop around it. */
 #define REFERENCE_INSTRUCTIONS 128u

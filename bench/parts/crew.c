@@ -1,4 +1,4 @@
-#include "bench/micro/crew.h"
+#include "bench/parts/crew.h"
 
 #include <errno.h>
 #include <pthread.h>
