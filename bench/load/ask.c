@@ -76,7 +76,8 @@ static int ask_check_proto(const struct load_ask_options *options, const struct 
     if (config->gso && config->proto != ENGINE_UDP)
         return load_refuse(ret_error, "--gso is for --proto udp");
     if (config->pack > 1 && config->proto != ENGINE_UDP)
-        return load_refuse(ret_error, "--pack is for --proto udp; over tcp --depth does the same");
+        return load_refuse(ret_error, config->proto == ENGINE_DNS ? "--pack is for --proto udp: a datagram of DNS holds one query"
+                                                                  : "--pack is for --proto udp: over TCP --depth does the same");
     return 0;
 }
 
@@ -96,7 +97,8 @@ static int ask_check_load(const struct load_ask_options *options, const struct e
     if (config->requests_max % config->group != 0)
         return load_refuse(
             ret_error, config->gso
-                           ? "--requests must be a multiple of --depth (64 times --pack at most): super-datagrams are sent whole"
+                           ? "--requests must be a multiple of what a super-datagram holds, --depth or 64 times --pack (without "
+                             "--depth as many as fit): they are sent whole"
                            : "--requests must be a multiple of --pack: datagrams are sent whole");
     if (config->rate <= 0 && (uint64_t)config->connections * config->depth > ASK_OUTSTANDING_MAX)
         return load_refuse(ret_error, "--connections times --depth is more than 4000000 requests outstanding: give less");
@@ -132,13 +134,15 @@ int load_ask_configure(const struct load_ask_options *options, struct engine_con
         .seed = options->seed,
         .threads = options->threads,
         .connections = options->connections,
-        .depth = options->depth > 0 ? options->depth : options->pack * (options->gso ? ENGINE_SEGMENTS_MAX : 1),
+        .depth = options->depth,
         .pack = options->pack,
         .warmup_ns = options->warmup_ns,
         .duration_ns = options->duration_ns,
         .timeout_ns = options->reply_timeout_ns,
         .requests_max = options->requests,
     };
+    if (config.depth == 0)
+        config.depth = config.pack * (config.gso && config.proto == ENGINE_UDP ? engine_segments_fit(&config) : 1);
     config.segments = config.gso && config.depth > config.pack ? config.depth / config.pack : 1;
     if (config.segments > ENGINE_SEGMENTS_MAX)
         config.segments = ENGINE_SEGMENTS_MAX;

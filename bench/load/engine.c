@@ -16,34 +16,6 @@
 #define ENGINE_LEDGER_MIN 1024u
 #define ENGINE_SWEEPS 8u /* of the whole ledger in a timeout */
 #define ENGINE_SPIN_DIRECT_MAX 4u /* connections that are looked at without asking epoll */
-#define ENGINE_SUPER_BYTES_MAX 65507u /* what UDP over IPv4 takes in one send */
-
-static const struct protocol *engine_protocol(const struct engine_config *config)
-{
-    if (config->echo)
-        return &protocol_echo;
-    return config->proto == ENGINE_DNS ? &protocol_dns : config->proto == ENGINE_RESP ? &protocol_resp : &protocol_usher;
-}
-
-int engine_request_bytes(const struct engine_config *config, struct conf_error *ret_error)
-{
-    static uint8_t bytes[ENGINE_SEND_BYTES];
-    conf_error_set(ret_error, "the request is longer than %zu bytes: give a shorter one", sizeof(bytes));
-    int length = engine_protocol(config)->request_write(config, bytes, sizeof(bytes), ret_error);
-    if (length < 0 || config->stream)
-        return length;
-    if ((uint32_t)length * config->pack > DATAGRAM_BYTES_MAX) {
-        conf_error_set(ret_error, "--pack requests of that --count do not fit into a datagram of %u bytes: give less of either",
-                       DATAGRAM_BYTES_MAX);
-        return -EMSGSIZE;
-    }
-    if ((uint32_t)length * config->group > ENGINE_SUPER_BYTES_MAX) {
-        conf_error_set(ret_error, "--depth requests do not fit into a super-datagram of %u bytes: give less",
-                       ENGINE_SUPER_BYTES_MAX);
-        return -EMSGSIZE;
-    }
-    return length;
-}
 
 void connection_lost(struct engine *engine, uint32_t connection, int error)
 {
@@ -246,9 +218,21 @@ static void engine_measure_begin(struct engine *engine)
     engine->used_from_ns = clock_monotonic_ns();
 }
 
+/* The time ends now. */
+static void engine_interrupt(struct engine *engine)
+{
+    uint64_t now_ns = clock_monotonic_ns(), give_up_ns = schedule_give_up_ns(now_ns, engine->config->timeout_ns);
+    engine->interrupted = true;
+    engine->now_ns = now_ns;
+    if (now_ns < engine->end_ns)
+        engine->end_ns = now_ns;
+    if (give_up_ns < engine->give_up_ns)
+        engine->give_up_ns = give_up_ns;
+}
+
 static bool engine_is_over(const struct engine *engine)
 {
-    if (*engine->interrupts > 0 || engine->connections_alive == 0)
+    if (*engine->interrupts > 1 || engine->connections_alive == 0)
         return true;
     if (engine->requests_max > 0 && engine->tally.sent >= engine->requests_max)
         return true;
@@ -257,7 +241,7 @@ static bool engine_is_over(const struct engine *engine)
     /* What was planned before the end is still to be sent; when the generator is behind by a timeout it gives up. */
     bool behind =
         engine->rate > 0 && (engine->due_first < engine->due_count || schedule_next_ns(&engine->schedule) < engine->end_ns);
-    return !behind || engine->now_ns - engine->end_ns > engine->config->timeout_ns;
+    return !behind || engine->now_ns > engine->give_up_ns;
 }
 
 static void engine_stop(struct engine *engine)
@@ -291,6 +275,8 @@ static void engine_loop(struct engine *engine)
     while (!engine->stopped || (engine->ledger.open_count > 0 && *engine->interrupts < 2)) {
         if (UNLIKELY(!engine->measuring && engine->now_ns >= engine->measure_from_ns))
             engine_measure_begin(engine);
+        if (UNLIKELY(*engine->interrupts > 0 && !engine->interrupted))
+            engine_interrupt(engine);
         if (!engine->stopped && engine_is_over(engine))
             engine_stop(engine);
         if (!engine->stopped && engine->rate > 0)
@@ -464,6 +450,7 @@ void engine_run(struct engine *engine, uint64_t start_ns, int stopped_fd, struct
     engine->swept_ns = start_ns;
     engine->measure_from_ns = start_ns + config->warmup_ns;
     engine->end_ns = engine->measure_from_ns + config->duration_ns;
+    engine->give_up_ns = engine->end_ns + config->timeout_ns;
     tally_init(&engine->tally, engine->measure_from_ns, config->timeout_ns);
     if (engine->rate > 0) {
         double units = engine->rate / engine->unit_requests;

@@ -100,11 +100,14 @@ NODISCARD int engine_new(const struct engine_config *config, uint32_t thread_ind
                          struct engine **ret_engine, struct conf_error *ret_error);
 void engine_free(struct engine *engine);
 
-/* Runs from start_ns until the time is over, or *interrupts is no longer 0 (what is outstanding is waited for; not when it reaches 2).
- * When the last request has been sent, one is added to the eventfd stopped_fd. */
+/* Runs from start_ns until the time is over, or *interrupts is no longer 0: that is then the end of the time. What was planned before the
+ * end is still sent, and what is outstanding waited for; not when *interrupts reaches 2. When the last request has been sent, one is added to the eventfd stopped_fd. */
 void engine_run(struct engine *engine, uint64_t start_ns, int stopped_fd, struct engine_result *ret_result);
 
 const struct engine_progress *engine_progress_of(const struct engine *engine);
+
+/* How many datagrams of `pack` requests one super-datagram takes, 1 … ENGINE_SEGMENTS_MAX. */
+uint32_t engine_segments_fit(const struct engine_config *config);
 
 /* The length of one request, or negative with ret_error: it can't be made, or a group of them is longer than what one send takes. */
 NODISCARD int engine_request_bytes(const struct engine_config *config, struct conf_error *ret_error);

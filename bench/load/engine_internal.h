@@ -62,6 +62,7 @@ struct engine {
     bool refused; /* the kernel took less than it was given: come again soon */
     bool stopped; /* nothing more is sent */
     bool disconnected; /* that is why */
+    bool interrupted; /* the end has been moved to the interrupt */
     bool measuring;
 
     /* Of the receive that is being looked at. */
@@ -72,6 +73,7 @@ struct engine {
 
     uint64_t measure_from_ns;
     uint64_t end_ns; /* nothing is planned from here on */
+    uint64_t give_up_ns; /* what was planned before the end and has not left by now never will */
     uint64_t stopped_ns;
     uint64_t swept_ns; /* the ledger was searched for the expired up to then */
     uint64_t idle_ns; /* turns of --spin that found nothing, while measuring */
@@ -102,6 +104,9 @@ struct engine {
     uint8_t requests[ENGINE_SEND_BYTES]; /* one behind the other; only IDs ever change */
     uint8_t received[ENGINE_RECEIVE_BYTES];
 };
+
+/* Of the kind of server that is asked. */
+const struct protocol *engine_protocol(const struct engine_config *config);
 
 /* A reply that is not simply the next good one of its run. */
 void reply_take_other(struct engine *engine, uint32_t connection, const struct ledger_entry *entry, const char *complaint);

@@ -1,6 +1,51 @@
-/* Requests from being opened to their end. */
+/* Requests: how long they are, and how they fare from being opened to their end. */
+#include <errno.h>
+
 #include "bench/load/engine_internal.h"
 #include "core/base/errors.h"
+
+#define ENGINE_SUPER_BYTES_MAX 65507u /* what UDP over IPv4 takes in one send */
+
+const struct protocol *engine_protocol(const struct engine_config *config)
+{
+    if (config->echo)
+        return &protocol_echo;
+    return config->proto == ENGINE_DNS ? &protocol_dns : config->proto == ENGINE_RESP ? &protocol_resp : &protocol_usher;
+}
+
+static int engine_request_measure(const struct engine_config *config, struct conf_error *ret_error)
+{
+    static uint8_t bytes[ENGINE_SEND_BYTES];
+    conf_error_set(ret_error, "the request is longer than %zu bytes: give a shorter one", sizeof(bytes));
+    return engine_protocol(config)->request_write(config, bytes, sizeof(bytes), ret_error);
+}
+
+uint32_t engine_segments_fit(const struct engine_config *config)
+{
+    struct conf_error why;
+    int length = engine_request_measure(config, &why);
+    uint32_t fit = length > 0 ? ENGINE_SUPER_BYTES_MAX / (config->pack * (uint32_t)length) : ENGINE_SEGMENTS_MAX;
+    return fit == 0 ? 1 : fit < ENGINE_SEGMENTS_MAX ? fit : ENGINE_SEGMENTS_MAX;
+}
+
+int engine_request_bytes(const struct engine_config *config, struct conf_error *ret_error)
+{
+    int length = engine_request_measure(config, ret_error);
+    if (length < 0 || config->stream)
+        return length;
+    if ((uint32_t)length * config->pack > DATAGRAM_BYTES_MAX) {
+        conf_error_set(ret_error, "--pack requests of that --count do not fit into a datagram of %u bytes: give less of either",
+                       DATAGRAM_BYTES_MAX);
+        return -EMSGSIZE;
+    }
+    if ((uint32_t)length * config->group > ENGINE_SUPER_BYTES_MAX) {
+        conf_error_set(ret_error,
+                       "--depth requests do not fit into a super-datagram of %u bytes: give %u at most, or a smaller --pack",
+                       ENGINE_SUPER_BYTES_MAX, engine_segments_fit(config) * config->pack);
+        return -EMSGSIZE;
+    }
+    return length;
+}
 
 static void request_append(struct engine *engine, struct connection *connection, uint32_t slot)
 {

@@ -21,7 +21,7 @@
 #define JOBS_CAPACITY_MAX (1u << 20)
 #define JOBS_ASKS_MAX 256 /* in a row, so that what comes is not left lying */
 #define JOBS_LATE_SHARE 10 /* of a job's mean duration: an ask that is later than that counts as late */
-#define JOBS_PATTERN 251u /* prime, so that parts that were swapped or cut at a power of two show */
+#define JOBS_PATTERN 251u /* prime, so that parts that were swapped or cut at a power of two show; the service blob's too */
 
 struct job *job_find(struct jobs *jobs, uint64_t id, const struct ledger_entry **ret_entry)
 {
@@ -65,6 +65,11 @@ void job_lose(struct jobs *jobs, uint64_t id, const char *complaint)
 static void job_give_up(struct jobs *jobs, uint64_t id, const char *cause)
 {
     tally_lost(jobs->tally, job_close_lost(jobs, id, WIRE_OUTCOME_TIMEOUT), cause);
+}
+
+void job_expire(struct jobs *jobs, uint64_t id)
+{
+    tally_lost(jobs->tally, job_close_lost(jobs, id, WIRE_OUTCOME_FAILED), error_name(USHER_EWAIT));
 }
 
 /* Why a job has not ended in time: what its asker's socket met while it waited there, or nothing that is known. */
@@ -216,10 +221,22 @@ static void jobs_measure_begin(struct jobs *jobs)
     jobs->used_from_ns = clock_monotonic_ns();
 }
 
+/* The time ends now. */
+static void jobs_interrupt(struct jobs *jobs)
+{
+    jobs->interrupted = true;
+    jobs->now_ns = clock_monotonic_ns();
+    uint64_t give_up_ns = schedule_give_up_ns(jobs->now_ns, jobs->config->timeout_ns);
+    if (jobs->now_ns < jobs->end_ns)
+        jobs->end_ns = jobs->now_ns;
+    if (give_up_ns < jobs->give_up_ns)
+        jobs->give_up_ns = give_up_ns;
+}
+
 static bool jobs_are_over(const struct jobs *jobs)
 {
     const struct jobs_config *config = jobs->config;
-    if (*jobs->interrupts > 0 || jobs->askers_alive == 0)
+    if (*jobs->interrupts > 1 || jobs->askers_alive == 0)
         return true;
     if (config->requests_max > 0 && jobs->tally->sent >= config->requests_max)
         return true;
@@ -227,7 +244,7 @@ static bool jobs_are_over(const struct jobs *jobs)
         return false;
     /* What was planned before the end is still to be asked; when the generator is behind by a timeout it gives up. */
     bool behind = config->rate > 0 && schedule_next_ns(&jobs->schedule) < jobs->end_ns;
-    return !behind || jobs->now_ns - jobs->end_ns > config->timeout_ns;
+    return !behind || jobs->now_ns > jobs->give_up_ns;
 }
 
 static void jobs_stop(struct jobs *jobs)
@@ -270,6 +287,8 @@ static void jobs_loop(struct jobs *jobs)
     while (!jobs->stopped || (jobs->ledger.open_count > 0 && *jobs->interrupts < 2)) {
         if (!jobs->measuring && jobs->now_ns >= jobs->measure_from_ns)
             jobs_measure_begin(jobs);
+        if (*jobs->interrupts > 0 && !jobs->interrupted)
+            jobs_interrupt(jobs);
         if (!jobs->stopped && jobs_are_over(jobs))
             jobs_stop(jobs);
         jobs_ask(jobs);
@@ -353,6 +372,7 @@ static void jobs_start_clock(struct jobs *jobs, bool progress)
     jobs->now_ns = jobs->start_ns = jobs->swept_ns = clock_monotonic_ns();
     jobs->measure_from_ns = jobs->start_ns + config->warmup_ns;
     jobs->end_ns = jobs->measure_from_ns + config->duration_ns;
+    jobs->give_up_ns = jobs->end_ns + config->timeout_ns;
     jobs->report_at_ns = progress ? jobs->start_ns + NS_PER_S : UINT64_MAX;
     tally_init(jobs->tally, jobs->measure_from_ns, config->timeout_ns);
     if (config->timed && config->service_time.mean_ns / JOBS_LATE_SHARE > TALLY_LATE_NS)

@@ -18,6 +18,7 @@ struct jobs_config {
     uint64_t service_id;
     bool timed; /* a job's data is its duration, drawn from service_time; else data_bytes of data */
     bool echoed; /* the result must be the data */
+    bool sized; /* a job's data is data_bytes as a number, and the result as many bytes as that */
     struct distribution service_time;
     uint32_t data_bytes;
     double rate; /* jobs per second; 0: closed loop */

@@ -10,7 +10,7 @@
 #include "core/wire/frame.h"
 
 #define JOBS_SCRATCH_BYTES (512u << 10)
-#define JOBS_DURATION_BYTES 32u
+#define JOBS_PARAMETER_BYTES 32u
 
 enum job_state {
     JOB_ASKING,
@@ -20,6 +20,7 @@ enum job_state {
 struct job { /* by its ledger slot */
     uint64_t asked_ns;
     uint64_t submitted_ns; /* to its node */
+    uint64_t work_ns; /* how long it was drawn to take; 1 where nothing was drawn */
     uint32_t node;
     uint32_t result_bytes; /* so far */
     enum job_state state;
@@ -40,6 +41,8 @@ struct jobs_node {
     uint32_t running; /* jobs */
     uint64_t jobs; /* as in jobs_node_result */
     uint64_t refused;
+    double work_ns; /* of the jobs that ended here, the older the less: what they were to take, */
+    double ran_ns; /* and took */
 };
 
 struct jobs {
@@ -62,11 +65,13 @@ struct jobs {
     uint8_t *data; /* data_bytes of the pattern */
     bool refused; /* a socket took less than it was given */
     bool stopped;
+    bool interrupted; /* the end has been moved to the interrupt */
     bool measuring;
     uint64_t now_ns;
     uint64_t start_ns;
     uint64_t measure_from_ns;
     uint64_t end_ns;
+    uint64_t give_up_ns; /* as an engine's */
     uint64_t stopped_ns;
     uint64_t swept_ns;
     uint64_t report_at_ns;
@@ -93,6 +98,9 @@ struct job *job_find(struct jobs *jobs, uint64_t id, const struct ledger_entry *
 
 /* Its end. complaint: an error's name, or NULL when its result is there. */
 void job_end(struct jobs *jobs, uint64_t id, const char *complaint);
+
+/* Its node says that it could not begin within its wait limit: lost, and counts as the whole timeout, for the limit was made of that. */
+void job_expire(struct jobs *jobs, uint64_t id);
 
 /* No result can come any more, for the reason given. */
 void job_lose(struct jobs *jobs, uint64_t id, const char *complaint);

@@ -58,6 +58,14 @@ int load_take_dispatchers(const struct conf_addresses *dispatchers, struct addre
         return load_refuse(ret_error, "--dispatcher must be given");
     if (dispatchers->count > CPU_SERVERS_MAX)
         return load_refuse(ret_error, "--dispatcher: give 64 at most");
+    for (uint32_t i = 0; i < dispatchers->count; i++) {
+        char text[ADDRESS_TEXT_BYTES];
+        if (dispatchers->item[i].port != 0)
+            continue;
+        conf_error_set(ret_error, "--dispatcher %s: nobody listens at port 0: give the port of the server",
+                       address_format(&dispatchers->item[i], text));
+        return -EINVAL;
+    }
     memcpy(ret_addresses, dispatchers->item, dispatchers->count * sizeof(*dispatchers->item));
     *ret_count = dispatchers->count;
     return 0;

@@ -10,7 +10,7 @@
 /* "max" gives 0. -EINVAL with ret_error. */
 NODISCARD int load_parse_rate(const char *text, double *ret_rate, struct conf_error *ret_error);
 
-/* Copies at most CPU_SERVERS_MAX dispatchers. -EINVAL with ret_error: none, or more. */
+/* Copies at most CPU_SERVERS_MAX dispatchers. -EINVAL with ret_error: none, more, or one without a port. */
 NODISCARD int load_take_dispatchers(const struct conf_addresses *dispatchers, struct address *ret_addresses, uint32_t *ret_count,
                                     struct conf_error *ret_error);
 

@@ -39,6 +39,7 @@ enum verdict load_report_verdict(const struct load_report *report)
         .answered = result->tally.answered,
         .late = result->tally.late,
         .unsent = result->unsent,
+        .errors = result->tally.errors,
         .silent = silent_share(result),
         .client_busy = result->client_busy,
         .server_thread_cpu = result->server_thread_cpu < 0 ? VERDICT_CPU_UNKNOWN : result->server_thread_cpu,
@@ -49,7 +50,10 @@ enum verdict load_report_verdict(const struct load_report *report)
 const char *load_report_advice(const struct load_report *report)
 {
     const struct tally *tally = &report->result->tally;
-    return tally->answered > 0 ? NULL : verdict_advice(tally_loss_chief(tally));
+    const char *cause = tally_loss_chief(tally);
+    if (tally->answered > 0 || load_report_verdict(report) == VERDICT_FELL_BEHIND) /* whose sentence says it */
+        return NULL;
+    return cause ? verdict_advice(cause) : verdict_advice_unsent(tally->errors > 0, report->result->interrupted);
 }
 
 int load_report_exit_code(const struct team_result *result)
@@ -58,6 +62,8 @@ int load_report_exit_code(const struct team_result *result)
     uint64_t no_node = 0;
     if (tally->answered > 0)
         return EXIT_CODE_OK;
+    if (tally_losses_to(tally, error_name(USHER_EWAIT)) > 0)
+        return EXIT_CODE_FAILED; /* a node said so */
     if (tally->received == 0)
         return tally->sent > 0 || result->disconnected ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILED;
     for (uint32_t i = 0; i < tally->error_kinds; i++)

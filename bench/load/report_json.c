@@ -63,15 +63,16 @@ json_t *load_report_json(const struct load_report *report)
     const struct tally *tally = &result->tally;
     json_t *cpu = report_cpu_json(report), *losses = report_losses_json(tally);
     const char *advice = load_report_advice(report);
-    json_t *object = json_pack(
-        "{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f, s:f, s:o}", "offered_rps",
-        load_report_per_second(result, tally->sent + result->unsent), "achieved_rps",
-        load_report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "received", (json_int_t)tally->received,
-        "answered", (json_int_t)tally->answered, "lost", (json_int_t)tally->lost, "errors", (json_int_t)tally->errors,
-        "errors_by_name", report_kinds_json(tally->error, tally->error_kinds), "unexpected", (json_int_t)tally->unexpected,
-        "nodes_named", (json_int_t)result->nodes_named, "late", (json_int_t)tally->late, "late_max_us",
-        (double)tally->late_max_ns / (double)NS_PER_US, "duration_s", (double)result->measured_ns / (double)NS_PER_S,
-        "latency_us", load_report_spectrum(&tally->latency_ns, 1 / (double)NS_PER_US));
+    json_t *object =
+        json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:f, s:f, s:o}", "offered_rps",
+                  load_report_per_second(result, tally->sent + result->unsent), "achieved_rps",
+                  load_report_per_second(result, tally->answered), "sent", (json_int_t)tally->sent, "unsent",
+                  (json_int_t)result->unsent, "received", (json_int_t)tally->received, "answered", (json_int_t)tally->answered,
+                  "lost", (json_int_t)tally->lost, "errors", (json_int_t)tally->errors, "errors_by_name",
+                  report_kinds_json(tally->error, tally->error_kinds), "unexpected", (json_int_t)tally->unexpected, "nodes_named",
+                  (json_int_t)result->nodes_named, "late", (json_int_t)tally->late, "late_max_us",
+                  (double)tally->late_max_ns / (double)NS_PER_US, "duration_s", (double)result->measured_ns / (double)NS_PER_S,
+                  "latency_us", load_report_spectrum(&tally->latency_ns, 1 / (double)NS_PER_US));
     json_object_update(object, losses);
     json_object_update(object, cpu);
     json_decref(losses);

@@ -1,7 +1,6 @@
 /* The report for people. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "bench/load/report.h"
 #include "core/base/clock.h"
@@ -69,15 +68,6 @@ static void report_print_slo(const struct load_report *report)
     }
 }
 
-/* How many of the losses have that name. */
-static uint64_t report_losses_of(const struct tally *tally, const char *name)
-{
-    for (uint32_t i = 0; i < tally->loss_kinds; i++)
-        if (strcmp(tally->loss[i].name, name) == 0)
-            return tally->loss[i].count;
-    return 0;
-}
-
 /* By cause; and the errors that were no request's end: what ICMP said more often, bytes that belong to no request. */
 static void report_print_losses(const struct tally *tally)
 {
@@ -87,7 +77,7 @@ static void report_print_losses(const struct tally *tally)
     for (uint32_t i = 0; i < tally->loss_kinds; i++)
         printf("          %" PRIu64 " x %s\n", tally->loss[i].count, tally->loss[i].name);
     for (uint32_t i = 0; i < tally->error_kinds; i++) {
-        uint64_t as_losses = report_losses_of(tally, tally->error[i].name);
+        uint64_t as_losses = tally_losses_to(tally, tally->error[i].name);
         if (tally->error[i].count > as_losses)
             printf("          %" PRIu64 " x %s beside, as errors of no request\n", tally->error[i].count - as_losses,
                    tally->error[i].name);

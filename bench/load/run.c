@@ -51,6 +51,7 @@ static int run_take_service(const struct load_run_options *options, struct jobs_
     config->service_id = service_id(options->service, strlen(options->service));
     config->timed = strcmp(options->service, "sleep") == 0 || strcmp(options->service, "spin") == 0;
     config->echoed = strcmp(options->service, "echo") == 0;
+    config->sized = strcmp(options->service, "blob") == 0;
     if (config->timed && options->data_size > 0)
         return load_refuse(ret_error, "--data-size is not for --service sleep and spin, whose data is the --service-time");
     if (!config->timed && options->service_time)

@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#include "core/base/clock.h"
-
 /* 1 - unit is in (0, 1], whose logarithm is finite. */
 static double schedule_exponential_ns(struct schedule *schedule)
 {

@@ -9,7 +9,11 @@
 
 #include <stdint.h>
 
+#include "core/base/clock.h"
 #include "core/base/random.h"
+
+/* After an interrupt, what was planned before it is sent for so long at most: whoever interrupts a load wants it to end. */
+#define SCHEDULE_CATCH_UP_NS NS_PER_S
 
 /* In the order of --arrivals. */
 enum schedule_arrivals {
@@ -33,6 +37,12 @@ void schedule_init(struct schedule *schedule, enum schedule_arrivals arrivals, d
 static inline uint64_t schedule_next_ns(const struct schedule *schedule)
 {
     return schedule->start_ns + (uint64_t)schedule->offset_ns;
+}
+
+/* When whoever is still behind at an interrupt gives up. */
+static inline uint64_t schedule_give_up_ns(uint64_t interrupted_ns, uint64_t timeout_ns)
+{
+    return interrupted_ns + (timeout_ns < SCHEDULE_CATCH_UP_NS ? timeout_ns : SCHEDULE_CATCH_UP_NS);
 }
 
 /* Goes on to the one after that. */

@@ -9,6 +9,7 @@
 #include "core/base/duration.h"
 
 #define SLO_OPERATORS "<>"
+#define SLO_WHOLE 100.0 /* per cent */
 
 struct slo_name {
     const char *name;
@@ -55,7 +56,11 @@ static const char *slo_parse_number(const char *text, struct slo_goal *goal)
     goal->bound = strtod(text, &end);
     if (end == text || strcmp(end, share ? "%" : "") != 0 || !isfinite(goal->bound) || goal->bound < 0)
         return share ? "the bound must be a share, such as 0.1%" : "the bound must be a number, such as 50000";
-    return share && !goal->equal && goal->bound <= 0 ? "nothing is less than 0%: write <=0%" : NULL;
+    if (share && !goal->equal && goal->bound <= 0)
+        return "nothing is less than 0%: write <=0%";
+    if (goal->figure == SLO_LOST && (goal->bound > SLO_WHOLE || (goal->equal && goal->bound >= SLO_WHOLE)))
+        return "no run can lose more than 100%: give a smaller bound";
+    return !share && goal->equal && goal->bound <= 0 ? "every run has a rate of 0 or more: give a higher bound" : NULL;
 }
 
 static const char *slo_parse_bound(const char *text, struct slo_goal *goal)
@@ -90,6 +95,23 @@ static const char *slo_parse_goal(const char *text, struct slo_goal *ret_goal)
     return complaint;
 }
 
+/* The goal without the spaces round it and round its operator; what is longer than the room ends there. */
+static void slo_squeeze(const char *text, size_t length, char *goal, size_t room)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < length && used + 1 < room; i++) {
+        bool mark = strchr(SLO_OPERATORS "=", text[i]) != NULL;
+        bool behind = used == 0 || strchr(SLO_OPERATORS "=", goal[used - 1]) != NULL;
+        while (mark && used > 0 && goal[used - 1] == ' ')
+            used--;
+        if (text[i] != ' ' || !behind)
+            goal[used++] = text[i];
+    }
+    while (used > 0 && goal[used - 1] == ' ')
+        used--;
+    goal[used] = '\0';
+}
+
 int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error)
 {
     struct slo slo = {0};
@@ -100,9 +122,7 @@ int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_erro
             conf_error_set(ret_error, "--slo: give %d goals at most", SLO_GOALS_MAX);
             return -EINVAL;
         }
-        size_t copied = length < sizeof(goal) ? length : sizeof(goal) - 1;
-        memcpy(goal, text, copied);
-        goal[copied] = '\0';
+        slo_squeeze(text, length, goal, sizeof(goal));
         const char *complaint = slo_parse_goal(goal, &slo.goal[slo.count]);
         if (complaint) {
             conf_error_set(
@@ -121,7 +141,7 @@ int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_erro
 
 static double slo_share(uint64_t part, uint64_t whole)
 {
-    return whole > 0 ? 100 * (double)part / (double)whole : 0;
+    return whole > 0 ? SLO_WHOLE * (double)part / (double)whole : 0;
 }
 
 static double slo_figure(const struct slo_goal *goal, const struct tally *tally, uint64_t measured_ns)

@@ -22,7 +22,7 @@ enum slo_figure {
 };
 
 struct slo_goal {
-    char text[SLO_TEXT_BYTES]; /* as it was given */
+    char text[SLO_TEXT_BYTES]; /* as it was given, without spaces */
     enum slo_figure figure;
     double quantile; /* 0 … 1 */
     bool above; /* '>' */
@@ -35,7 +35,7 @@ struct slo {
     struct slo_goal goal[SLO_GOALS_MAX];
 };
 
-/* text NULL: no goals. -EINVAL with ret_error. */
+/* text NULL: no goals. Spaces may be round goals and their operators. -EINVAL with ret_error. */
 NODISCARD int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error);
 
 /* Whether the run has reached the goal, and what it has reached, in the bound's unit. Latencies of nothing meet no goal. */

@@ -109,6 +109,14 @@ uint64_t tally_losses(const struct tally *tally)
     return tally->received - tally->answered + tally->lost;
 }
 
+uint64_t tally_losses_to(const struct tally *tally, const char *cause)
+{
+    for (uint32_t i = 0; i < tally->loss_kinds; i++)
+        if (strcmp(tally->loss[i].name, cause) == 0)
+            return tally->loss[i].count;
+    return 0;
+}
+
 const char *tally_loss_chief(const struct tally *tally)
 {
     uint32_t chief = 0;

@@ -82,6 +82,9 @@ void tally_error(struct tally *tally, const char *error_name);
 /* sent - answered, once all requests have ended. */
 uint64_t tally_losses(const struct tally *tally);
 
+/* How many of them have that cause. */
+uint64_t tally_losses_to(const struct tally *tally, const char *cause);
+
 /* The most frequent cause; NULL: nothing was lost. */
 const char *tally_loss_chief(const struct tally *tally);
 

@@ -11,8 +11,8 @@ enum verdict verdict_of(const struct verdict_evidence *evidence)
 {
     if (evidence->disconnected)
         return VERDICT_DISCONNECTED;
-    if (evidence->sent == 0)
-        return VERDICT_NOTHING_SENT;
+    if (evidence->sent == 0) /* of what was planned nothing left in time, if nothing else kept it */
+        return evidence->unsent > 0 && evidence->errors == 0 ? VERDICT_FELL_BEHIND : VERDICT_NOTHING_SENT;
     if (evidence->answered == 0)
         return VERDICT_UNANSWERED;
     if (!evidence->open_loop && evidence->silent > VERDICT_SILENT_MAX)
@@ -56,6 +56,14 @@ const char *verdict_text(enum verdict verdict)
     return "";
 }
 
+const char *verdict_advice_unsent(bool errors, bool interrupted)
+{
+    if (errors)
+        return "the errors by name say what failed";
+    return interrupted ? "it was interrupted before anything was measured: let it run for longer, or give a shorter --warmup"
+                       : "give a longer --duration or a higher --rate";
+}
+
 const char *verdict_advice(const char *cause)
 {
     const struct {
@@ -72,11 +80,15 @@ const char *verdict_advice(const char *cause)
         {error_name(USHER_EPROTOCOL), "what came back is something else: is that a server that is asked this way (--proto)?"},
         {error_name(USHER_ENOSERVICE), "no node has ever offered the service: start one that does, or mend --service"},
         {error_name(USHER_ENONODE), "no eligible node offers the service: see usherctl nodes at the dispatcher"},
+        {error_name(USHER_ENOTDISPATCHER), "that is a worker, which names no nodes: give a dispatcher's address to --dispatcher"},
+        {error_name(USHER_EWAIT), "no node could begin a job in time for it to end within --reply-timeout: give a longer one, or "
+                                  "less load"},
+        {error_name(USHER_EJOBFAILED), "the service fails: usher run with the same --service and data shows what it says"},
+        {TALLY_INTERRUPTED, "a second Ctrl-C does not wait for replies: let it run for longer, or give one and wait"},
+        {"other-node", "the nodes that were named are not in --nodes: mend that list"},
     };
-    if (!cause)
-        return "the errors by name say what failed; where there are none, give a longer --duration or a higher --rate";
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
         if (strcmp(rows[i].cause, cause) == 0)
             return rows[i].advice;
-    return "docs/ERRORS.md says what the names of these errors mean";
+    return "docs/ERRORS.md and docs/LOAD.md say what the names of these errors mean";
 }

@@ -23,6 +23,7 @@ struct verdict_evidence {
     uint64_t answered; /* of these, soundly */
     uint64_t late; /* of these */
     uint64_t unsent; /* planned and never sent */
+    uint64_t errors; /* of sockets too, which may have kept it from sending */
     double silent; /* share of the time, at its end, in which nothing was answered */
     double client_busy; /* share of the time */
     double server_thread_cpu; /* of the server's busiest thread; VERDICT_CPU_UNKNOWN */
@@ -47,6 +48,9 @@ const char *verdict_code(enum verdict verdict);
 /* One sentence without a full stop. Never NULL. */
 const char *verdict_text(enum verdict verdict);
 
-/* What to do about a run in which nothing was answered, by what most of its requests were lost to (NULL: there were none). One sentence
- * without a full stop. Never NULL. */
+/* What to do about a run in which nothing was answered, by what most of its requests were lost to. One sentence without a full stop. Never
+ * NULL. */
 const char *verdict_advice(const char *cause);
+
+/* The same where nothing was sent: what is known of why. */
+const char *verdict_advice_unsent(bool errors, bool interrupted);

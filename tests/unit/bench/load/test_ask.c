@@ -30,13 +30,14 @@ static const struct refused refused[] = {
     {"--rate 1e12", "--rate \"1e12\""},
     {"--rate 10 --depth 2", "--depth is for --rate max"},
     {"--arrivals poisson", "--arrivals needs a --rate"},
-    {"--proto tcp --pack 2", "--pack is for --proto udp"},
+    {"--proto tcp --pack 2", "over TCP --depth does the same"},
     {"--pack 4 --depth 3", "--depth is less than --pack"},
     {"--pack 4 --requests 6", "--requests must be a multiple"},
     {"--pack 28 --count 2", "do not fit"},
     {"--connections 60000 --depth 1000", "give less"},
     {"--service no/name", "--service: give"},
     {"--proto dns", "--query NAME"},
+    {"--proto dns --gso", "--query NAME"},
     {"--query a.example", "--query is for --proto dns"},
     {"--query-type SRV", "--query-type is for --proto dns"},
     {"--proto resp", "--command 'GET key'"},
@@ -48,14 +49,15 @@ static const struct refused refused[] = {
     {"--service a234567890123456789012345678901234567890123456789012345678901 --services 11", "more than 63"},
     {"--proto dns --query a.example --count 2", "--count is for dispatchers"},
     {"--proto dns --query a.example --gso", "--gso is for"},
-    {"--proto dns --query a.example --pack 2", "--pack is for"},
+    {"--proto dns --query a.example --pack 2", "holds one query"},
     {"--proto dns --query a.example --nodes 127.0.0.1:1", "--nodes is for"},
     {"--proto dns --query a.example --depth 40000 --connections 2", "65536"},
     {"--proto dns --query a..example", "--query \"a..example\""},
     {"--gso --depth 65", "must fill super-datagrams"},
     {"--gso --pack 2 --depth 33", "must fill super-datagrams"},
-    {"--gso --requests 100", "multiple of --depth"},
-    {"--gso --pack 28 --depth 1792", "super-datagram"},
+    {"--gso --requests 100", "multiple of what a super-datagram holds"},
+    {"--gso --pack 28 --depth 1792", "give 1484 at most"},
+    {"--dispatcher 127.0.0.1:0", "--dispatcher 127.0.0.1:0: "},
     {"--threads 2", "more --connections"},
     {"--dispatcher 127.0.0.1:7400,127.0.0.1:7401", "at least one for each"},
     {"--bind 127.0.0.2:1", "without a port"},
@@ -78,6 +80,9 @@ Test(ask, super_datagrams_have_up_to_64_segments)
     cr_assert_eq(config.group, ENGINE_SEGMENTS_MAX);
     configured("--gso --depth 256");
     cr_assert_eq(config.group, ENGINE_SEGMENTS_MAX);
+    configured("--gso --pack 28");
+    cr_assert_eq(config.segments, 53, "as many as fit");
+    cr_assert_eq(config.depth, 53 * 28);
     configured("--gso --depth 16 --pack 4 --rate 1000");
     cr_assert_eq(config.segments, 4);
     cr_assert_eq(config.group, 16);

@@ -26,6 +26,7 @@ static const struct refused refused[] = {
     {"--service echo --service-time 10ms", "--service-time is for"},
     {"--service-time soon", "--service-time \"soon\""},
     {DISPATCHERS " --connections 1", "at least one for each"},
+    {"--dispatcher 127.0.0.1:7400,127.0.0.1:0", "--dispatcher 127.0.0.1:0: "},
     {"--rate often", "--rate \"often\""},
     {"--bind ::1", "--bind has no IPv4 address"},
 };
@@ -55,5 +56,10 @@ Test(run, other_services_get_data)
     cr_assert_eq(config.data_bytes, 100);
     cr_assert_eq(configure("--service digest --rate 50 --arrivals poisson"), 0);
     cr_assert_not(config.echoed);
+    cr_assert_not(config.sized);
+    cr_assert_eq(configure("--service blob --data-size 5000"), 0);
+    cr_assert(config.sized && !config.timed);
+    cr_assert_eq(config.data_bytes, 5000);
+    cr_assert_eq(configure("--service digest --rate 50 --arrivals poisson"), 0);
     cr_assert_float_eq(config.rate, 50, 1e-9);
 }

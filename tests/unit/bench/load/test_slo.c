@@ -59,6 +59,13 @@ Test(slo, what_is_no_goal_is_refused_and_said_why)
         {"lost<1", "a share"},
         {"lost<1ms", "a share"},
         {"lost<0%", "write <=0%"},
+        {"lost<150%", "more than 100%"},
+        {"lost<=100%", "more than 100%"},
+        {"rps>=0", "a rate of 0 or more"},
+        {" ", "nothing on one side of a comma"},
+        {"p99<1ms, ", "nothing on one side of a comma"},
+        {"p 99<1ms", "no figure"},
+        {"p99<1 ms", "a duration with its unit"},
         {"rps>5%", "a number"},
         {"rps>nan", "a number"},
         {"mean<0000000000000000000000000000000001ms", "too long"},
@@ -91,6 +98,17 @@ Test(slo, several_are_separated_by_commas)
     cr_assert_float_eq(slo.goal[1].quantile, 0.999, 1e-9);
 }
 
+Test(slo, spaces_may_part_goals_and_what_they_are_made_of)
+{
+    cr_assert_eq(slo_parse(" p99<1ms, mean < 5ms ,p99.9  <=  5ms,lost<=  1% ", &slo, &why), 0, "%s", why.text);
+    cr_assert_eq(slo.count, 4);
+    cr_assert_str_eq(slo.goal[0].text, "p99<1ms");
+    cr_assert_str_eq(slo.goal[1].text, "mean<5ms");
+    cr_assert_str_eq(slo.goal[2].text, "p99.9<=5ms");
+    cr_assert_str_eq(slo.goal[3].text, "lost<=1%");
+    cr_assert(slo.goal[3].equal);
+}
+
 Test(slo, quantiles_are_compared_with_durations)
 {
     cr_assert(met("p50<52ms"));
@@ -104,6 +122,7 @@ Test(slo, shares_are_of_what_was_sent)
 {
     cr_assert(met("lost<=0.5%"));
     cr_assert_not(met("lost<0.5%"));
+    cr_assert(met("lost<100%"));
     cr_assert(met("errors<=0%"));
 }
 

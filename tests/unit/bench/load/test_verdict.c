@@ -13,6 +13,8 @@ static const struct {
     enum verdict verdict;
 } rows[] = {
     {"nothing was sent", {.open_loop = true}, VERDICT_NOTHING_SENT},
+    {"nothing of what was planned was sent", {.open_loop = true, .unsent = 10000}, VERDICT_FELL_BEHIND},
+    {"nothing of it, for the kernel would not send", {.open_loop = true, .unsent = 10000, .errors = 9}, VERDICT_NOTHING_SENT},
     {"nothing was sent because no connection came about", {.open_loop = true, .disconnected = true}, VERDICT_DISCONNECTED},
     {"nothing was answered, closed loop", {.sent = 1, .silent = 1}, VERDICT_UNANSWERED},
     {"nothing was answered, open loop", {.sent = 10000, .open_loop = true, .unsent = 1}, VERDICT_UNANSWERED},
@@ -56,9 +58,19 @@ Test(verdict, codes_are_told_apart_and_explained)
 
 Test(verdict, advice_is_there_for_every_cause)
 {
-    cr_expect_not_null(strstr(verdict_advice(NULL), "--duration"));
     cr_expect_not_null(strstr(verdict_advice("timeout"), "--reply-timeout"));
     cr_expect_not_null(strstr(verdict_advice("ECONNREFUSED"), "--dispatcher"));
     cr_expect_not_null(strstr(verdict_advice("unknown-service"), "--service"));
+    cr_expect_not_null(strstr(verdict_advice("not-dispatcher"), "--dispatcher"));
+    cr_expect_not_null(strstr(verdict_advice("wait-exceeded"), "--reply-timeout"));
+    cr_expect_not_null(strstr(verdict_advice("interrupted"), "Ctrl-C"));
+    cr_expect_not_null(strstr(verdict_advice("other-node"), "--nodes"));
     cr_expect_not_null(strstr(verdict_advice("anything-else"), "ERRORS.md"));
+}
+
+Test(verdict, advice_where_nothing_was_sent_goes_by_what_is_known)
+{
+    cr_expect_not_null(strstr(verdict_advice_unsent(true, true), "errors by name"));
+    cr_expect_not_null(strstr(verdict_advice_unsent(false, true), "--warmup"));
+    cr_expect_not_null(strstr(verdict_advice_unsent(false, false), "--duration"));
 }
