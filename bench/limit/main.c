@@ -58,6 +58,8 @@ static int limit_run(const struct limit_options *options, struct conf_error *ret
         return conf_error_set(ret_error, "--connected is for --path udp-uring"), EXIT_CODE_USAGE;
     if (options->batch > 0 && path->echo != limit_udp_recvmmsg)
         return conf_error_set(ret_error, "--batch is for --path udp-recvmmsg"), EXIT_CODE_USAGE;
+    if (options->gso && path->echo != limit_udp_recvmmsg)
+        return conf_error_set(ret_error, "--gso is for --path udp-recvmmsg; udp-gso does it by itself"), EXIT_CODE_USAGE;
     if (options->min_wait_ns > 0 && path->echo != limit_tcp_uring)
         return conf_error_set(ret_error, "--min-wait is for --path tcp-uring"), EXIT_CODE_USAGE;
     if (options->buffers > 0 && (path->echo == limit_udp_recvmmsg || path->echo == limit_tcp_epoll))

@@ -65,6 +65,7 @@ THREAD_LOADS, THREAD_CPUS_LEAST = ("clients", "joined", "tcp16"), 4
 # Levers that no option of the dispatcher has, by the bare echoes: what they would be worth on this machine.
 LIMIT = {
     "clients": ("udp-uring", [["udp-uring", "--connected"]]),
+    "joined": ("udp-recvmmsg", [["udp-recvmmsg", "--gso"]]),  # GSO by itself: answers leave joined, requests are taken one by one
     "one": ("udp-uring", [["udp-uring", "--connected"]]),
     "tcp16": ("tcp-uring", [["tcp-uring", "--min-wait", "20us"], ["tcp-uring", "--min-wait", "50us"]]),
     "tcp128": ("tcp-uring", [["tcp-uring", "--min-wait", "50us"]]),

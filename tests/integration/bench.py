@@ -233,8 +233,8 @@ def mistakes_are_named(folder):
 
 def echoes_echo(folder):
     """Every path, all the way: bytes come back as they were, and SIGTERM ends it."""
-    for path in ("udp-recvmmsg", "udp-uring", "udp-gso", "tcp-epoll", "tcp-uring"):
-        with subprocess.Popen([BIN / "bench-limit", "--path", path], stdout=subprocess.PIPE, text=True, cwd=folder) as process:
+    for path, *options in (["udp-recvmmsg"], ["udp-recvmmsg", "--gso"], ["udp-uring"], ["udp-gso"], ["tcp-epoll"], ["tcp-uring"]):
+        with subprocess.Popen([BIN / "bench-limit", "--path", path, *options], stdout=subprocess.PIPE, text=True, cwd=folder) as process:
             ip, port = process.stdout.readline().split()[-1].split(":")
             kind = socket.SOCK_DGRAM if path.startswith("udp") else socket.SOCK_STREAM
             with socket.socket(type=kind) as client:
@@ -246,8 +246,21 @@ def echoes_echo(folder):
                     while len(got) < size:
                         got += client.recv(65536)
                     check(got == sent, f"{path} sent back {len(got)} other bytes than the {size} it got")
+                if kind == socket.SOCK_DGRAM:
+                    many_datagrams_come_back(process, client, path)
             process.terminate()
             check(process.wait(10) == 0, f"bench-limit --path {path} ended with {process.returncode}")
+
+
+def many_datagrams_come_back(process, client, path):
+    """What has come while the echo was not looking is one batch; of unequal lengths, so that not all of it can be joined."""
+    process.send_signal(signal.SIGSTOP)
+    sent = [bytes([number]) * (44 if number < 20 or number == 25 else 500) for number in range(40)]  # fits any socket's buffer
+    for datagram in sent:
+        client.send(datagram)
+    process.send_signal(signal.SIGCONT)
+    got = [client.recv(65536) for _ in sent]
+    check(sorted(got) == sorted(sent), f"{path} sent back other datagrams than it got: {[len(one) for one in got]}")
 
 
 def echoes_refuse_nonsense(folder):
@@ -255,7 +268,7 @@ def echoes_refuse_nonsense(folder):
         taken.bind(("127.0.0.1", 0))
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         for arguments, words in ((["--path", "tcp-epoll", "--connected"], "--connected is for"), (["--buffers", "3"], "a power of two"),
-                                 (["--path", "udp-recvmmsg", "--buffers", "64"], "--buffers is for"),
+                                 (["--path", "udp-recvmmsg", "--buffers", "64"], "--buffers is for"), (["--gso"], "--gso is for"),
                                  (["--min-wait", "1us"], "--min-wait is for"), (["--batch", "8"], "--batch is for"), (["--listen", address], f"cannot listen on {address}")):
             run = subprocess.run([BIN / "bench-limit", *arguments], capture_output=True, text=True, check=False, timeout=30, cwd=folder)
             check(run.returncode in (1, 2) and words in run.stderr, f"bench-limit {arguments}: exit {run.returncode}, {run.stderr}")
