@@ -3,9 +3,11 @@
 Everything started is stopped when the `with` block ends, whatever happened; only processes started here are ever signalled, by pid.
 """
 import contextlib
+import errno
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -47,6 +49,13 @@ def wait_until(what, condition, limit_s=PATIENCE_S):
 
 
 PORTS_GIVEN = set()
+PORT_MIN = 10000
+
+
+def ports():
+    """Those that the kernel gives to nobody by itself: else the socket of some client could have one while its server is started anew."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    return range(PORT_MIN, low) if low > PORT_MIN + 10000 else range(PORT_MIN, 65536)
 
 
 def port_free(ip="127.0.0.1"):
@@ -55,12 +64,14 @@ def port_free(ip="127.0.0.1"):
     ip = ip.strip("[]")
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     while True:
+        port = random.choice(ports())
         with socket.socket(family) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
-            tcp.bind((ip, 0))
-            port = tcp.getsockname()[1]
             try:
+                tcp.bind((ip, port))
                 udp.bind((ip, port))
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 continue
         if port not in PORTS_GIVEN:
             PORTS_GIVEN.add(port)
