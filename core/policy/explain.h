@@ -44,7 +44,7 @@ struct explanation {
     enum explain_reason reason;
     uint32_t slot; /* picked */
     uint32_t member_count; /* of the service */
-    uint32_t idle_count; /* idle nodes at hand; services that share a ring count together */
+    uint32_t idle_count; /* tokens at hand; services that share a ring count together, and those that hold no longer too */
     uint32_t dispatchers; /* finish-time: that decide in parallel */
     float age_s; /* finish-time: of what is known, on average */
     uint32_t node_count;
