@@ -81,6 +81,8 @@ const char *verdict_advice(const char *cause)
         {error_name(USHER_ENOSERVICE), "no node has ever offered the service: start one that does, or mend --service"},
         {error_name(USHER_ENONODE), "no eligible node offers the service: see usherctl nodes at the dispatcher"},
         {error_name(USHER_ENOTDISPATCHER), "that is a worker, which names no nodes: give a dispatcher's address to --dispatcher"},
+        {error_name(USHER_ENOTACCEPTED), "what was asked does not take this: is --dispatcher a dispatcher's address, and does "
+                                         "the service's node take jobs?"},
         {error_name(USHER_EWAIT), "no node could begin a job in time for it to end within --reply-timeout: give a longer one, or "
                                   "less load"},
         {error_name(USHER_EJOBFAILED), "the service fails: usher run with the same --service and data shows what it says"},

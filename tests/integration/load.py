@@ -337,6 +337,9 @@ def advice_goes_by_what_is_known(cluster):
     check("advice" not in report and "lower --rate" in report["verdict_text"], f"it says to send more: {report}")
     report = load(cluster, "--warmup", "0", "--requests", "10", "--reply-timeout", "20s", dispatcher=cluster.workers[0], expect=1)
     check(set(report["losses_by_cause"]) == {"not-dispatcher"} and "--dispatcher" in report["advice"], f"a worker: {report}")
+    rm = cluster.processes["rm"].arguments[2]
+    report = load(cluster, "--warmup", "0", "--requests", "10", "--reply-timeout", "20s", dispatcher=rm, expect=1)
+    check(set(report["losses_by_cause"]) == {"not-accepted-here"} and "--dispatcher" in report["advice"], f"rm: {report}")
 
 
 def dispatcher_that_ends_leaves_a_void_run(cluster):

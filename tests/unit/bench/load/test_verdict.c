@@ -62,6 +62,7 @@ Test(verdict, advice_is_there_for_every_cause)
     cr_expect_not_null(strstr(verdict_advice("ECONNREFUSED"), "--dispatcher"));
     cr_expect_not_null(strstr(verdict_advice("unknown-service"), "--service"));
     cr_expect_not_null(strstr(verdict_advice("not-dispatcher"), "--dispatcher"));
+    cr_expect_not_null(strstr(verdict_advice("not-accepted-here"), "--dispatcher"));
     cr_expect_not_null(strstr(verdict_advice("wait-exceeded"), "--reply-timeout"));
     cr_expect_not_null(strstr(verdict_advice("interrupted"), "Ctrl-C"));
     cr_expect_not_null(strstr(verdict_advice("other-node"), "--nodes"));
