@@ -167,7 +167,7 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
 
 /* ---- batches ---- */
 
-/* The values of fewer nodes fit into the cache nearest to memory that is a core's own. */
+/* So many nodes' values fit into the cache nearest to memory that is a core's own. */
 #define NODES_MANY 8192u
 
 /* Of so few two and who stands behind each are all, or nearly. */
@@ -184,8 +184,9 @@ static inline uint32_t walk_on(uint32_t walk[static PICK_CANDIDATES_MAX], uint32
     return (uint32_t)((uint64_t)walk[index] * count >> 32);
 }
 
-/* Four; that two of them may be the same costs less than looking. Of two or three nodes, two and who stands behind each: the better one would
- * be left out too often. */
+/* Four; that two of them may be the same costs less than looking. Where there are many nodes, two and who stands behind each: the values of
+ * neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that would show:
+ * neighbours meet again too often; of two or three, the better one would be left out too often. */
 static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item,
                                                            uint32_t walk[static PICK_CANDIDATES_MAX])
 {
@@ -201,50 +202,7 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
     item_candidate(batch, item, 3, fourth);
 }
 
-/* Of many nodes the candidates walk within a window of them, which moves on through all with each pick: each node is looked at while it is in
- * the core's own cache, two to four times, and the memory of those that come next is asked for long before. Anywhere among all, each pick
- * would wait for memory that other cores, and other machines on the host, push out of the cache behind the core's own.
- *
- * Between two passes of the window a node that has become free goes unseen. Where reports are pushed it says so itself (idle_tokens.h);
- * where they are old, p99 would be 1 to 3 % longer (usher-sim, 10,000 nodes), so there candidates walk through all: two, and who stands
- * behind each. The values of neighbours lie beside each other, so that the memory of four costs hardly more than that of two.
- *
- * Places are parts of 2^32 of the members; a unit of these is a power of two: a node, or less, but more than half of one. */
-#define WINDOW_BITS 9 /* units: 16 services' windows fit into a cache of 512 KiB */
-#define WINDOW_STEP 2u /* units. Twice as many: as good to 1 %, a tenth slower; half: 4 % worse where reports are old */
-#define WINDOW_AHEAD 64u /* units: so long before a node comes into the window its values are asked for */
-#define WINDOW_MEMBERS_AHEAD 256u /* nodes: and where they are, so long before that */
-#define WINDOW_AGE_S 0.1f /* of pushed reports at most: they take 10 ms, those that dispatchers ask for a second */
-
-/* Whether that is so. */
-static inline bool draws_in_windows(const struct pick_state *state)
-{
-    return finish_time_age_s(state->finish) <= WINDOW_AGE_S;
-}
-
-static inline uint32_t window_position(uint32_t place, uint32_t count)
-{
-    return (uint32_t)((uint64_t)place * count >> 32);
-}
-
-static inline __attribute__((always_inline)) void draw_window(struct pick_batch *batch, struct pick_item *item,
-                                                              uint32_t walk[static PICK_CANDIDATES_MAX])
-{
-    uint32_t count = item->member_count, unit_bits = (uint32_t)__builtin_clz(count);
-    uint32_t *window = &batch->state->window[token_ring_index(item->service_id)];
-    uint32_t begin = *window + (WINDOW_STEP << unit_bits), end = begin + (((1u << WINDOW_BITS) + WINDOW_AHEAD) << unit_bits);
-    *window = begin;
-    for (uint32_t i = 0; i < WINDOW_STEP; i++)
-        __builtin_prefetch(member_values(batch->values, item->members[window_position(end + (i << unit_bits), count)]), 1);
-    uint32_t after = window_position(end, count) + WINDOW_MEMBERS_AHEAD;
-    __builtin_prefetch(&item->members[after < count ? after : 0]);
-    for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
-        walk[i] += walk_steps[i];
-        item_candidate(batch, item, i, window_position(begin + (walk[i] >> (32 - WINDOW_BITS - unit_bits)), count));
-    }
-}
-
-static inline void draw_far_begin(struct pick_item *item, uint32_t walk[static PICK_CANDIDATES_MAX])
+static inline void draw_many_begin(struct pick_item *item, uint32_t walk[static PICK_CANDIDATES_MAX])
 {
     item->first = walk_on(walk, 0, item->member_count);
     item->second = walk_on(walk, 1, item->member_count);
@@ -252,7 +210,7 @@ static inline void draw_far_begin(struct pick_item *item, uint32_t walk[static P
     __builtin_prefetch(&item->members[item->second]);
 }
 
-static inline void draw_far_end(struct pick_batch *batch, struct pick_item *item)
+static inline void draw_many_end(struct pick_batch *batch, struct pick_item *item)
 {
     uint32_t count = item->member_count, first = item->first, second = item->second;
     item_candidate(batch, item, 0, first);
@@ -266,17 +224,14 @@ static inline void draw_four(struct pick_batch *batch, struct pick_item *item)
     uint32_t *walk = batch->state->walk;
     if (item->member_count < NODES_MANY) {
         draw_few(batch, item, walk);
-    } else if (draws_in_windows(batch->state)) {
-        draw_window(batch, item, walk);
-    } else {
-        draw_far_begin(item, walk);
-        draw_far_end(batch, item);
+        return;
     }
+    draw_many_begin(item, walk);
+    draw_many_end(batch, item);
 }
 
-/* Through all of many, the positions of some items are drawn while the values of those before them are on their way, and those before
- * these are compared: else the memory of the whole batch is asked for at once, which is more than can be on its way, and nothing is done
- * meanwhile. */
+/* Of many, the positions of some items are drawn while the values of those before them are on their way, and those before these are
+ * compared: else the memory of the whole batch is asked for at once, which is more than can be on its way, and nothing is done meanwhile. */
 #define DRAWS_AHEAD 12u
 
 static inline __attribute__((always_inline)) void draw_step(struct pick_batch *batch, uint32_t at)
@@ -287,22 +242,10 @@ static inline __attribute__((always_inline)) void draw_step(struct pick_batch *b
         if (item->member_count < NODES_MANY)
             draw_few(batch, item, batch->state->walk);
         else
-            draw_far_begin(item, batch->state->walk);
+            draw_many_begin(item, batch->state->walk);
     }
     if (behind < batch->item_count && batch->items[behind].member_count >= NODES_MANY)
-        draw_far_end(batch, &batch->items[behind]);
-}
-
-static __attribute__((noinline)) bool draw_far(struct pick_batch *batch)
-{
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < batch->item_count; i++)
-        most = batch->items[i].member_count > most ? batch->items[i].member_count : most;
-    if (most < NODES_MANY)
-        return false;
-    for (uint32_t at = 0; at < 2 * DRAWS_AHEAD; at++)
-        draw_step(batch, at);
-    return true;
+        draw_many_end(batch, &batch->items[behind]);
 }
 
 static inline void draw_turn(struct pick_batch *batch, struct pick_item *item)
@@ -334,18 +277,19 @@ static void finish_time_draw(struct pick_batch *batch)
         draw_some_in_turn(batch);
         return;
     }
-    batch->draws_on = !draws_in_windows(batch->state) && draw_far(batch);
-    if (batch->draws_on)
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        most = batch->items[i].member_count > most ? batch->items[i].member_count : most;
+    batch->draws_on = most >= NODES_MANY;
+    if (batch->draws_on) {
+        for (uint32_t at = 0; at < 2 * DRAWS_AHEAD; at++)
+            draw_step(batch, at);
         return;
+    }
     uint32_t walk[PICK_CANDIDATES_MAX]; /* a copy that no store can change: it stays in registers */
     memcpy(walk, batch->state->walk, sizeof(walk));
-    for (uint32_t i = 0; i < batch->item_count; i++) {
-        struct pick_item *item = &batch->items[i];
-        if (item->member_count < NODES_MANY)
-            draw_few(batch, item, walk);
-        else
-            draw_window(batch, item, walk);
-    }
+    for (uint32_t i = 0; i < batch->item_count; i++)
+        draw_few(batch, &batch->items[i], walk);
     memcpy(batch->state->walk, walk, sizeof(walk));
 }
 

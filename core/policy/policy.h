@@ -41,7 +41,6 @@ extern const struct policy_row policy_rows[POLICIES];
 struct pick_state {
     struct random_state random;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
-    uint32_t window[TOKEN_RINGS]; /* in such parts, where finish-time's window of many members begins, by hash of the service */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */

@@ -55,13 +55,11 @@ static void picks_take(struct twin *twin, struct pick_item items[], uint32_t cou
     policy_pick_batch(POLICY_FINISH_TIME, &twin->state, snapshot, twin->values, items, count);
 }
 
-static void expect_same_at_age(uint32_t count, uint32_t every, float age_s)
+static void expect_same(uint32_t count, uint32_t every)
 {
     struct pick_item items[PICK_BATCH_MAX];
     snapshot_make();
     struct twin *batch = twin_new(), *alone = twin_new();
-    atomic_store_explicit(&batch->finish.age_s, age_s, memory_order_relaxed);
-    atomic_store_explicit(&alone->finish.age_s, age_s, memory_order_relaxed);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         for (uint32_t i = 0; i < count; i++)
             items[i] = (struct pick_item){.service_id = i % every == every - 1 ? 2 : 1};
@@ -76,13 +74,6 @@ static void expect_same_at_age(uint32_t count, uint32_t every, float age_s)
     free(batch);
     free(alone);
     snapshot_free(snapshot);
-}
-
-/* Of reports that are pushed, and of old ones. */
-static void expect_same(uint32_t count, uint32_t every)
-{
-    expect_same_at_age(count, every, 0.01f);
-    expect_same_at_age(count, every, 1);
 }
 
 Test(finish_batches, of_few_nodes)
@@ -103,56 +94,4 @@ Test(finish_batches, of_many_and_few_in_one)
 Test(finish_batches, that_are_smaller_than_what_is_drawn_ahead)
 {
     expect_same(5, 2);
-}
-
-/* How many of the many's tenths a batch picks from. */
-static uint32_t tenths_of_a_batch(float age_s)
-{
-    struct pick_item items[PICK_BATCH_MAX];
-    bool seen[10] = {false};
-    uint32_t count = 0;
-    snapshot_make();
-    struct twin *twin = twin_new();
-    atomic_store_explicit(&twin->finish.age_s, age_s, memory_order_relaxed);
-    for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
-        items[i] = (struct pick_item){.service_id = 2};
-    picks_take(twin, items, PICK_BATCH_MAX);
-    for (uint32_t i = 0; i < PICK_BATCH_MAX; i++) {
-        uint32_t tenth = ((uint32_t)items[i].result - FEW) / (MANY / 10);
-        count += !seen[tenth];
-        seen[tenth] = true;
-    }
-    free(twin);
-    snapshot_free(snapshot);
-    return count;
-}
-
-Test(finish_batches, of_many_nodes_with_old_reports_come_from_everywhere)
-{
-    cr_assert_geq(tenths_of_a_batch(1), 8);
-}
-
-Test(finish_batches, of_many_nodes_come_from_a_window)
-{
-    cr_assert_leq(tenths_of_a_batch(0.01f), 2);
-}
-
-Test(finish_batches, of_many_nodes_leave_nobody_out)
-{
-    enum { PICKS_EACH = 10 };
-    struct pick_item items[PICK_BATCH_MAX];
-    uint32_t picks[SLOTS] = {0};
-    snapshot_make();
-    struct twin *twin = twin_new();
-    for (uint32_t done = 0; done < PICKS_EACH * MANY; done += PICK_BATCH_MAX) {
-        for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
-            items[i] = (struct pick_item){.service_id = 2};
-        picks_take(twin, items, PICK_BATCH_MAX);
-        for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
-            picks[items[i].result]++;
-    }
-    for (uint32_t i = FEW; i < SLOTS; i++)
-        cr_assert(picks[i] >= PICKS_EACH - 6 && picks[i] <= PICKS_EACH + 6, "node %u has %u picks", i, picks[i]);
-    free(twin);
-    snapshot_free(snapshot);
 }
