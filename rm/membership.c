@@ -170,7 +170,7 @@ int membership_enter(struct cluster *cluster, uint32_t slot, enum node_state sta
 int membership_set_services(struct cluster *cluster, uint32_t slot, const struct wire_service_load *services, uint8_t count)
 {
     struct node *node = &cluster->nodes[slot];
-    CHECK(!node->examined);
+    CHECK(!node->examined && !node->standby);
     services_drop(cluster, node);
     struct node_service *room = realloc(node->services, ((size_t)count + 1) * sizeof(*room));
     if (!room)

@@ -2,8 +2,8 @@
  *
  * Nobody waits for it: nodes that changed stand in the cluster's list and are written in batches, normally every 100 ms, more rarely
  * with thousands of nodes or when Redis is slow, up to three fifths of the valid time; one flush at a time, spread over this time. A Redis that
- * stops, breaks or forgets is written anew in full when it is back. At the first connection, what is there is read first; operators' words at every connection and then every second,
- * since other rm may write them too.
+ * stops, breaks or forgets is written anew in full when it is back. At the first connection, what is there is read first; operators' words
+ * at every connection and then every second, since other rm may write them too.
  * Thread: the control loop's. Memory: mirror_new … mirror_free. Blocks: mirror_finish alone, within its limit. */
 #pragma once
 

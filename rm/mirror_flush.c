@@ -2,8 +2,8 @@
  *
  * How seldom beats may be written: whoever shares the store takes those out that are older than the valid time, so a living node's must never be.
  * When it is written anew it is as old as one period and one interval of heartbeats together, three fifths and usually a third of the valid time,
- * which leaves a fifteenth, 0.2 s by default, for a flush that is late. Our own look at the end of the flush comes two thirds of a period after
- * the first beats of it, that is 0.8 s before they would be too old. After a restart what stands there counts, however old.
+ * which leaves a fifteenth, 0.2 s by default, for a flush that is late. Our own look at the end of the flush comes at most two thirds of a period
+ * after the first beats of it, that is 0.8 s before they would be too old. After a restart what stands there counts, however old.
  *
  * Nobody judges by loads, which cost Redis more: where flushes are stretched only every second one writes them, and a node's may be as old as six
  * fifths of the valid time and an interval. */
@@ -17,6 +17,7 @@
 #define FLUSH_REST_NS_MIN (20 * NS_PER_MS)
 #define FLUSH_GAP_NS_MAX (5 * NS_PER_MS)
 #define EXPIRY_GAP_NS NS_PER_MS
+#define BUSY_GAP_NS NS_PER_MS
 #define FLUSH_GAPS_BEHIND 4 /* so many batches that could not be sent in time follow in the next turns, one in each */
 
 #define WHOLE_INTERVAL_NS NS_PER_S /* while Redis refuses, everything is tried no more often */
@@ -30,13 +31,18 @@ static uint64_t flush_period_ns_max(const struct mirror *mirror)
 }
 
 /* From one flush to the next: longer the more nodes there are. */
-static uint64_t flush_period_ns(const struct mirror *mirror)
+static uint64_t nodes_period_ns(const struct mirror *mirror, uint32_t nodes)
 {
     uint64_t most_ns = flush_period_ns_max(mirror);
-    uint64_t period_ns = mirror->flush_nodes * FLUSH_NODE_NS;
+    uint64_t period_ns = nodes * FLUSH_NODE_NS;
     if (period_ns < FLUSH_INTERVAL_NS)
         period_ns = FLUSH_INTERVAL_NS;
     return period_ns < most_ns ? period_ns : most_ns;
+}
+
+static uint64_t flush_period_ns(const struct mirror *mirror)
+{
+    return nodes_period_ns(mirror, mirror->flush_nodes);
 }
 
 /* When Redis is so slow that a flush takes longer than its period, half the time may go into writing, but not more. */
@@ -97,12 +103,13 @@ static bool flush_is_sent(const struct mirror *mirror)
     return mirror->flush_left == 0 && (!mirror->loads_now || mirror_order_left(&mirror->loads) == 0);
 }
 
-/* Batches are spread over two thirds of the time until the next flush, since Redis would else keep heartbeats from their CPU while it
- * works off what comes all at once. */
+/* Batches are spread over a third of the time until the next flush, and those of loads over another, since Redis would else keep heartbeats
+ * from their CPU while it works off what comes all at once. A flush that leaves loads out takes no longer over the rest: of two flushes each
+ * writes a node at the same time after its beginning, however different they are. */
 static uint64_t flush_gap_ns(const struct mirror *mirror)
 {
-    uint64_t batches = (mirror->loads_now ? 2 : 1) * (mirror->flush_nodes / MIRROR_BATCH_NODES + 1);
-    uint64_t gap_ns = flush_period_ns(mirror) / 3 * 2 / batches;
+    uint32_t nodes = mirror->flush_left > 0 ? mirror->flush_nodes : mirror->loads.count;
+    uint64_t gap_ns = nodes_period_ns(mirror, nodes) / 3 / (nodes / MIRROR_BATCH_NODES + 1);
     return gap_ns < FLUSH_GAP_NS_MAX ? gap_ns : FLUSH_GAP_NS_MAX;
 }
 
@@ -195,16 +202,19 @@ static void loads_send(struct mirror *mirror)
  * heartbeats waiting for tens of milliseconds. */
 static void flush_pump(struct mirror *mirror)
 {
-    if (!flush_is_sent(mirror) && redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX) {
+    bool has_room = redis_connection_calls(mirror->connection) + MIRROR_COMMANDS + 1 < REDIS_CALLS_MAX;
+    if (!flush_is_sent(mirror) && has_room) {
         if (mirror->flush_left > 0)
             nodes_send(mirror);
         else
             loads_send(mirror);
-        if (!flush_is_sent(mirror))
-            mirror_flush_continue(mirror);
     }
     if (flush_is_sent(mirror))
         mirror_expire(mirror);
+    else if (has_room)
+        mirror_flush_continue(mirror);
+    else /* none of the calls may be ours, whose answers would go on with it */
+        timer_start(mirror->config.loop, &mirror->pump_timer, mirror_now_ns(mirror) + BUSY_GAP_NS);
 }
 
 /* What is noted stays noted until a flush has written it. One that was broken off is followed by one that writes everything. */

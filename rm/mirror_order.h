@@ -3,8 +3,8 @@
  * Redis keeps loads in a skip list. Neighbours in it, one after the other, are found on a path that its caches have already: a command
  * of loads in order costs it half of one in any order. Arrivals need no sorting, they come so.
  * A load may have changed when it is written, and a node be gone: the order is only about speed, so who uses it looks at the nodes anew.
- * Thread: the control loop's. Memory: 16 bytes for each node, of as many as ever stood there together; mirror_order_done frees. Nothing blocks: sorting 100,000
- * takes a millisecond. */
+ * Thread: the control loop's. Memory: 16 bytes for each node, of as many as ever stood there together; mirror_order_done frees. Nothing
+ * blocks: sorting 100,000 takes a millisecond. */
 #pragma once
 
 #include <stdint.h>
@@ -24,7 +24,7 @@ struct mirror_order {
     uint32_t taken; /* items that mirror_order_next has returned */
 };
 
-/* Until it is sorted. Each slot stands there once, with the load put last: *place, whatever it holds at first, is kept with the slot to tell
+/* Until it is sorted. Each node stands there once, with the load put last (a slot that has got a new node, perhaps twice): *place, whatever it holds at first, is kept with the slot to tell
  * where. -ENOMEM. */
 NODISCARD int mirror_order_put(struct mirror_order *order, uint32_t slot, float load, uint32_t *place);
 
