@@ -101,7 +101,8 @@ NODISCARD int engine_new(const struct engine_config *config, uint32_t thread_ind
 void engine_free(struct engine *engine);
 
 /* Runs from start_ns until the time is over, or *interrupts is no longer 0: that is then the end of the time. What was planned before the
- * end is still sent, and what is outstanding waited for; not when *interrupts reaches 2. When the last request has been sent, one is added to the eventfd stopped_fd. */
+ * end is still sent, and what is outstanding waited for; not when *interrupts reaches 2. When the last request has been sent, one is added
+ * to the eventfd stopped_fd. */
 void engine_run(struct engine *engine, uint64_t start_ns, int stopped_fd, struct engine_result *ret_result);
 
 const struct engine_progress *engine_progress_of(const struct engine *engine);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/wire/limits.h"
 #include "core/wire/service.h"
 
 #define NAME_BYTES (SERVICE_NAME_BYTES_MAX + 16) /* of one that is too long as well */

@@ -158,12 +158,14 @@ class Bench:
         for target in [base, *(target for target, _ in variants)]:
             rest(target)
             self.warm(target, options)
-        for _ in range(self.pace.rounds * (1 + self.pace.repeats)):
+        for number in range(self.pace.rounds * (1 + self.pace.repeats)):
             lacking = [(target, metrics) for target, metrics in variants if len(found[target.name]) < self.pace.rounds]
             if not lacking:
                 break
-            with alone():
-                first, *samples = [self.run(target, options) for target in (base, *(target for target, _ in lacking))]
+            targets = [base, *(target for target, _ in lacking)]
+            with alone():  # in turn from both ends: what the machine does slowly favours nobody
+                ran = {target.name: self.run(target, options) for target in (targets[::-1] if number % 2 else targets)}
+            first, *samples = [ran[target.name] for target in targets]
             for (target, metrics), sample in zip(lacking, samples):
                 if all(first.counts(metric) and sample.counts(metric) for metric in metrics):
                     found[target.name].append((first, sample))
