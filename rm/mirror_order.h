@@ -24,8 +24,8 @@ struct mirror_order {
     uint32_t taken; /* items that mirror_order_next has returned */
 };
 
-/* Until it is sorted. Each node stands there once, with the load put last (a slot that has got a new node, perhaps twice): *place, whatever it holds at first, is kept with the slot to tell
- * where. -ENOMEM. */
+/* Until it is sorted. Each node stands there once, with the load put last (a slot that has got a new node, perhaps twice): *place, whatever
+ * it holds at first, is kept with the slot to tell where. -ENOMEM. */
 NODISCARD int mirror_order_put(struct mirror_order *order, uint32_t slot, float load, uint32_t *place);
 
 /* From here on slots are taken, until all are, or it is cleared. */
