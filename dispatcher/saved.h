@@ -5,9 +5,10 @@
  *           16  saved_ms       u64
  *           24  region         u16, then 6 bytes 0
  *
- * Numbers are big-endian; the checksum (FNV-1a-64) is over the payload and then the head behind it; saved_ms is the wall clock when rm last spoke. Written into a second
- * file, part by part between the loop's other work, and renamed when it is whole: whatever happens meanwhile, a whole one is there. It is
- * not synced to the disk: a crash of the machine may leave one that is not whole, which is refused like any other that is corrupt.
+ * Numbers are big-endian; the checksum (FNV-1a-64) is over the payload and then the head behind it; saved_ms is the wall clock when rm
+ * last spoke. Written into a second file, part by part between the loop's other work, and renamed when it is whole: whatever happens
+ * meanwhile, a whole one is there. It is not synced to the disk: a crash of the machine may leave one that is not whole, which is
+ * refused like any other that is corrupt.
  *
  * What is saved while reports come in is no one state, but its version is the one at the beginning: what has changed since then, an
  * rm tells again.

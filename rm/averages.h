@@ -2,8 +2,8 @@
  * by, to be picked when no node counts.
  *
  * Examined: fresh, not drained by an operator, not leaving, taking jobs. When a load changes only the node's own marks are looked
- * at; the others' follow within 100 ms (500 ms with 100,000 nodes), in slices (cluster_averages_step). If that left a service without a mark, all of its
- * nodes are looked at at once: a service with examined nodes always has one that is marked.
+ * at; the others' follow within 100 ms (500 ms with 100,000 nodes), in slices (cluster_averages_step). If that left a service without
+ * a mark, all of its nodes are looked at at once: a service with examined nodes always has one that is marked.
  * Standing by: expired and still listed, and else as the examined ones.
  * Thread: the control loop's. Memory: the cluster's. Nothing blocks. */
 #pragma once

@@ -39,7 +39,8 @@ struct mirror_batch {
     uint32_t metadata_count; /* of these, nodes whose metadata are written */
 };
 
-/* Takes up to `limit` nodes off the list, with the metadata of `metadata_max` fresh ones at most. They count as mirrored: if a command is lost, changes_mark_all_dirty. */
+/* Takes up to `limit` nodes off the list, with the metadata of `metadata_max` fresh ones at most. They count as mirrored: if a command
+ * is lost, changes_mark_all_dirty. */
 void mirror_batch_take(struct cluster *cluster, uint16_t region, int64_t clock_offset_ms, uint64_t now_ns, uint32_t limit,
                        uint32_t metadata_max, struct mirror_batch *ret_batch);
 

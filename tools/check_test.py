@@ -95,6 +95,9 @@ class IncludeTest(TreeTest):
 
 
 class SizeTest(TreeTest):
+    def test_long_line_is_caught(self):
+        self.assert_caught("line_length", "rm/a.c", "/* " + "a" * 145 + " */\n")
+
     def test_long_file_is_caught(self):
         self.assert_caught("file_size", "rm/a.c", "int a;\n" * 501)
 
@@ -105,6 +108,7 @@ class SizeTest(TreeTest):
         self.assert_caught("function_size", "rm/a.c", "int f(void)\n{\n" + "    g();\n" * 59 + "}\n")
 
     def test_limits_themselves_pass(self):
+        self.assert_clean("rm/b.c", "/* " + "α" * 144 + " */\n")
         self.assert_clean("rm/a.c", "int f(void)\n{\n" + "    g();\n" * 58 + "}\n" + "int a;\n" * 439)
 
     def test_long_initialiser_passes(self):

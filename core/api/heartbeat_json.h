@@ -26,6 +26,7 @@ NODISCARD int register_from_json(const json_t *value, const struct address *node
 NODISCARD int heartbeat_from_json(const json_t *value, const struct address *node, struct wire_heartbeat *ret_heartbeat,
                                   char ret_text[static HEARTBEAT_JSON_TEXT_BYTES]);
 
-/* Fields and flags that we don't know are passed over: the rm may be newer. What is taken may go out again in datagrams. trailer.sequence is 0: over HTTP answers come in order. */
+/* Fields and flags that we don't know are passed over: the rm may be newer. What is taken may go out again in datagrams.
+ * trailer.sequence is 0: over HTTP answers come in order. */
 NODISCARD int heartbeat_ack_from_json(const json_t *value, struct wire_heartbeat_ack *ret_ack,
                                       char ret_text[static HEARTBEAT_JSON_TEXT_BYTES]);

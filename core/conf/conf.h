@@ -168,8 +168,8 @@ void conf_error_set(struct conf_error *error, const char *format, ...) PRINTF_LI
 
 /* Fills `options` (options_bytes of any content) from the defaults, the configuration file and the command line; later ones
  * win. argv[0] is skipped; ret_words may be NULL when program->words is. Returns 0, CONF_PRINTED, -EINVAL with ret_error set,
- * or -ENOMEM likewise. Only after 0 there is something to free with conf_done. Lists grow when they are given again; of another option the last on the
- * command line counts, and a second line in the file is refused. */
+ * or -ENOMEM likewise. Only after 0 there is something to free with conf_done. Lists grow when they are given again; of another option
+ * the last on the command line counts, and a second line in the file is refused. */
 NODISCARD int conf_parse(const struct conf_program *program, int argc, char *const *argv, void *options,
                          struct conf_words *ret_words, struct conf_error *ret_error);
 

@@ -37,7 +37,8 @@ void http_response_done(struct http_response_reader *reader);
 void http_response_begin(struct http_response_reader *reader);
 
 /* HTTP_RESPONSE_MORE, or HTTP_RESPONSE_COMPLETE: status and body are valid until the next begin. USHER_EPROTOCOL: this is not HTTP, or
- * goes on behind its end. USHER_ETOOLARGE: headers above 8 KiB, or a wanted body above the limit. -ENOMEM. After an error the reader wants a begin. */
+ * goes on behind its end. USHER_ETOOLARGE: headers above 8 KiB, or a wanted body above the limit. -ENOMEM. After an error the reader
+ * wants a begin. */
 NODISCARD int http_response_feed(struct http_response_reader *reader, const uint8_t *bytes, size_t length);
 
 /* The peer has closed: HTTP_RESPONSE_COMPLETE where that is how the body ends, else -ECONNRESET. */

@@ -89,8 +89,9 @@ typedef void loop_batch_function(void *ctx, struct loop *loop);
 void loop_set_batch_hook(struct loop *loop, loop_batch_function *fn, void *ctx);
 
 /* Batches begin no closer together than this: the loop sleeps without listening for what is left of it, and what comes meanwhile is taken
- * in together; not after a batch that has taken in so many datagrams that more may wait. For loops that very many datagrams reach, none of which is in a hurry: waking up costs more than taking one in. 0, as
- * at first: no pause. In loop_run alone, and not in a simulation's time. */
+ * in together; not after a batch that has taken in so many datagrams that more may wait. For loops that very many datagrams reach, none
+ * of which is in a hurry: waking up costs more than taking one in. 0, as at first: no pause. In loop_run alone, and not in a
+ * simulation's time. */
 void loop_set_batch_gap(struct loop *loop, uint64_t gap_ns);
 
 /* A message from any thread to the loop's. A member of what it carries; it belongs to the loop from loop_post until fn is called,

@@ -89,7 +89,8 @@ enum heartbeat_message heartbeats_take(struct heartbeats *heartbeats, uint32_t r
 /* Everybody shall hear at once that the node leaves: HEARTBEAT_GAP_NS later it may be gone. */
 void heartbeats_hasten(struct heartbeats *heartbeats, uint64_t now_ns);
 
-/* Something has changed, in what the node offers or fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last message to them. */
+/* Something has changed, in what the node offers or fast (N8): those who acknowledge hear of it now, or HEARTBEAT_GAP_NS after the last
+ * message to them. */
 void heartbeats_change(struct heartbeats *heartbeats, uint64_t now_ns);
 
 /* Whether heartbeats_change would make any difference: some rm acknowledges, and gets no message out of turn anyway. */
@@ -98,8 +99,8 @@ bool heartbeats_heed_change(const struct heartbeats *heartbeats);
 /* The rm that has this address, or HEARTBEAT_RMS_MAX. */
 uint32_t heartbeats_find(const struct heartbeats *heartbeats, const struct address *peer);
 
-/* An acknowledgement. What an operator has told this rm goes on to the others as heartbeats_change does. -ESTALE: late, repeated, or of something never sent: not counted. *ret_changed: the state is another one now; REFUSED
- * here means that the rm is of another region. */
+/* An acknowledgement. What an operator has told this rm goes on to the others as heartbeats_change does. -ESTALE: late, repeated, or of
+ * something never sent: not counted. *ret_changed: the state is another one now; REFUSED here means that the rm is of another region. */
 NODISCARD int heartbeats_on_ack(struct heartbeats *heartbeats, uint32_t rm_index, const struct wire_heartbeat_ack *ack,
                                 uint64_t now_ns, bool *ret_changed);
 

@@ -8,7 +8,8 @@
  * started, unless its client has closed the connection, which cancels it; no (client, job) runs twice in one boot within ten minutes.
  * Thread: the loop's, but for what is marked "any thread". Jobs run on threads of the node's own, one for each slot.
  * Memory: node_new allocates, node_free frees; jobs and their results are on the heap while they last, bounded by queue_max and
- * NODE_DATA_BYTES_MAX, which includes what has come of JOBs that are not complete yet. Only node_free blocks, until the jobs that run have been stopped. */
+ * NODE_DATA_BYTES_MAX, which includes what has come of JOBs that are not complete yet. Only node_free blocks, until the jobs that run
+ * have been stopped. */
 #pragma once
 
 #include <stdbool.h>

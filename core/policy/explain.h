@@ -1,7 +1,8 @@
 /* explain - which node a policy would pick right now, from what, by what it knew, and why: `usherctl pick --explain`.
  *
  * It is the pick itself, on a copy of all that picks change (values, tokens, the generator), so that it says what a pick would do, and
- * leaves everything as it was. (Of idle tokens it knows those of the snapshot's members; a core may have heard of a newer node.) Keys come from the functions that the picks use.
+ * leaves everything as it was. (Of idle tokens it knows those of the snapshot's members; a core may have heard of a newer node.) Keys
+ * come from the functions that the picks use.
  * Thread: any that may read snapshot and values; they may change meanwhile. Memory: the service's members' values (64 bytes each) are
  * copied for the time of the call. Cost: O(members of the service). */
 #pragma once
