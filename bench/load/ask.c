@@ -210,7 +210,7 @@ static int ask_load(const struct load_ask_options *options)
     struct slo slo;
     FILE *hdr;
     struct conf_error why;
-    if (load_ask_configure(options, &config, &why) < 0 || slo_parse(options->slo, &slo, &why) < 0 ||
+    if (load_ask_configure(options, &config, &why) < 0 || slo_parse(options->slo, options->reply_timeout_ns, &slo, &why) < 0 ||
         load_find_servers(options->server_pid, config.servers, config.server_count, config.stream, &servers, &why) < 0)
         return load_report_failure(load_ask_program.name, options->json, "EINVAL", &why, EXIT_CODE_USAGE);
     struct team_result *result = calloc(1, sizeof(*result));

@@ -205,7 +205,7 @@ static int run_load(const struct load_run_options *options)
     struct slo slo;
     FILE *hdr;
     struct conf_error why;
-    if (load_run_configure(options, &config, &why) < 0 || slo_parse(options->slo, &slo, &why) < 0 ||
+    if (load_run_configure(options, &config, &why) < 0 || slo_parse(options->slo, options->reply_timeout_ns, &slo, &why) < 0 ||
         load_find_servers(options->server_pid, config.dispatchers, config.dispatcher_count, config.tcp, &servers, &why) < 0)
         return load_report_failure(load_run_program.name, options->json, "EINVAL", &why, EXIT_CODE_USAGE);
     struct jobs_result *result = calloc(1, sizeof(*result));

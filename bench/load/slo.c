@@ -112,7 +112,22 @@ static void slo_squeeze(const char *text, size_t length, char *goal, size_t room
     goal[used] = '\0';
 }
 
-int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error)
+/* What was lost counts as the timeout, and nothing takes longer. */
+static int slo_check_timeout(const struct slo_goal *goal, uint64_t reply_timeout_ns, struct conf_error *ret_error)
+{
+    char text[DURATION_TEXT_BYTES];
+    double longest_ns = (double)reply_timeout_ns;
+    if (goal->figure > SLO_MAX || goal->bound < longest_ns || (goal->bound <= longest_ns && !goal->equal))
+        return 0;
+    conf_error_set(
+        ret_error,
+        "--slo \"%s\": every run meets it, for no latency is above --reply-timeout (%s), as which lost requests count; "
+        "give a bound below that, or a longer --reply-timeout",
+        goal->text, duration_format(reply_timeout_ns, text));
+    return -EINVAL;
+}
+
+int slo_parse(const char *text, uint64_t reply_timeout_ns, struct slo *ret_slo, struct conf_error *ret_error)
 {
     struct slo slo = {0};
     for (bool more = text != NULL; more; slo.count++) {
@@ -132,6 +147,8 @@ int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_erro
                 goal, complaint);
             return -EINVAL;
         }
+        if (slo_check_timeout(&slo.goal[slo.count], reply_timeout_ns, ret_error) < 0)
+            return -EINVAL;
         more = text[length] == ',';
         text += length + more;
     }
@@ -144,10 +161,18 @@ static double slo_share(uint64_t part, uint64_t whole)
     return whole > 0 ? SLO_WHOLE * (double)part / (double)whole : 0;
 }
 
+/* What was lost took the timeout, no less: the longest of all. The middle of its bucket in the histogram may be below a goal's bound. */
+static uint64_t slo_quantile_ns(const struct tally *tally, double fraction)
+{
+    const struct histogram *latency_ns = &tally->latency_ns;
+    bool is_lost = fraction * (double)latency_ns->total > (double)(latency_ns->total - tally->lost);
+    return is_lost ? latency_ns->max : histogram_quantile(latency_ns, fraction);
+}
+
 static double slo_figure(const struct slo_goal *goal, const struct tally *tally, uint64_t measured_ns)
 {
     switch (goal->figure) {
-    case SLO_QUANTILE: return (double)histogram_quantile(&tally->latency_ns, goal->quantile);
+    case SLO_QUANTILE: return (double)slo_quantile_ns(tally, goal->quantile);
     case SLO_MEAN: return histogram_mean(&tally->latency_ns);
     case SLO_MAX: return (double)tally->latency_ns.max;
     case SLO_LOST: return slo_share(tally->lost, tally->sent);

@@ -35,8 +35,9 @@ struct slo {
     struct slo_goal goal[SLO_GOALS_MAX];
 };
 
-/* text NULL: no goals. Spaces may be round goals and their operators. -EINVAL with ret_error. */
-NODISCARD int slo_parse(const char *text, struct slo *ret_slo, struct conf_error *ret_error);
+/* text NULL: no goals. Spaces may be round goals and their operators. reply_timeout_ns: how long what was lost counts as, so that no latency
+ * is longer. -EINVAL with ret_error: no goals, or one that no run can meet, or none can miss. */
+NODISCARD int slo_parse(const char *text, uint64_t reply_timeout_ns, struct slo *ret_slo, struct conf_error *ret_error);
 
 /* Whether the run has reached the goal, and what it has reached, in the bound's unit. Latencies of nothing meet no goal. */
 bool slo_met(const struct slo_goal *goal, const struct tally *tally, uint64_t measured_ns, double *ret_figure);

@@ -228,7 +228,8 @@ def nodes_go_on_answering_in_an_overload(_):
 
 
 def goals_are_an_exit_code(cluster):
-    report = load(cluster, "--rate", "200", "--warmup", "0", "--duration", "300ms", "--slo", "p50<10s,lost<=0%", expect=None)
+    report = load(cluster, "--rate", "200", "--warmup", "0", "--duration", "300ms", "--reply-timeout", "20s", "--slo", "p50<10s,lost<=0%",
+                  expect=None)
     check([goal["met"] for goal in report["slo"]] == [True, True], f"not met: {report}")
     report = load(cluster, "--rate", "200", "--warmup", "0", "--duration", "300ms", "--slo", "p99<1us,rps>1", expect=1)
     check([goal["met"] for goal in report["slo"]] == [False, True], f"not missed: {report}")
@@ -390,6 +391,7 @@ def mistakes_get_one_clear_line(cluster):
         (("--dispatcher", cluster.address, "--bind", "192.0.2.1"), "--bind 192.0.2.1"),
         (("--dispatcher", cluster.address, "--server-pid", "4194304"), "no such process"),
         (("--dispatcher", cluster.address, "--slo", ""), "--slo: is empty; leave it out, or give it a value. Goals such as 'p99<1ms"),
+        (("--dispatcher", cluster.address, "--slo", "p99<2s"), "every run meets it, for no latency is above --reply-timeout (1s)"),
         (("--dispatcher", cluster.address, "--slo", "p99<"), "its bound is missing; give goals such as p99<1ms"),
         (("--dispatcher", cluster.address, "--hdr", ""), "--hdr: is empty"),
     ):

@@ -5,14 +5,16 @@
 #include "bench/load/slo.h"
 #include "core/base/clock.h"
 
+#define TIMEOUT_NS (10 * NS_PER_S)
+
 static struct slo slo;
 static struct conf_error why;
 static struct tally tally;
 
-/* 100 answers of 1 to 100 ms, and one lost of 200 sent. */
+/* 100 answers of 1 to 100 ms of 200 sent, and one lost, which is in no latency yet. */
 static void setup(void)
 {
-    tally_init(&tally, 1, NS_PER_S);
+    tally_init(&tally, 1, TIMEOUT_NS);
     tally_sent(&tally, 1, 1, 200);
     for (uint64_t i = 1; i <= 100; i++)
         tally_answered(&tally, 1, 1 + i * NS_PER_MS, 1);
@@ -24,7 +26,7 @@ TestSuite(slo, .init = setup);
 static bool met(const char *text)
 {
     double figure;
-    cr_assert_eq(slo_parse(text, &slo, &why), 0, "%s", why.text);
+    cr_assert_eq(slo_parse(text, TIMEOUT_NS, &slo, &why), 0, "%s", why.text);
     cr_assert_eq(slo.count, 1);
     return slo_met(&slo.goal[0], &tally, NS_PER_S, &figure);
 }
@@ -71,28 +73,54 @@ Test(slo, what_is_no_goal_is_refused_and_said_why)
         {"mean<0000000000000000000000000000000001ms", "too long"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
-        cr_assert_eq(slo_parse(wrong[i].text, &slo, &why), -EINVAL, "%s", wrong[i].text);
+        cr_assert_eq(slo_parse(wrong[i].text, TIMEOUT_NS, &slo, &why), -EINVAL, "%s", wrong[i].text);
         cr_expect_not_null(strstr(why.text, "--slo"));
         cr_expect_not_null(strstr(why.text, wrong[i].why), "%s: %s", wrong[i].text, why.text);
     }
 }
 
+Test(slo, bound_that_no_latency_can_exceed_is_refused)
+{
+    static const char *const wrong[] = {"p99<10001ms", "p50<=10s", "mean<1h", "max<=10s", "p99<1ms,max<11s"};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
+        cr_assert_eq(slo_parse(wrong[i], TIMEOUT_NS, &slo, &why), -EINVAL, "%s", wrong[i]);
+        cr_expect_not_null(strstr(why.text, "above --reply-timeout (10s)"), "%s: %s", wrong[i], why.text);
+    }
+    cr_assert_eq(slo_parse("p99<10s,max<=9999ms,mean<10s,rps>20000000000", TIMEOUT_NS, &slo, &why), 0, "%s", why.text);
+}
+
+/* The buckets of a histogram are wide there: the middle of that of 10 s is 9.999 s. */
+Test(slo, lost_request_misses_a_bound_of_the_timeout)
+{
+    cr_assert(met("p99<10s"));
+    tally_init(&tally, 1, TIMEOUT_NS);
+    for (uint64_t i = 1; i <= 98; i++)
+        tally_answered(&tally, 1, 1 + i * NS_PER_MS, 1);
+    tally_lost(&tally, 1, TALLY_TIMEOUT);
+    tally_lost(&tally, 1, TALLY_TIMEOUT);
+    cr_assert_lt(histogram_quantile(&tally.latency_ns, 0.99), TIMEOUT_NS);
+    cr_assert_not(met("p99<10s"));
+    cr_assert_not(met("p99<9999900us"));
+    cr_assert_not(met("p98.01<10s"));
+    cr_assert(met("p98<99ms"));
+}
+
 Test(slo, latencies_of_nothing_meet_no_goal)
 {
-    tally_init(&tally, 1, NS_PER_S);
+    tally_init(&tally, 1, TIMEOUT_NS);
     cr_assert_not(met("p99<1s"));
     cr_assert_not(met("max<1s"));
 }
 
 Test(slo, no_goals_are_none)
 {
-    cr_assert_eq(slo_parse(NULL, &slo, &why), 0);
+    cr_assert_eq(slo_parse(NULL, TIMEOUT_NS, &slo, &why), 0);
     cr_assert_eq(slo.count, 0);
 }
 
 Test(slo, several_are_separated_by_commas)
 {
-    cr_assert_eq(slo_parse("p99<1ms,p99.9<=5ms,rps>50000", &slo, &why), 0);
+    cr_assert_eq(slo_parse("p99<1ms,p99.9<=5ms,rps>50000", TIMEOUT_NS, &slo, &why), 0);
     cr_assert_eq(slo.count, 3);
     cr_assert_str_eq(slo.goal[1].text, "p99.9<=5ms");
     cr_assert_float_eq(slo.goal[1].quantile, 0.999, 1e-9);
@@ -100,7 +128,7 @@ Test(slo, several_are_separated_by_commas)
 
 Test(slo, spaces_may_part_goals_and_what_they_are_made_of)
 {
-    cr_assert_eq(slo_parse(" p99<1ms, mean < 5ms ,p99.9  <=  5ms,lost<=  1% ", &slo, &why), 0, "%s", why.text);
+    cr_assert_eq(slo_parse(" p99<1ms, mean < 5ms ,p99.9  <=  5ms,lost<=  1% ", TIMEOUT_NS, &slo, &why), 0, "%s", why.text);
     cr_assert_eq(slo.count, 4);
     cr_assert_str_eq(slo.goal[0].text, "p99<1ms");
     cr_assert_str_eq(slo.goal[1].text, "mean<5ms");
