@@ -320,12 +320,25 @@ bool cluster_wants_register(const struct cluster *cluster, uint32_t slot)
     return false;
 }
 
+/* An operator changes drain or weight, not both. One word of another rm that changes both of a word told here either is two that were told there,
+ * or did not follow on ours: then ours is lost. */
+static bool admin_overrules(const struct cluster *cluster, const struct wire_admin *word, const struct wire_admin *before)
+{
+    bool same_weight = ((word->flags ^ before->flags) & WIRE_ADMIN_WEIGHT) == 0 && word->weight >= before->weight &&
+                       word->weight <= before->weight;
+    return before->version_ms != 0 && before->flags != 0 && before->writer_rm_id == cluster->config.rm_id &&
+           word->writer_rm_id != cluster->config.rm_id && !same_weight;
+}
+
 /* Takes the word as it is and lets it have its effect. */
 static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire_admin *admin, const char *reason)
 {
     struct node *node = &cluster->nodes[slot];
     bool was_drained = node_is_drained(node);
     bool drained = (admin->flags & WIRE_ADMIN_DRAIN) != 0;
+    enum cluster_event event = drained ? CLUSTER_NODE_DRAINED : CLUSTER_NODE_READY;
+    if (admin_overrules(cluster, admin, &node->admin))
+        event = CLUSTER_NODE_OVERRULED;
     node->admin = *admin;
     node->admin_dirty = true;
     if (!node->has_word && admin->version_ms != 0) {
@@ -339,7 +352,7 @@ static void admin_take(struct cluster *cluster, uint32_t slot, const struct wire
     if (averages_update(cluster, slot) == 0 && node_is_listed(node))
         changes_touch(cluster, slot);
     if (was_drained != drained)
-        cluster->config.on_event(cluster->config.ctx, drained ? CLUSTER_NODE_DRAINED : CLUSTER_NODE_READY, slot);
+        cluster->config.on_event(cluster->config.ctx, event, slot);
 }
 
 bool cluster_admin_is_plausible(const struct wire_admin *admin, struct cluster_time now, enum cluster_admin_source source)

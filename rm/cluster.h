@@ -35,6 +35,7 @@ enum cluster_event {
     CLUSTER_NODE_LEFT, /* expired after it had announced so */
     CLUSTER_NODE_DRAINED, /* an operator's word, here or at another rm */
     CLUSTER_NODE_READY, /* likewise */
+    CLUSTER_NODE_OVERRULED, /* instead of these two: both drain and weight told here are undone by one word of another rm */
     CLUSTER_NODE_SET_BACK, /* its clock, by more than messages overtake each other */
     CLUSTER_NAME_COLLISION, /* two names with one service ID; told once per node and boot */
     CLUSTER_PROTECTION_BEGAN, /* slot NODE_NONE for these */

@@ -116,6 +116,7 @@ def each_with_its_own_redis():
         fleet(cluster)
         with clients_all_the_while(cluster) as watch:
             operators_word_reaches_all(cluster)
+            word_that_is_lost_is_logged(cluster)
             one_is_killed(cluster)
             one_comes_back_with_an_old_store_and_the_other_dies(cluster)
             one_stands_still(cluster)
@@ -128,6 +129,23 @@ def operators_word_reaches_all(cluster):
     bounded(words_are(cluster, {"w0": "drained"}), 1.0, "a drain told to one rm is known to all after")
     cluster.ctl("rm1", "weight", cluster.at["w1"], "7")
     bounded(words_are(cluster, {"w1": 7}), 1.0, "a weight told to the other one is known to all after")
+
+
+def word_that_is_lost_is_logged(cluster):
+    """A node that hangs tells nobody of the drain, so that the weight does not follow on it: the later word counts, and who was told the drain
+    says so."""
+    node, rm0 = cluster.at["w3"], cluster.processes["rm0"]
+    cluster.processes["w3"].signal(signal.SIGSTOP)
+    cluster.ctl("rm0", "drain", node)
+    time.sleep(0.01)  # versions are milliseconds
+    cluster.ctl("rm1", "weight", node, "3")
+    cluster.processes["w3"].signal(signal.SIGCONT)
+    words_are(cluster, {"w3": 3})
+    teller = cluster.ctl("rm1", "status")["rm_id"]
+    lines = [line for line in rm0.log().splitlines() if f"node={node} " in line and "rm-node-overruled" in line]
+    check(len(lines) == 1 and f"rm_id={teller} drained=no weight=3 " in lines[0], f"the lost drain is not told: {lines}")
+    cluster.ctl("rm1", "weight", node, "auto")
+    words_are(cluster, {"w3": "ready"})
 
 
 def one_is_killed(cluster, joins="w4", leaves="w2"):

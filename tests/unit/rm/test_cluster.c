@@ -291,6 +291,30 @@ Test(cluster, admin_words_of_the_same_moment_go_by_the_greater_writer)
     cr_assert_not(node_is_drained(&fixture->cluster->nodes[slot]));
 }
 
+Test(cluster, word_that_undoes_drain_and_weight_told_here_is_an_event_of_its_own)
+{
+    struct address address = fixture_address(1);
+    uint32_t slot = fixture_beat(fixture, 1, 1);
+    struct wire_admin told = {.writer_rm_id = 5, .flags = WIRE_ADMIN_WEIGHT, .weight = 7};
+    cr_assert_eq(cluster_admin_set(fixture->cluster, fixture->now, &address, WIRE_ADMIN_DRAIN, 0, NULL), 0);
+    told.version_ms = fixture->cluster->nodes[slot].admin.version_ms + 1;
+    cr_assert(adopt(slot, &told));
+    cr_expect_eq(fixture->events[CLUSTER_NODE_OVERRULED], 1);
+    cr_expect_eq(fixture->events[CLUSTER_NODE_READY], 0);
+    told.flags |= WIRE_ADMIN_DRAIN;
+    told.version_ms++;
+    cr_assert(adopt(slot, &told));
+    cr_expect_eq(fixture->events[CLUSTER_NODE_OVERRULED], 1, "what it follows on was told there too");
+    cr_expect_eq(fixture->events[CLUSTER_NODE_DRAINED], 2);
+    cr_assert_eq(cluster_admin_weight(fixture->cluster, fixture->now, &address, &(float){3}), 0);
+    told.flags = WIRE_ADMIN_WEIGHT;
+    told.weight = 3;
+    told.version_ms = fixture->cluster->nodes[slot].admin.version_ms + 1;
+    cr_assert(adopt(slot, &told));
+    cr_expect_eq(fixture->events[CLUSTER_NODE_OVERRULED], 1, "a release leaves the weight as it is");
+    cr_expect_eq(fixture->events[CLUSTER_NODE_READY], 1);
+}
+
 Test(cluster, operator_overrules_a_word_from_ahead)
 {
     uint32_t slot = fixture_beat(fixture, 1, 1);
