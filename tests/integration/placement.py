@@ -66,8 +66,10 @@ def wrong_questions_get_clear_answers():
             (("-s", path, "pick", "sleep", "--region", "2"), 2, "hands out nodes of region 1, and knows of no dispatcher of region 2"),
             (("-s", path, "pick", "sl eep"), 2, "cannot be a service"),
             (("-s", path, "pick", "slep"), 4, "has ever offered slep"),
-            (("-s", cluster.socket("rm"), "pick", "sleep"), 2, "usher-rm picks no nodes, dispatchers do"),
-            (("-s", cluster.socket("worker0"), "pick", "sleep", "--explain"), 2, "usher-worker picks no nodes, dispatchers do"),
+            (("-s", cluster.socket("rm"), "pick", "sleep"), 2, "usher-rm has no command pick: give the socket of usher-dispatcher"),
+            (("-s", cluster.socket("worker0"), "pick", "sleep", "--explain"), 2, "usher-worker has no command pick"),
+            (("-s", cluster.socket("dispatcher"), "drain", "127.0.0.1:1"), 2, "usher-dispatcher has no command drain: give the socket of usher-rm"),
+            (("-s", cluster.socket("worker0"), "nodes"), 2, "usher-worker has no command nodes: give the socket of usher-rm or usher-dispatcher"),
         ):
             got, out, err = run("usherctl", *words)
             check(got == code and text in err and not out, f"usherctl {words}: {got} {out} {err}")

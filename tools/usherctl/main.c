@@ -36,11 +36,9 @@ static const struct conf_program ctl_program = {
         "  check [METRIC=WARNING[:CRITICAL] ...] - health as a line for Nagios and its like, with their exit codes: 0 OK, "
         "1 WARNING, 2 CRITICAL, 3 UNKNOWN. METRIC is one of stats, with its labels, some of them or none\n"
         "\n"
-        "usher-rm: nodes [SERVICE], services, drain NODE [--reason TEXT], ready NODE, weight NODE auto|N. usher-dispatcher: "
-        "nodes [SERVICE], "
-        "which shows its own directory, and pick SERVICE [--explain] [--region ID]: which node the next request would be given, "
-        "and why. That "
-        "is a dry run: nothing is counted, changed or handed out.",
+        "usher-rm: nodes [SERVICE], services, subscribers, drain NODE [--reason TEXT], ready NODE [--reason TEXT], weight NODE "
+        "auto|N. usher-dispatcher: nodes [SERVICE], which shows its own directory, and pick SERVICE [--explain] [--region ID]: "
+        "which node the next request would be given, and why. That is a dry run: nothing is counted, changed or handed out.",
     .words = "COMMAND [ARGUMENT...]",
     .man_section = 8,
     .options_bytes = sizeof(struct ctl_options),
@@ -70,20 +68,40 @@ static int report_failure(const json_t *answer)
     return code > EXIT_CODE_OK && code <= EXIT_CODE_NO_NODE ? (int)code : EXIT_CODE_FAILED;
 }
 
-/* Whom to ask for a pick, when it was somebody else. False: it was a dispatcher, or can't be told. */
-static bool report_not_a_dispatcher(const char *path, uint64_t timeout_ns)
+/* Commands that not every daemon has. */
+static const struct {
+    const char *command;
+    const char *program; /* that has it */
+    const char *other; /* likewise; NULL: none */
+} owned[] = {
+    {"pick", "usher-dispatcher", NULL},
+    {"drain", "usher-rm", NULL},
+    {"ready", "usher-rm", NULL},
+    {"weight", "usher-rm", NULL},
+    {"services", "usher-rm", NULL},
+    {"subscribers", "usher-rm", NULL},
+    {"nodes", "usher-rm", "usher-dispatcher"},
+};
+
+/* Whose command it is, when somebody else was asked. False: it was the right one, or can't be told. */
+static bool report_wrong_daemon(const char *command, const char *path, uint64_t timeout_ns)
 {
-    const char *command = "status";
+    const char *question = "status";
     struct conf_error why;
     json_t *status;
-    if (connection_call(path, &command, 1, timeout_ns, &status, &why) != EXIT_CODE_OK)
+    size_t i = 0;
+    while (i < ARRAY_COUNT(owned) && strcmp(owned[i].command, command) != 0)
+        i++;
+    if (i == ARRAY_COUNT(owned) || connection_call(path, &question, 1, timeout_ns, &status, &why) != EXIT_CODE_OK)
         return false;
-    const char *program = json_string_value(json_object_get(status, "program"));
-    bool other = program && strcmp(program, "usher-dispatcher") != 0;
-    if (other)
-        fprintf(stderr, "usherctl: %s picks no nodes, dispatchers do: give the socket of a usher-dispatcher with -s\n", program);
+    const char *asked = json_string_value(json_object_get(status, "program"));
+    const char *other = owned[i].other;
+    bool wrong = asked && strcmp(asked, owned[i].program) != 0 && (!other || strcmp(asked, other) != 0);
+    if (wrong)
+        fprintf(stderr, "usherctl: %s has no command %s: give the socket of %s%s%s with -s\n", asked, command, owned[i].program,
+                other ? " or " : "", other ? other : "");
     json_decref(status);
-    return other;
+    return wrong;
 }
 
 /* Monitoring has exit codes of its own. found_code: of looking for the socket; not a daemon that is missing, but one of several, or a folder
@@ -133,8 +151,7 @@ static int run(const struct ctl_options *options, const struct conf_words *words
     bool ok = json_is_true(json_object_get(answer, "ok"));
     if (ok || options->json)
         code = print_text(answer, options->json);
-    bool picks = strcmp(words->item[0], "pick") == 0;
-    if (!ok && picks && report_not_a_dispatcher(options->socket ? options->socket : path, options->timeout_ns))
+    if (!ok && report_wrong_daemon(words->item[0], options->socket ? options->socket : path, options->timeout_ns))
         code = EXIT_CODE_USAGE;
     else if (!ok)
         code = report_failure(answer);
