@@ -7,17 +7,19 @@ import functools
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import types
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 sys.path.insert(1, __file__.rsplit("/", 3)[0] + "/bench")
 from support.cluster import BIN, SANITIZED, check, main, wait_until
 
-from suite import machine, measure, plots, servers
+from suite import idle, machine, measure, plots, servers
 from suite.process import Stage
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -122,10 +124,46 @@ def all_services_are_asked_for_and_every_address_is_checked(_):
 
 def idle_connections_are_measured_or_it_is_said_why_not(folder):
     _, err = suite(folder, "run", "--tiny", "--bin", BIN, "--only", "idle", "--out", folder / "out", expect=(0, 1))  # 1: all VOID
-    figure = json.loads((folder / "out/report.json").read_text())["results"][0]["figures"][0]
-    check(figure["id"] == "idle p99" and figure["goal"] == 1.1 and (figure["finding"] == "" or "ulimit -Hn" in figure["finding"]), f"{figure}")
-    check(figure["values"] or figure["finding"] or "VOID" in err, f"nothing was measured, and nothing says why: {err}")
+    result = json.loads((folder / "out/report.json").read_text())["results"][0]
+    figure, control = result["figures"][:2]
+    check(figure["id"] == "idle p99" and figure["goal"] == 1.1 and control["id"] == "idle control", f"{figure} {control}")
+    if idle.descriptors_lacking():
+        check("ulimit -Hn" in figure["finding"] and not figure["values"], f"nothing can have been measured: {figure}")
+        return
+    without, beside = result["runs"]["dispatcher"], result["runs"][idle.IDLE]
+    check(len(without) == len(beside) >= 2 * idle.ROUNDS_SHORT, f"{len(without)} runs without connections, {len(beside)} with them: {err}")
+    check({run["target"] for run in without} == {run["target"] for run in beside} == {"dispatcher", "dispatcher 2"}, f"one has them always: {result['runs']}")
+    check(sum("had 10,000 idle connections" in note for note in result["notes"]) == 2, f"who says that they were taken? {result['notes']}")
+    for run in (*without, *beside):
+        check(run["p99"] >= run["p50"] > 0 if run["valid"] else run["verdict"], f"neither latencies nor why not: {run}")
+    counted = [all(run["valid"] for run in pair) for pair in zip(without, beside)]
+    sides = {run["target"] for run, counts in zip(beside, counted) if counts}
+    check(len(figure["values"]) == (len(sides) == 2), f"{sum(counted)} of {len(counted)} pairs count, and the figure is {figure}")
+    if figure["values"]:
+        low, high = figure["spread"]
+        check(0 < low <= figure["median"] <= high, f"the interval: {figure}")
+    else:
+        check("VOID" in err, f"nothing was measured, and nothing says why: {err}")
     nothing_left(folder)
+
+
+def idle_runs(chance, cost, unlike):
+    """Both halves, as a machine gives them that a stall meets in one of four runs; `unlike`: how much slower the second dispatcher is."""
+    def run(factor):
+        return types.SimpleNamespace(p99=factor * chance.uniform(90, 190) * (chance.uniform(2, 20) if chance.random() < 0.25 else 1))
+
+    return [[(run(base), run(target * cost)) for _ in range(idle.ROUNDS)] for base, target in ((1, unlike), (unlike, 1))]
+
+
+def idle_figure_notices_a_tenth_and_nothing_else(_):
+    chance = random.Random(7)
+    for cost in (1.0, 1.25):
+        for unlike in (1.0, 1.2):
+            found, control = idle.figures_of(idle_runs(chance, cost, unlike), "p99")
+            for (low, one, high), true in ((found, cost), (control, unlike)):
+                check(abs(one / true - 1) < 0.08 and low < one < high < 1.2 * low, f"cost {cost}, unlike {unlike}: {found} {control}")
+            check((found[0] > 1.1) == (cost > 1.1), f"a cost of {cost}: {found}")
+    check(idle.figures_of([[], idle_runs(chance, 1, 1)[0]], "p99") == [], "a figure of one half")
 
 
 def void_runs_count_nowhere(folder):
@@ -277,6 +315,6 @@ def echoes_refuse_nonsense(folder):
 
 
 tests = [goals_that_are_met_by_nothing_are_drawn, tiny_run_measures_and_reports, all_services_are_asked_for_and_every_address_is_checked, idle_connections_are_measured_or_it_is_said_why_not,
-         scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
+         idle_figure_notices_a_tenth_and_nothing_else, scale_measures_a_small_fleet, scale_refuses_wrong_arguments, void_runs_count_nowhere, second_dispatcher_joins_every_round, interrupted_run_writes_what_there_is, killed_run_leaves_no_server,
          reports_are_compared, micro_runs_what_it_is_told, sweep_says_what_pays, mistakes_are_named, echoes_echo, echoes_refuse_nonsense]
 main(*(in_folder(test) for test in tests if not (SANITIZED and test in (sweep_says_what_pays, idle_connections_are_measured_or_it_is_said_why_not))))
