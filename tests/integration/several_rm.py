@@ -223,6 +223,10 @@ def both_start_from_nothing(cluster):
 # What Sentinel and a replica may take is theirs: Sentinel does nothing for 30 s when it sees the machine stand still for 2 s (its TILT mode).
 SENTINEL_S = 100
 
+# Longer than what TILT sees, so that a machine that stands still never looks like a dead server: a fail-over that nobody asked for makes
+# the server the master that the test is to kill as the replica.
+SENTINEL_DOWN_MS = 3000
+
 
 def redis_ask(address, *words):
     port = address.rsplit(":", 1)[1]
@@ -244,7 +248,7 @@ def sentinel_start(cluster, name, master):
     path = cluster.folder / f"{name}.conf"
     path.write_text(f"port {address.rsplit(':', 1)[1]}\nbind 127.0.0.1\ndir {cluster.folder}\n"
                     f"sentinel monitor main 127.0.0.1 {master.rsplit(':', 1)[1]} 2\n"
-                    "sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 2000\n")
+                    f"sentinel down-after-milliseconds main {SENTINEL_DOWN_MS}\nsentinel failover-timeout main 2000\n")
     cluster.add(name, shutil.which("redis-server"), path, "--sentinel")
     return address
 
