@@ -167,8 +167,8 @@ static __attribute__((noinline)) int pick_in_turn(struct pick_state *state, stru
 
 /* ---- batches ---- */
 
-/* So many nodes' values fit into the cache nearest to memory that is a core's own. */
-#define NODES_MANY 8192u
+/* The values of fewer nodes fit into the cache nearest to memory that is a core's own, often 1 MiB. */
+#define NODES_MANY 16384u
 
 /* Of so few two and who stands behind each are all, or nearly. */
 #define NODES_FEW 3u
@@ -184,9 +184,8 @@ static inline uint32_t walk_on(uint32_t walk[static PICK_CANDIDATES_MAX], uint32
     return (uint32_t)((uint64_t)walk[index] * count >> 32);
 }
 
-/* Four; that two of them may be the same costs less than looking. Where there are many nodes, two and who stands behind each: the values of
- * neighbours lie beside each other, so that the memory of four costs hardly more than that of two. Where there are few that would show:
- * neighbours meet again too often; of two or three, the better one would be left out too often. */
+/* Four; that two of them may be the same costs less than looking. Of two or three nodes, two and who stands behind each: the better one would
+ * be left out too often. */
 static inline __attribute__((always_inline)) void draw_few(struct pick_batch *batch, struct pick_item *item,
                                                            uint32_t walk[static PICK_CANDIDATES_MAX])
 {
@@ -202,50 +201,69 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
     item_candidate(batch, item, 3, fourth);
 }
 
-static inline void draw_many_begin(struct pick_item *item, uint32_t walk[static PICK_CANDIDATES_MAX])
+/* ---- many nodes: a window ----
+ *
+ * Of many nodes the candidates stay within a window, which moves on through all of them with each pick: each node is looked at while it is in
+ * the core's own cache, and the memory of those that come next is asked for long before. Anywhere among all, each pick would wait for
+ * memory that other cores, and other machines on the host, push out of the cache behind the core's own.
+ *
+ * Nodes of one window are compared with each other alone, so a window must be like the whole: it is made of runs of members whose beginnings
+ * leap through all by the golden section (Weyl 1916), so that those of any window lie in nearly equal distances. Members stand in the order
+ * in which they joined: a rack of slow ones, which joined together, then has the same part of each window as of the whole, or nearly. A
+ * candidate goes through a run with as many picks, and to another of the window's by a step of its walk. */
+#define WINDOW_BITS 5
+#define WINDOW_RUNS (1u << WINDOW_BITS) /* of 16 services they fit into a cache of 512 KiB */
+#define WINDOW_STEP 2u /* runs that come into the window while candidates go through theirs */
+#define WINDOW_AHEAD 4u /* runs: so long before one comes in its values are asked for */
+#define WINDOW_MEMBERS_AHEAD 20u /* runs: and which nodes they are of, so long before */
+#define WINDOW_LEAP 0x9e3779b9u /* from one run to the next, in parts of 2^32 of the members */
+
+static inline uint32_t window_position(uint32_t place, uint32_t at, uint32_t count)
 {
-    item->first = walk_on(walk, 0, item->member_count);
-    item->second = walk_on(walk, 1, item->member_count);
-    __builtin_prefetch(&item->members[item->first]);
-    __builtin_prefetch(&item->members[item->second]);
+    uint32_t position = (uint32_t)((uint64_t)place * count >> 32) + at;
+    return LIKELY(position < count) ? position : position - count;
 }
 
-static inline void draw_many_end(struct pick_batch *batch, struct pick_item *item)
+static inline void window_move(struct pick_window *window, uint32_t first_run, uint32_t walk[static PICK_CANDIDATES_MAX],
+                               const struct pick_item *item)
 {
-    uint32_t count = item->member_count, first = item->first, second = item->second;
-    item_candidate(batch, item, 0, first);
-    item_candidate(batch, item, 1, second);
-    item_candidate(batch, item, 2, first + 1 < count ? first + 1 : 0);
-    item_candidate(batch, item, 3, second + 1 < count ? second + 1 : 0);
+    for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
+        walk[i] += walk_steps[i];
+        window->begin[i] = (first_run + (walk[i] >> (32 - WINDOW_BITS))) * WINDOW_LEAP;
+    }
+    for (uint32_t i = 0; i < WINDOW_STEP; i++) {
+        uint32_t place = (first_run + WINDOW_RUNS + WINDOW_MEMBERS_AHEAD + i) * WINDOW_LEAP;
+        __builtin_prefetch(&item->members[window_position(place, 0, item->member_count)]);
+        __builtin_prefetch(&item->members[window_position(place, PICK_WINDOW_RUN - 1, item->member_count)]);
+    }
 }
 
-static inline void draw_four(struct pick_batch *batch, struct pick_item *item)
+static inline __attribute__((always_inline)) void draw_window(struct pick_batch *batch, struct pick_item *item,
+                                                              uint32_t walk[static PICK_CANDIDATES_MAX])
 {
-    uint32_t *walk = batch->state->walk;
-    if (item->member_count < NODES_MANY) {
+    uint32_t count = item->member_count;
+    struct pick_window *window = &batch->state->windows[token_ring_index(item->service_id)];
+    uint32_t picks = window->picks++, at = picks % PICK_WINDOW_RUN, first_run = picks / PICK_WINDOW_RUN * WINDOW_STEP;
+    if (at == 0)
+        window_move(window, first_run, walk, item);
+    for (uint32_t i = 0; i < WINDOW_STEP; i++) {
+        uint32_t place = (first_run + WINDOW_RUNS + WINDOW_AHEAD + i) * WINDOW_LEAP;
+        __builtin_prefetch(member_values(batch->values, item->members[window_position(place, at, count)]), 1);
+    }
+    /* Two that are in one run look at different nodes of it. */
+    item_candidate(batch, item, 0, window_position(window->begin[0], at, count));
+    item_candidate(batch, item, 1, window_position(window->begin[1], (at + 4) % PICK_WINDOW_RUN, count));
+    item_candidate(batch, item, 2, window_position(window->begin[2], (at + 8) % PICK_WINDOW_RUN, count));
+    item_candidate(batch, item, 3, window_position(window->begin[3], (at + 12) % PICK_WINDOW_RUN, count));
+}
+
+static inline __attribute__((always_inline)) void draw_four(struct pick_batch *batch, struct pick_item *item,
+                                                            uint32_t walk[static PICK_CANDIDATES_MAX])
+{
+    if (item->member_count < NODES_MANY)
         draw_few(batch, item, walk);
-        return;
-    }
-    draw_many_begin(item, walk);
-    draw_many_end(batch, item);
-}
-
-/* Of many, the positions of some items are drawn while the values of those before them are on their way, and those before these are
- * compared: else the memory of the whole batch is asked for at once, which is more than can be on its way, and nothing is done meanwhile. */
-#define DRAWS_AHEAD 12u
-
-static inline __attribute__((always_inline)) void draw_step(struct pick_batch *batch, uint32_t at)
-{
-    uint32_t behind = at - DRAWS_AHEAD; /* of the first ones: none */
-    if (at < batch->item_count) {
-        struct pick_item *item = &batch->items[at];
-        if (item->member_count < NODES_MANY)
-            draw_few(batch, item, batch->state->walk);
-        else
-            draw_many_begin(item, batch->state->walk);
-    }
-    if (behind < batch->item_count && batch->items[behind].member_count >= NODES_MANY)
-        draw_many_end(batch, &batch->items[behind]);
+    else
+        draw_window(batch, item, walk);
 }
 
 static inline void draw_turn(struct pick_batch *batch, struct pick_item *item)
@@ -266,7 +284,7 @@ static __attribute__((noinline)) void draw_some_in_turn(struct pick_batch *batch
         if (item->in_turn)
             draw_turn(batch, item);
         else
-            draw_four(batch, item);
+            draw_four(batch, item, state->walk);
     }
 }
 
@@ -277,19 +295,10 @@ static void finish_time_draw(struct pick_batch *batch)
         draw_some_in_turn(batch);
         return;
     }
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < batch->item_count; i++)
-        most = batch->items[i].member_count > most ? batch->items[i].member_count : most;
-    batch->draws_on = most >= NODES_MANY;
-    if (batch->draws_on) {
-        for (uint32_t at = 0; at < 2 * DRAWS_AHEAD; at++)
-            draw_step(batch, at);
-        return;
-    }
     uint32_t walk[PICK_CANDIDATES_MAX]; /* a copy that no store can change: it stays in registers */
     memcpy(walk, batch->state->walk, sizeof(walk));
     for (uint32_t i = 0; i < batch->item_count; i++)
-        draw_few(batch, &batch->items[i], walk);
+        draw_four(batch, &batch->items[i], walk);
     memcpy(batch->state->walk, walk, sizeof(walk));
 }
 
@@ -346,23 +355,11 @@ static __attribute__((noinline)) void choose_some_in_turn(struct pick_batch *bat
     }
 }
 
-static __attribute__((noinline)) void choose_and_draw_on(struct pick_batch *batch, const struct finish_moment *moment)
-{
-    for (uint32_t i = 0; i < batch->item_count; i++) {
-        draw_step(batch, i + 2 * DRAWS_AHEAD);
-        batch->items[i].result = pick_of_four(batch->state, batch->values, &batch->items[i], moment);
-    }
-}
-
 static void finish_time_choose_batch(struct pick_batch *batch)
 {
     struct finish_moment moment = finish_moment_of(batch->state);
     if (UNLIKELY(batch->drew_turns)) {
         choose_some_in_turn(batch, &moment);
-        return;
-    }
-    if (batch->draws_on) {
-        choose_and_draw_on(batch, &moment);
         return;
     }
     for (uint32_t i = 0; i < batch->item_count; i++)

@@ -24,6 +24,8 @@ void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor
     /* Cores and dispatchers that start together must not walk in step. */
     for (uint32_t i = 0; i < POLICY_CURSORS; i++)
         state->cursor[i] = (uint32_t)random_next(&state->random);
+    for (uint32_t i = 0; i < TOKEN_RINGS; i++)
+        state->windows[i].picks = state->cursor[i % POLICY_CURSORS] * PICK_WINDOW_RUN;
     for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++)
         state->walk[i] = (uint32_t)random_next(&state->random);
 }

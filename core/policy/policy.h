@@ -37,10 +37,20 @@ extern const struct policy_row policy_rows[POLICIES];
 #define POLICY_CURSORS 256u
 #define PICKS_MAX 16u
 
+#define PICK_WINDOW_RUN 16u
+
+/* Where finish-time's window of a service's many members stands: which runs of PICK_WINDOW_RUN members its candidates go through. */
+struct pick_window {
+    uint32_t picks; /* so far; wraps */
+    uint32_t
+        begin[PICK_CANDIDATES_MAX]; /* of each candidate's run, in parts of 2^32 of the members; for as many picks as a run has */
+};
+
 /* A core's own state: generator and round-robin positions. */
 struct pick_state {
     struct random_state random;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
+    struct pick_window windows[TOKEN_RINGS]; /* by hash of the service */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */
@@ -78,12 +88,8 @@ struct pick_item {
     union { /* what was drawn, until the memory of it is there */
         uint32_t turn; /* round-robin, and finish-time in turn */
         uint32_t column; /* weighted */
-        uint32_t first; /* finish-time, of many nodes: a position */
     };
-    union {
-        uint32_t bits; /* weighted: uniform ones, for the column */
-        uint32_t second; /* finish-time: another position */
-    };
+    uint32_t bits; /* weighted: uniform ones, for the column */
     uint32_t member_count;
     const struct snapshot_member *members; /* of the service */
     const struct snapshot_share *shares; /* likewise, or NULL */

@@ -37,9 +37,7 @@ struct pick_batch {
     struct node_values *values;
     struct pick_item *items; /* of services that have members */
     uint32_t item_count;
-    /* Of finish-time, by its draw. */
-    bool drew_turns; /* items say whether they are in turn */
-    bool draws_on; /* only the first items' candidates are drawn yet */
+    bool drew_turns; /* finish-time's draw: items say whether they are in turn */
 };
 
 /* Random draws before a pass over all members: with one draw in eight acceptable, one call in 70 takes that pass. */
@@ -60,8 +58,7 @@ struct policy_methods {
     void (*keys)(const struct pick_state *state, const struct node_values *values, const struct snapshot_member members[],
                  uint32_t count, float ret_keys[]);
 
-    /* A batch: each item's candidates, by item_candidate; members may come twice. Those of the first item at least; of the others, what
-     * choose_batch leaves to it. */
+    /* A batch: each item's candidates, by item_candidate; members may come twice. */
     void (*draw)(struct pick_batch *batch);
     uint32_t candidate_count; /* for each item; ≤ PICK_CANDIDATES_MAX */
     /* Sets each item's result to the slot of one of its candidates, which it counts, or to PICK_UNSURE. */
