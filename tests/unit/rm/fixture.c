@@ -34,6 +34,23 @@ void fixture_free(struct fixture *fixture)
     free(fixture);
 }
 
+struct subscribers *fixture_subscribers(struct fixture *fixture, struct loop *loop, struct counters *counters,
+                                        uint64_t patience_ns)
+{
+    struct subscribers *subscribers;
+    struct subscribers_config config = {.connections_max = SUBSCRIBERS_MAX,
+                                        .loop = loop,
+                                        .listen = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}},
+                                        .cluster = fixture->cluster,
+                                        .counters = counters,
+                                        .rm_id = fixture->cluster->config.rm_id,
+                                        .epoch = 5,
+                                        .region = 1,
+                                        .patience_ns = patience_ns};
+    cr_assert_eq(subscribers_new(&config, &subscribers), 0);
+    return subscribers;
+}
+
 void fixture_pass(struct fixture *fixture, uint64_t duration_ns)
 {
     uint64_t until_ns = fixture->now.ns + duration_ns;

@@ -4,6 +4,7 @@
 
 #include "core/base/clock.h"
 #include "rm/cluster.h"
+#include "rm/subscribers.h"
 
 #define FIXTURE_VALID_NS (3 * NS_PER_S)
 
@@ -16,6 +17,10 @@ struct fixture {
 
 struct fixture *fixture_new(bool no_protection);
 void fixture_free(struct fixture *fixture);
+
+/* Those who follow this rm, of region 1, on a port of loopback that the kernel picks; free with subscribers_free. */
+struct subscribers *fixture_subscribers(struct fixture *fixture, struct loop *loop, struct counters *counters,
+                                        uint64_t patience_ns);
 
 /* Moves the clock in the steps in which rm sweeps. */
 void fixture_pass(struct fixture *fixture, uint64_t duration_ns);

@@ -40,16 +40,7 @@ static void setup(void)
     rm.events.counters = &rm.counters;
     timer_init(&rm.release_timer, on_release, NULL);
     random_init(&rm.picks, 7);
-    struct subscribers_config own = {.connections_max = SUBSCRIBERS_MAX,
-                                     .loop = process.loop,
-                                     .listen = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}},
-                                     .cluster = rm.cluster,
-                                     .counters = &rm.counters,
-                                     .rm_id = 77,
-                                     .epoch = 5,
-                                     .region = 1,
-                                     .patience_ns = NS_PER_S};
-    cr_assert_eq(subscribers_new(&own, &rm.subscribers), 0);
+    rm.subscribers = fixture_subscribers(fixture, process.loop, &rm.counters, NS_PER_S);
 }
 
 static void answer_done(void)

@@ -17,16 +17,7 @@ static void setup(void)
     stage_setup();
     process.loop = stage.loop;
     rm = (struct rm){.daemon = &process, .cluster = stage.fixture->cluster, .mirror = stage.mirror};
-    struct subscribers_config own = {.connections_max = SUBSCRIBERS_MAX,
-                                     .loop = stage.loop,
-                                     .listen = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}},
-                                     .cluster = rm.cluster,
-                                     .counters = &rm.counters,
-                                     .rm_id = 77,
-                                     .epoch = 5,
-                                     .region = 1,
-                                     .patience_ns = NS_PER_S};
-    cr_assert_eq(subscribers_new(&own, &rm.subscribers), 0);
+    rm.subscribers = fixture_subscribers(stage.fixture, stage.loop, &rm.counters, NS_PER_S);
     told[0] = '\0';
 }
 

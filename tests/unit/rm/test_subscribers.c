@@ -52,16 +52,7 @@ static void setup(void)
     fixture = fixture_new(false);
     clock_follow();
     fixture->cluster->started_ns = fixture->now.ns;
-    struct subscribers_config own = {.connections_max = SUBSCRIBERS_MAX,
-                                     .loop = loop,
-                                     .listen = {.family = ADDRESS_IPV4, .ip = {127, 0, 0, 1}},
-                                     .cluster = fixture->cluster,
-                                     .counters = &counters,
-                                     .rm_id = 77,
-                                     .epoch = 5,
-                                     .region = 1,
-                                     .patience_ns = PATIENCE_NS};
-    cr_assert_eq(subscribers_new(&own, &subscribers), 0);
+    subscribers = fixture_subscribers(fixture, loop, &counters, PATIENCE_NS);
     struct address listen = subscribers_address(subscribers);
     socklen_t address_length = address_to_socket(&listen, &address);
     peer_fd = socket(AF_INET, SOCK_STREAM, 0);
