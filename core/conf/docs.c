@@ -84,11 +84,7 @@ static int man_option(const struct conf_option *option, struct buffer *text)
     }
     struct buffer prose = {0};
     if (error == 0)
-        error = buffer_print(&prose, "%s", option->help);
-    if (error == 0)
-        error = conf_facts_print(option, &prose);
-    if (error == 0)
-        error = buffer_append(&prose, "", 1);
+        error = conf_prose_print(option, &prose);
     if (error == 0)
         error = buffer_print(text, "\n");
     if (error == 0)
@@ -159,11 +155,7 @@ static int markdown_option(const struct conf_option *option, struct buffer *text
     if (error == 0)
         error = buffer_print(text, "--%s%s%s` | ", option->name, option->value_name[0] ? " " : "", option->value_name);
     if (error == 0)
-        error = buffer_print(&prose, "%s", option->help);
-    if (error == 0)
-        error = conf_facts_print(option, &prose);
-    if (error == 0)
-        error = buffer_append(&prose, "", 1);
+        error = conf_prose_print(option, &prose);
     if (error == 0)
         error = markdown_cell((const char *)prose.bytes, text);
     buffer_done(&prose);

@@ -60,20 +60,22 @@ static int print_allowed(const struct conf_option *option, struct buffer *text)
     return error ? error : buffer_print(text, ".");
 }
 
-int conf_facts_print(const struct conf_option *option, struct buffer *text)
+int conf_prose_print(const struct conf_option *option, struct buffer *prose)
 {
-    int error = print_allowed(option, text);
+    int error = buffer_print(prose, "%s", option->help);
+    if (error == 0)
+        error = print_allowed(option, prose);
     if (error == 0 && option->default_text[0] && option->kind != CONF_FLAG && !(option->flags & CONF_REQUIRED))
-        error = buffer_print(text, " Default: %s.", option->default_text);
+        error = buffer_print(prose, " Default: %s.", option->default_text);
     if (error == 0 && (option->flags & CONF_REQUIRED))
-        error = buffer_print(text, " Must be given.");
+        error = buffer_print(prose, " Must be given.");
     if (error == 0 && (option->kind == CONF_TEXTS || option->kind == CONF_LIST))
-        error = buffer_print(text, " May be repeated.");
+        error = buffer_print(prose, " May be repeated.");
     if (error == 0 && (option->flags & CONF_RUNTIME))
-        error = buffer_print(text, " Can be changed while running.");
+        error = buffer_print(prose, " Can be changed while running.");
     if (error == 0 && (option->flags & CONF_COMMAND_LINE) && option->kind != CONF_FILE)
-        error = buffer_print(text, " Only on the command line.");
-    return error;
+        error = buffer_print(prose, " Only on the command line.");
+    return error ? error : buffer_append(prose, "", 1);
 }
 
 static int print_option(const struct conf_option *option, struct buffer *text)
@@ -92,11 +94,7 @@ static int print_option(const struct conf_option *option, struct buffer *text)
     if (error == 0)
         error = buffer_print(text, "%*s", (int)(HELP_INDENT - column), "");
     if (error == 0)
-        error = buffer_print(&prose, "%s", option->help);
-    if (error == 0)
-        error = conf_facts_print(option, &prose);
-    if (error == 0)
-        error = buffer_append(&prose, "", 1);
+        error = conf_prose_print(option, &prose);
     if (error == 0)
         error = conf_wrapped_print(text, (const char *)prose.bytes, HELP_INDENT, HELP_INDENT);
     buffer_done(&prose);

@@ -31,8 +31,9 @@ const char *conf_hint(const struct conf_program *program, const char *typed, con
 /* Reads a configuration file. Errors begin with `file:line: `. */
 NODISCARD int conf_file_read(struct conf_reading *reading, const char *path, struct conf_error *ret_error);
 
-/* "Default 1s. Allowed: 10ms..60s. Can be changed while running.", appended. */
-NODISCARD int conf_facts_print(const struct conf_option *option, struct buffer *text);
+/* What an option is for, and the facts: "… Allowed: 10ms..1m. Default: 1s. Can be changed while running.", as a string into an empty
+ * buffer. */
+NODISCARD int conf_prose_print(const struct conf_option *option, struct buffer *prose);
 
 /* Appends words, breaking lines for a terminal; the first word begins in `column`, later lines in `indent`. Ends the line. */
 NODISCARD int conf_wrapped_print(struct buffer *text, const char *prose, size_t indent, size_t column);
