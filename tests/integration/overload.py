@@ -18,7 +18,8 @@ from support.cluster import BIN, PATIENCE_S, SANITIZED, Cluster, address_new, ch
 # The shares of a nice 9 and a nice 0 process of one core are 1 to 7.
 NICE = 9
 WAIT_MS = 50
-LEFT_LEAST = 0.4  # a sound dispatcher leaves 0.6 and more beside much other work, one whose sockets keep all they can 0.3
+LEFT_LEAST = 0.4  # by the median, if some pairs say nothing; a sound dispatcher leaves 0.8 to 1.1, one whose sockets keep all they can 0.3 to 0.45
+LEFT_MEDIAN_LEAST, LEFT_BEST_LEAST = 0.5, 0.8  # if all PAIRS that are wanted count
 LOST_AFTER_MOST = 0.3  # when the overload is over
 PAIRS, PAIRS_LEAST, PAIRS_MOST = 5, 3, 10
 CPU_LEAST = 0.01  # of the core: with less a run says nothing
@@ -105,13 +106,20 @@ def pair(process, address, times):
     return share
 
 
+def left_enough(shares):
+    if len(shares) < PAIRS:
+        return statistics.median(shares) >= LEFT_LEAST
+    return statistics.median(shares) >= LEFT_MEDIAN_LEAST and max(shares) >= LEFT_BEST_LEAST
+
+
 def overload_leaves_most_of_the_answers(cluster):
     """Twice and three times what clients with one request outstanding each get, for clients that wait 50 ms. Before sockets kept their
     buffers short, nothing at all was answered in time: everything had waited longer in the kernel's buffer.
 
     Alone on a machine 0.9 and more is left. Beside other work that takes the core for tens of milliseconds, single runs leave anything from
     nothing to twice of what there was before, but per second of the core that they had 0.8 to 1.1. So neighbouring runs are compared by
-    that, and the median of the pairs is judged: one that was hit does not decide, and nothing is tried again because it failed."""
+    that, and the median of the pairs is judged, beside it the best of them: one that was hit does not decide, and nothing is tried again because
+    it failed."""
     for loop, address in cluster.addresses.items():
         process, shares, sizes = cluster.processes[f"dispatcher-{loop}"], [], []
         with neighbour(CPUS[0]):
@@ -126,7 +134,7 @@ def overload_leaves_most_of_the_answers(cluster):
         if len(shares) < PAIRS_LEAST:
             print(f"skip {loop}: the machine was busy elsewhere in {len(sizes) - len(shares)} of {len(sizes)} pairs")
         elif not SANITIZED:
-            check(statistics.median(shares) >= LEFT_LEAST, f"{loop}: of what it can do is left {shares}")
+            check(left_enough(shares), f"{loop}: of what it can do is left {shares}")
             lost = [report["lost"] / max(1, report["sent"]) for report in after]
             check(statistics.median(lost) <= LOST_AFTER_MOST, f"{loop}: lost after the overload, at a fifth of {capacity:.0f}/s: {lost}")
         check(sizes[-1] - sizes[0] <= (64 if SANITIZED else 4) << 20, f"{loop}: memory grows in an overload: {sizes}")
