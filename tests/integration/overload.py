@@ -19,7 +19,7 @@ from support.cluster import BIN, PATIENCE_S, SANITIZED, Cluster, address_new, ch
 NICE = 9
 WAIT_MS = 50
 LEFT_LEAST = 0.4  # by the median, if some pairs say nothing; a sound dispatcher leaves 0.8 to 1.1, one whose sockets keep all they can 0.3 to 0.45
-LEFT_MEDIAN_LEAST, LEFT_BEST_LEAST = 0.5, 0.8  # if all PAIRS that are wanted count
+LEFT_MEDIAN_LEAST, LEFT_BEST_LEAST = 0.5, 0.7  # if all PAIRS that are wanted count
 LOST_AFTER_MOST = 0.3  # when the overload is over
 PAIRS, PAIRS_LEAST, PAIRS_MOST = 5, 3, 10
 CPU_LEAST = 0.01  # of the core: with less a run says nothing
