@@ -158,7 +158,8 @@ def measure(plan, result):
     what = f"UDP beside {CONNECTIONS:,} idle TCP connections / without them"
 
     def add(name, label, found, **goal):
-        result.figures.append(plans.Figure(name, label, [one for _, one, _ in found], summary=found[0] if found else (), finding=lacking, **goal))
+        result.figures.append(plans.Figure(name, label, [one for _, one, _ in found], summary=found[0] if found else (),
+                                           rounds=sum(map(len, halves)) if found else 0, finding=lacking, **goal))
 
     p99 = figures_of(halves, "p99")
     add("idle p99", f"{what}: p99 in the open loop", p99[:1], sense="<=", goal=1.10)

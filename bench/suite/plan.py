@@ -34,6 +34,7 @@ class Figure:
     sense: str = ""
     goal: float = 0
     summary: tuple = ()  # (low, median, high), where another program formed them
+    rounds: int = 0  # that a summary was formed of, where that is known
     finding: str = ""  # what was found, where that is no number; or what is to be known of the number
 
     def median(self):
@@ -459,5 +460,5 @@ def as_json(result):
     for figure, row in zip(result.figures, record["figures"]):
         series = Series(figure.values)
         low_high = (figure.summary[0], figure.summary[2]) if figure.summary else None
-        row |= {"rounds": None if figure.summary else len(figure.values), "median": figure.median(), "spread": low_high or series.spread(), "range": low_high or series.range(), "met": figure.met()}
+        row |= {"rounds": figure.rounds or (None if figure.summary else len(figure.values)), "median": figure.median(), "spread": low_high or series.spread(), "range": low_high or series.range(), "met": figure.met()}
     return json.loads(json.dumps(record))

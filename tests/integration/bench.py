@@ -141,7 +141,7 @@ def idle_connections_are_measured_or_it_is_said_why_not(folder):
     check(len(figure["values"]) == (len(sides) == 2), f"{sum(counted)} of {len(counted)} pairs count, and the figure is {figure}")
     if figure["values"]:
         low, high = figure["spread"]
-        check(0 < low <= figure["median"] <= high, f"the interval: {figure}")
+        check(0 < low <= figure["median"] <= high and figure["rounds"] == sum(counted), f"of {sum(counted)} pairs: {figure}")
     else:
         check("VOID" in err, f"nothing was measured, and nothing says why: {err}")
     nothing_left(folder)
