@@ -231,18 +231,29 @@ static bool allowance_take(const struct cluster *cluster, struct node *node, uin
     return true;
 }
 
+/* Whether the message counts, whose node is known from now on. CLUSTER_ACCEPTED, with *ret_slot: it does. */
+static enum cluster_verdict message_admit(struct cluster *cluster, struct cluster_time now, const struct address *address,
+                                          const struct wire_trailer *trailer, uint32_t *ret_slot)
+{
+    uint32_t slot;
+    if (membership_put(cluster, now, address, &slot) < 0)
+        return CLUSTER_FULL;
+    enum cluster_verdict verdict = boot_check(&cluster->nodes[slot], trailer);
+    if (verdict == CLUSTER_ACCEPTED && !allowance_take(cluster, &cluster->nodes[slot], now.ns))
+        verdict = CLUSTER_TOO_MANY;
+    if (verdict == CLUSTER_ACCEPTED)
+        *ret_slot = slot;
+    return verdict;
+}
+
 enum cluster_verdict cluster_heartbeat(struct cluster *cluster, struct cluster_time now, const struct wire_heartbeat *heartbeat,
                                        uint32_t *ret_slot)
 {
     uint32_t slot;
-    if (membership_put(cluster, now, &heartbeat->node, &slot) < 0)
-        return CLUSTER_FULL;
-    struct node *node = &cluster->nodes[slot];
-    enum cluster_verdict verdict = boot_check(node, &heartbeat->trailer);
-    if (verdict == CLUSTER_ACCEPTED && !allowance_take(cluster, node, now.ns))
-        verdict = CLUSTER_TOO_MANY;
+    enum cluster_verdict verdict = message_admit(cluster, now, &heartbeat->node, &heartbeat->trailer, &slot);
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
+    struct node *node = &cluster->nodes[slot];
     boot_change(cluster, slot, &heartbeat->trailer);
     if (node->collided_boot == node->boot.boot_id)
         return CLUSTER_COLLISION;
@@ -282,14 +293,10 @@ enum cluster_verdict cluster_register(struct cluster *cluster, struct cluster_ti
                                       uint32_t *ret_slot)
 {
     uint32_t slot;
-    if (membership_put(cluster, now, &registration->node, &slot) < 0)
-        return CLUSTER_FULL;
-    struct node *node = &cluster->nodes[slot];
-    enum cluster_verdict verdict = boot_check(node, &registration->trailer);
-    if (verdict == CLUSTER_ACCEPTED && !allowance_take(cluster, node, now.ns))
-        verdict = CLUSTER_TOO_MANY;
+    enum cluster_verdict verdict = message_admit(cluster, now, &registration->node, &registration->trailer, &slot);
     if (verdict != CLUSTER_ACCEPTED)
         return verdict;
+    struct node *node = &cluster->nodes[slot];
     bool same_boot = node->boot.boot_id == registration->trailer.boot_id && node->state != NODE_REGISTERED;
     boot_change(cluster, slot, &registration->trailer);
     int error = names_take(cluster, registration);
