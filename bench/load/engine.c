@@ -14,7 +14,6 @@
 #define ENGINE_WAIT_MAX_NS (100 * NS_PER_MS) /* a signal that comes just before the wait is seen after it */
 #define ENGINE_RETRY_NS (100 * NS_PER_US)
 #define ENGINE_LEDGER_MIN 1024u
-#define ENGINE_SWEEPS 8u /* of the whole ledger in a timeout */
 #define ENGINE_SPIN_DIRECT_MAX 4u /* connections that are looked at without asking epoll */
 
 void connection_lost(struct engine *engine, uint32_t connection, int error)
@@ -114,16 +113,8 @@ static void engine_send_due(struct engine *engine)
 /* Looks at a part of the ledger: in a timeout at all of it, several times. */
 static void engine_expire(struct engine *engine)
 {
-    uint64_t timeout_ns = engine->config->timeout_ns, elapsed_ns = engine->now_ns - engine->swept_ns, id;
-    uint64_t slots = (uint64_t)engine->ledger.mask + 1, pass_ns = timeout_ns / ENGINE_SWEEPS;
-    uint32_t budget = elapsed_ns < pass_ns ? (uint32_t)(slots * elapsed_ns / pass_ns) : (uint32_t)slots;
-    if (engine->ledger.open_count == 0 || engine->now_ns <= timeout_ns) {
-        engine->swept_ns = engine->now_ns;
-        return;
-    }
-    if (budget == 0)
-        return;
-    engine->swept_ns = engine->now_ns;
+    uint64_t timeout_ns = engine->config->timeout_ns, id;
+    uint32_t budget = ledger_sweep_begin(&engine->ledger, engine->now_ns, timeout_ns);
     while ((id = ledger_find_expired(&engine->ledger, engine->now_ns - timeout_ns, &budget)) != 0) {
         const struct ledger_entry *entry = &engine->ledger.entries[(uint32_t)id];
         uint32_t connection = entry->connection;
@@ -142,7 +133,7 @@ static void engine_expire(struct engine *engine)
 static uint64_t engine_next_ns(const struct engine *engine)
 {
     uint64_t next_ns = engine->now_ns + (engine->refused ? ENGINE_RETRY_NS : ENGINE_WAIT_MAX_NS);
-    uint64_t sweep_ns = engine->now_ns + engine->config->timeout_ns / ENGINE_SWEEPS;
+    uint64_t sweep_ns = engine->now_ns + engine->config->timeout_ns / LEDGER_SWEEPS;
     if (!engine->measuring && engine->measure_from_ns < next_ns)
         next_ns = engine->measure_from_ns;
     if (engine->ledger.open_count > 0 && sweep_ns < next_ns)
@@ -447,7 +438,6 @@ void engine_run(struct engine *engine, uint64_t start_ns, int stopped_fd, struct
 {
     const struct engine_config *config = engine->config;
     engine->stopped_fd = stopped_fd;
-    engine->swept_ns = start_ns;
     engine->measure_from_ns = start_ns + config->warmup_ns;
     engine->end_ns = engine->measure_from_ns + config->duration_ns;
     engine->give_up_ns = engine->end_ns + config->timeout_ns;

@@ -75,7 +75,6 @@ struct engine {
     uint64_t end_ns; /* nothing is planned from here on */
     uint64_t give_up_ns; /* what was planned before the end and has not left by now never will */
     uint64_t stopped_ns;
-    uint64_t swept_ns; /* the ledger was searched for the expired up to then */
     uint64_t idle_ns; /* turns of --spin that found nothing, while measuring */
     uint64_t requests_max; /* of this thread */
     double rate; /* of this thread */

@@ -16,7 +16,6 @@
 #define JOBS_EVENTS 256
 #define JOBS_WAIT_MAX_NS (100 * NS_PER_MS) /* a signal that comes just before the wait is seen after it */
 #define JOBS_RETRY_NS (100 * NS_PER_US)
-#define JOBS_SWEEPS 8u /* of the whole ledger in a timeout */
 #define JOBS_CAPACITY_MIN 1024u
 #define JOBS_CAPACITY_MAX (1u << 20)
 #define JOBS_ASKS_MAX 256 /* in a row, so that what comes is not left lying */
@@ -137,16 +136,8 @@ int jobs_receive(struct jobs *jobs, struct link *link, uint32_t index, jobs_fram
 
 static void jobs_expire(struct jobs *jobs)
 {
-    uint64_t timeout_ns = jobs->config->timeout_ns, pass_ns = timeout_ns / JOBS_SWEEPS, id;
-    uint64_t slots = (uint64_t)jobs->ledger.mask + 1, elapsed_ns = jobs->now_ns - jobs->swept_ns;
-    uint32_t budget = elapsed_ns < pass_ns ? (uint32_t)(slots * elapsed_ns / pass_ns) : (uint32_t)slots;
-    if (jobs->ledger.open_count == 0 || jobs->now_ns <= timeout_ns) {
-        jobs->swept_ns = jobs->now_ns;
-        return;
-    }
-    if (budget == 0)
-        return;
-    jobs->swept_ns = jobs->now_ns;
+    uint64_t timeout_ns = jobs->config->timeout_ns, id;
+    uint32_t budget = ledger_sweep_begin(&jobs->ledger, jobs->now_ns, timeout_ns);
     while ((id = ledger_find_expired(&jobs->ledger, jobs->now_ns - timeout_ns, &budget)) != 0)
         job_give_up(jobs, id, job_cause(jobs, id));
 }
@@ -179,7 +170,7 @@ static void jobs_ask(struct jobs *jobs)
 static uint64_t jobs_next_ns(const struct jobs *jobs)
 {
     uint64_t next_ns = jobs->now_ns + (jobs->refused ? JOBS_RETRY_NS : JOBS_WAIT_MAX_NS);
-    uint64_t sweep_ns = jobs->now_ns + jobs->config->timeout_ns / JOBS_SWEEPS;
+    uint64_t sweep_ns = jobs->now_ns + jobs->config->timeout_ns / LEDGER_SWEEPS;
     if (!jobs->measuring && jobs->measure_from_ns < next_ns)
         next_ns = jobs->measure_from_ns;
     if (jobs->ledger.open_count > 0 && sweep_ns < next_ns)
@@ -369,7 +360,7 @@ static int jobs_prepare(struct jobs *jobs, struct conf_error *ret_error)
 static void jobs_start_clock(struct jobs *jobs, bool progress)
 {
     const struct jobs_config *config = jobs->config;
-    jobs->now_ns = jobs->start_ns = jobs->swept_ns = clock_monotonic_ns();
+    jobs->now_ns = jobs->start_ns = clock_monotonic_ns();
     jobs->measure_from_ns = jobs->start_ns + config->warmup_ns;
     jobs->end_ns = jobs->measure_from_ns + config->duration_ns;
     jobs->give_up_ns = jobs->end_ns + config->timeout_ns;

@@ -73,7 +73,6 @@ struct jobs {
     uint64_t end_ns;
     uint64_t give_up_ns; /* as an engine's */
     uint64_t stopped_ns;
-    uint64_t swept_ns;
     uint64_t report_at_ns;
     uint64_t reported;
     uint64_t used_from_ns;

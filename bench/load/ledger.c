@@ -41,6 +41,16 @@ void ledger_abandon(struct ledger *ledger, uint64_t request_id)
     ledger->open_count--;
 }
 
+uint32_t ledger_sweep_begin(struct ledger *ledger, uint64_t now_ns, uint64_t timeout_ns)
+{
+    uint64_t slots = (uint64_t)ledger->mask + 1, pass_ns = timeout_ns / LEDGER_SWEEPS, elapsed_ns = now_ns - ledger->swept_ns;
+    uint32_t budget = elapsed_ns < pass_ns ? (uint32_t)(slots * elapsed_ns / pass_ns) : (uint32_t)slots;
+    bool idle = ledger->open_count == 0 || now_ns <= timeout_ns;
+    if (idle || budget > 0)
+        ledger->swept_ns = now_ns;
+    return idle ? 0 : budget;
+}
+
 uint64_t ledger_find_expired(struct ledger *ledger, uint64_t planned_ns, uint32_t *budget)
 {
     while (ledger->open_count > 0 && *budget > 0) {

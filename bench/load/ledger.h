@@ -26,7 +26,10 @@ struct ledger {
     uint32_t given; /* to the ring; wraps */
     uint32_t open_count; /* without the abandoned ones */
     uint32_t cursor; /* of ledger_find_expired */
+    uint64_t swept_ns; /* it was searched for the expired up to then */
 };
+
+#define LEDGER_SWEEPS 8u /* of the whole ledger in a timeout */
 
 #define LEDGER_CAPACITY_MAX (1u << 22)
 
@@ -85,6 +88,9 @@ static inline uint64_t ledger_id(const struct ledger *ledger, uint32_t slot)
 
 /* It stays open, but is not found again, nor counted in open_count. It must not be abandoned yet. */
 void ledger_abandon(struct ledger *ledger, uint64_t request_id);
+
+/* The budget of ledger_find_expired by which all slots are looked at LEDGER_SWEEPS times in a timeout. 0: there is nothing to look at yet. */
+NODISCARD uint32_t ledger_sweep_begin(struct ledger *ledger, uint64_t now_ns, uint64_t timeout_ns);
 
 /* Looks on, round and round, at up to *budget slots for a request that was planned at or before that time. 0: none there. */
 NODISCARD uint64_t ledger_find_expired(struct ledger *ledger, uint64_t planned_ns, uint32_t *budget);

@@ -97,6 +97,18 @@ Test(ledger, nothing_expires_before_its_time)
     cr_assert_eq(ledger.open_count, 0);
 }
 
+Test(ledger, sweep_looks_at_all_slots_several_times_in_a_timeout)
+{
+    uint64_t timeout_ns = 8000, now_ns = 100000, slots = ledger.mask + 1, looked = 0;
+    cr_assert_eq(ledger_sweep_begin(&ledger, now_ns, timeout_ns), 0, "nothing is open");
+    (void)ledger_open(&ledger, now_ns, 0);
+    cr_assert_eq(ledger_sweep_begin(&ledger, now_ns, timeout_ns), 0, "no time has passed");
+    for (uint64_t end_ns = now_ns + timeout_ns; now_ns < end_ns; now_ns += 250)
+        looked += ledger_sweep_begin(&ledger, now_ns + 250, timeout_ns);
+    cr_assert_eq(looked, LEDGER_SWEEPS * slots);
+    cr_assert_eq(ledger_sweep_begin(&ledger, now_ns + 10 * timeout_ns, timeout_ns), slots, "never more than all");
+}
+
 Test(ledger, search_goes_on_where_the_budget_ended)
 {
     for (uint32_t i = 0; i < CAPACITY; i++)
