@@ -1,7 +1,6 @@
 # Tests are found by where they lie:
 #   tests/unit/<room>/test_*.c    one Criterion program per folder                      label unit
 #   tests/stress/*.c              one program with a plain main() each                  label stress
-#   tests/sim/*.c                 likewise                                              label sim
 #   tests/fuzz/*.c                a libFuzzer target each (preset fuzz); in every other build it replays the files of
 #                                 tests/fuzz/corpus/<target>/                           label fuzz-corpus, fuzz
 #   tests/integration/*.sh|*.py   scripts that start real processes from $USHER_BIN     label integration
@@ -133,7 +132,6 @@ if(NOT USHER_SANITIZE STREQUAL "fuzz")
         usher_unit_tests()
     endif()
     usher_plain_tests(stress 300)
-    usher_plain_tests(sim 300)
     usher_integration_tests()
 endif()
 if(NOT USHER_SANITIZE)
