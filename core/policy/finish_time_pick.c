@@ -218,6 +218,10 @@ static inline __attribute__((always_inline)) void draw_few(struct pick_batch *ba
 #define WINDOW_MEMBERS_AHEAD 20u /* runs: and which nodes they are of, so long before */
 #define WINDOW_LEAP 0x9e3779b9u /* from one run to the next, in parts of 2^32 of the members */
 
+/* As walk_steps, but the root of 11 for that of 5: the golden section is made of that, and two leaps, by which the window moves on, are a
+ * step by it. The candidate's place within the window and the window's would be one and the same, and a fifth of the nodes never its. */
+static const uint32_t window_steps[PICK_CANDIDATES_MAX] = {0x6a09e667, 0xbb67ae85, 0x510e527f, 0xa54ff53a};
+
 static inline uint32_t window_position(uint32_t place, uint32_t at, uint32_t count)
 {
     uint32_t position = (uint32_t)((uint64_t)place * count >> 32) + at;
@@ -228,7 +232,7 @@ static inline void window_move(struct pick_window *window, uint32_t first_run, u
                                const struct pick_item *item)
 {
     for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++) {
-        walk[i] += walk_steps[i];
+        walk[i] += window_steps[i];
         window->begin[i] = (first_run + (walk[i] >> (32 - WINDOW_BITS))) * WINDOW_LEAP;
     }
     for (uint32_t i = 0; i < WINDOW_STEP; i++) {

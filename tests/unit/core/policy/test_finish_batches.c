@@ -143,6 +143,30 @@ Test(finish_batches, of_many_nodes_leave_nobody_out)
     snapshot_free(snapshot);
 }
 
+/* How often each of the four has looked at it. */
+Test(finish_batches, of_many_nodes_look_at_each_alike)
+{
+    enum { LOOKS = 40, PICKS = LOOKS * MANY };
+    static uint32_t looks[SLOTS][PICK_CANDIDATES_MAX];
+    struct pick_item items[PICK_BATCH_MAX];
+    snapshot_make();
+    struct twin *twin = twin_new();
+    for (uint32_t done = 0; done < PICKS; done += PICK_BATCH_MAX) {
+        for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
+            items[i] = (struct pick_item){.service_id = 2};
+        picks_take(twin, items, PICK_BATCH_MAX);
+        for (uint32_t i = 0; i < PICK_BATCH_MAX; i++)
+            for (uint32_t of = 0; of < PICK_CANDIDATES_MAX; of++)
+                looks[items[i].candidate[of].slot][of]++;
+    }
+    for (uint32_t i = FEW; i < SLOTS; i++)
+        for (uint32_t of = 0; of < PICK_CANDIDATES_MAX; of++)
+            cr_assert(looks[i][of] >= LOOKS / 2 && looks[i][of] <= LOOKS * 3 / 2, "candidate %u: %u looks at node %u", of,
+                      looks[i][of], i);
+    free(twin);
+    snapshot_free(snapshot);
+}
+
 /* The first half, which joined before the others, is four times as slow: it can do a fifth of the jobs, of 250,000 a
  * second, and gets fewer. */
 Test(finish_batches, of_many_nodes_spare_slow_racks)
