@@ -1,4 +1,5 @@
 /* What the policies share: whom they may hand out at all, and random choice among these. */
+#include "core/base/hash.h"
 #include "core/policy/policy_methods.h"
 
 static bool slot_is_taken(const struct pick *pick, uint32_t slot)
@@ -30,20 +31,108 @@ static double member_share(const struct pick *pick, struct snapshot_member membe
     return pick->methods->share ? pick->methods->share(pick->state, &pick->values[member.slot]) : 1;
 }
 
+/* Of all that have been looked at each acceptable one as likely as its share; `member` joins in. */
+static void member_draw(struct pick *pick, const struct snapshot_member *member, double *total,
+                        const struct snapshot_member **chosen)
+{
+    if (!pick_accepts(pick, *member))
+        return;
+    double share = member_share(pick, *member);
+    *total += share;
+    if (random_unit(&pick->state->random) * *total < share)
+        *chosen = member;
+}
+
 const struct snapshot_member *pick_by_pass(struct pick *pick)
 {
     const struct snapshot_member *chosen = NULL;
     double total = 0;
-    for (uint32_t i = 0; i < pick->member_count; i++) {
-        const struct snapshot_member *member = &pick->members[i];
-        if (!pick_accepts(pick, *member))
-            continue;
-        double share = member_share(pick, *member);
-        total += share;
-        if (random_unit(&pick->state->random) * total < share)
-            chosen = member;
-    }
+    for (uint32_t i = 0; i < pick->member_count; i++)
+        member_draw(pick, &pick->members[i], &total, &chosen);
     return chosen;
+}
+
+/* ---- of many members few ---- */
+
+#define SCARCE_LOOKS 64u /* members that each call looks at */
+
+/* Whatever is wanted of it otherwise, it can be handed out. */
+static bool is_usable(const struct pick *pick, uint32_t position)
+{
+    uint32_t out = pick->demand == DEMAND_ANY ? NODE_VALUE_DRAIN : NODE_VALUE_DRAIN | NODE_VALUE_LAST;
+    const struct node_values *values = &pick->values[pick->members[position].slot];
+    return (atomic_load_explicit(&values->flags, memory_order_relaxed) & out) == 0;
+}
+
+/* Of those found by the first pass each is as likely to be kept as any other (Vitter 1985). */
+static void scarce_begin(struct pick *pick, struct pick_scarce *scarce)
+{
+    uint32_t usable = 0;
+    *scarce = (struct pick_scarce){.members = pick->members, .member_count = pick->member_count};
+    for (uint32_t i = 0; i < pick->member_count; i++) {
+        if (!is_usable(pick, i))
+            continue;
+        usable++;
+        if (scarce->found < PICK_SCARCE_MAX) {
+            scarce->positions[scarce->found++] = i;
+            continue;
+        }
+        uint32_t at = random_below(&pick->state->random, usable);
+        if (at < PICK_SCARCE_MAX)
+            scarce->positions[at] = i;
+    }
+}
+
+static void scarce_note(struct pick *pick, struct pick_scarce *scarce, uint32_t position)
+{
+    if (!is_usable(pick, position))
+        return;
+    for (uint32_t i = 0; i < scarce->found; i++)
+        if (scarce->positions[i] == position)
+            return;
+    uint32_t at = scarce->found < PICK_SCARCE_MAX ? scarce->found++ : random_below(&pick->state->random, PICK_SCARCE_MAX);
+    scarce->positions[at] = position;
+}
+
+static void scarce_go_on(struct pick *pick, struct pick_scarce *scarce)
+{
+    for (uint32_t i = 0; i < scarce->found;)
+        if (is_usable(pick, scarce->positions[i]))
+            i++;
+        else
+            scarce->positions[i] = scarce->positions[--scarce->found];
+    for (uint32_t i = 0; i < SCARCE_LOOKS; i++) {
+        scarce_note(pick, scarce, scarce->cursor);
+        scarce->cursor = scarce->cursor + 1 < scarce->member_count ? scarce->cursor + 1 : 0;
+    }
+}
+
+static struct pick_scarce *scarce_now(struct pick *pick)
+{
+    uint64_t index = hash_mix(pick->query->service_id) * 2 + (pick->demand == DEMAND_ANY);
+    struct pick_scarce *scarce = &pick->state->scarces[index % PICK_SCARCES];
+    if (scarce->members != pick->members || scarce->member_count != pick->member_count)
+        scarce_begin(pick, scarce);
+    else
+        scarce_go_on(pick, scarce);
+    return scarce;
+}
+
+const struct snapshot_member *pick_of_few(struct pick *pick)
+{
+    if (pick->member_count <= PASS_MEMBERS_MAX)
+        return pick_by_pass(pick);
+    const struct pick_scarce *scarce = scarce_now(pick);
+    const struct snapshot_member *chosen = NULL;
+    double total = 0;
+    for (uint32_t i = 0; i < scarce->found; i++)
+        member_draw(pick, &pick->members[scarce->positions[i]], &total, &chosen);
+    return !chosen && scarce->found == PICK_SCARCE_MAX ? pick_by_pass(pick) : chosen;
+}
+
+bool pick_has_none(struct pick *pick)
+{
+    return pick->member_count > PASS_MEMBERS_MAX && scarce_now(pick)->found == 0;
 }
 
 const struct snapshot_member *pick_at_random(struct pick *pick)
@@ -56,5 +145,5 @@ const struct snapshot_member *pick_at_random(struct pick *pick)
         if (pick_accepts(pick, *member))
             return member;
     }
-    return pick_by_pass(pick);
+    return pick_of_few(pick);
 }

@@ -46,11 +46,24 @@ struct pick_window {
         begin[PICK_CANDIDATES_MAX]; /* of each candidate's run, in parts of 2^32 of the members; for as many picks as a run has */
 };
 
+#define PICK_SCARCE_MAX (2 * PICKS_MAX) /* what one query excludes and what it asks for */
+#define PICK_SCARCES 16u
+
+/* Of many members hardly any of which can be handed out: those that can. Members are compared, never followed: they may be another snapshot's. */
+struct pick_scarce {
+    const struct snapshot_member *members;
+    uint32_t member_count;
+    uint32_t cursor; /* the member that is looked at next */
+    uint32_t found;
+    uint32_t positions[PICK_SCARCE_MAX];
+};
+
 /* A core's own state: generator and round-robin positions. */
 struct pick_state {
     struct random_state random;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
     struct pick_window windows[TOKEN_RINGS]; /* by hash of the service */
+    struct pick_scarce scarces[PICK_SCARCES]; /* by hash of the service, and whether expired nodes may be handed out */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
     uint64_t now_ns; /* of the next picks; finish-time needs it */

@@ -81,8 +81,19 @@ NODISCARD int pick_general(enum policy policy, struct pick_batch *batch, const s
 /* Fresh, to the policy's taste, neither chosen before nor excluded: what pick->demand says. */
 bool pick_accepts(const struct pick *pick, struct snapshot_member member);
 
-/* Each acceptable member as likely as its share; NULL: there is none. Rejection sampling: O(1) expected, whatever their number. */
+/* Each acceptable member as likely as its share; NULL: there is none. Rejection sampling, then, where that finds none, pick_of_few: O(1) expected,
+ * whatever their number. */
 const struct snapshot_member *pick_at_random(struct pick *pick);
+
+/* Where hardly any may be acceptable: of up to PASS_MEMBERS_MAX members exactly as pick_by_pass. Of more, one of up to PICK_SCARCE_MAX that
+ * can be handed out, which are known from a pass that is made once, and gone on with by a few members at each call: so one that can be
+ * handed out again is known of after some hundred calls. Only where all of these are refused for other reasons is there another pass. */
+const struct snapshot_member *pick_of_few(struct pick *pick);
+
+#define PASS_MEMBERS_MAX 1024u
+
+/* Whether pick_of_few knows of none that can be handed out. false of up to PASS_MEMBERS_MAX members. */
+bool pick_has_none(struct pick *pick);
 
 /* The same in one pass over all members: reservoir sampling (Chao 1982). */
 const struct snapshot_member *pick_by_pass(struct pick *pick);

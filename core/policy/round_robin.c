@@ -19,14 +19,15 @@ static uint32_t *cursor_of(struct pick_state *state, uint64_t service_id)
 static const struct snapshot_member *round_robin_choose(struct pick *pick)
 {
     uint32_t *cursor = cursor_of(pick->state, pick->query->service_id);
-    /* With a share of at least a half, two laps give every member a turn; with a smaller one the pass below decides. */
-    for (uint64_t i = 0; i < 2 * (uint64_t)pick->member_count; i++) {
+    /* With a share of at least a half, two laps give every member a turn; with a smaller one, and of many members, what is below decides. */
+    uint32_t turns = pick->member_count <= PASS_MEMBERS_MAX ? 2 * pick->member_count : 2 * PICK_TRIES;
+    for (uint32_t i = 0; i < turns; i++) {
         uint32_t turn = (*cursor)++;
         const struct snapshot_member *member = &pick->members[turn % pick->member_count];
         if (lap_counts(pick->state, &pick->values[member->slot], turn / pick->member_count) && pick_accepts(pick, *member))
             return member;
     }
-    return pick_by_pass(pick);
+    return pick_of_few(pick);
 }
 
 /* A turn whose member does not take it is left out; the general case then goes on behind the batch's last turn. */

@@ -39,7 +39,7 @@ static const struct snapshot_member *weighted_choose(struct pick *pick)
         if (pick_accepts(pick, *member))
             return member;
     }
-    return weighted_by_pass(pick);
+    return pick_has_none(pick) ? NULL : weighted_by_pass(pick);
 }
 
 /* Twice over the batch: a column's memory is waited for before the node's values can be asked for. */
