@@ -1,6 +1,7 @@
 /* Readers enter and leave while a writer replaces and retires: nothing may be read after it was released. A released box is poisoned
  * before it is freed, so that without a sanitizer a mistake shows too. Usage: stress_publication [REPLACEMENTS] */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ struct box {
 
 static struct publication publication;
 static atomic_bool stop;
+static atomic_uint reading; /* readers that have begun: on a busy machine a thread may begin after the writer is done */
 static uint64_t released_count;
 
 static struct box *box_new(void)
@@ -49,9 +51,9 @@ static void *reader_run(void *argument)
         for (int i = 0; i < 20; i++)
             CHECK(*(const volatile uint64_t *)&box->content == BOX_GOOD);
         publication_leave(&publication, index);
-        entered++;
+        if (entered++ == 0)
+            atomic_fetch_add(&reading, 1);
     }
-    CHECK(entered > 0);
     return NULL;
 }
 
@@ -63,6 +65,8 @@ int main(int argc, char **argv)
     publication_init(&publication, READERS, current);
     for (uintptr_t i = 0; i < READERS; i++)
         CHECK(pthread_create(&readers[i], NULL, reader_run, (void *)i) == 0);
+    while (atomic_load(&reading) < READERS)
+        sched_yield();
     for (uint64_t i = 0; i < replacements; i++) {
         struct box *next = box_new();
         publication_replace(&publication, next);
