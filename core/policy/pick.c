@@ -55,6 +55,10 @@ const struct snapshot_member *pick_by_pass(struct pick *pick)
 /* ---- of many members few ---- */
 
 #define SCARCE_LOOKS 64u /* members that each call looks at */
+#define SCARCE_LEAP                                                                                                              \
+    UINT64_C(                                                                                                                    \
+        2654435761) /* from one to the next: those that joined together do not come together; a prime, so that none is left out */
+#define SCARCE_AGAIN_NS UINT64_C(10000000) /* as old as what rm relays may be: so long it is believed that there is none */
 
 /* Whatever is wanted of it otherwise, it can be handed out. */
 static bool is_usable(const struct pick *pick, uint32_t position)
@@ -68,7 +72,7 @@ static bool is_usable(const struct pick *pick, uint32_t position)
 static void scarce_begin(struct pick *pick, struct pick_scarce *scarce)
 {
     uint32_t usable = 0;
-    *scarce = (struct pick_scarce){.members = pick->members, .member_count = pick->member_count};
+    *scarce = (struct pick_scarce){.members = pick->members, .member_count = pick->member_count, .begun_ns = pick->state->now_ns};
     for (uint32_t i = 0; i < pick->member_count; i++) {
         if (!is_usable(pick, i))
             continue;
@@ -103,7 +107,7 @@ static void scarce_go_on(struct pick *pick, struct pick_scarce *scarce)
             scarce->positions[i] = scarce->positions[--scarce->found];
     for (uint32_t i = 0; i < SCARCE_LOOKS; i++) {
         scarce_note(pick, scarce, scarce->cursor);
-        scarce->cursor = scarce->cursor + 1 < scarce->member_count ? scarce->cursor + 1 : 0;
+        scarce->cursor = (uint32_t)((scarce->cursor + SCARCE_LEAP) % scarce->member_count);
     }
 }
 
@@ -118,21 +122,40 @@ static struct pick_scarce *scarce_now(struct pick *pick)
     return scarce;
 }
 
-const struct snapshot_member *pick_of_few(struct pick *pick)
+static bool scarce_begin_again(struct pick *pick, struct pick_scarce *scarce)
 {
-    if (pick->member_count <= PASS_MEMBERS_MAX)
-        return pick_by_pass(pick);
-    const struct pick_scarce *scarce = scarce_now(pick);
+    if (pick->state->now_ns - scarce->begun_ns < SCARCE_AGAIN_NS)
+        return false;
+    scarce_begin(pick, scarce);
+    return true;
+}
+
+static const struct snapshot_member *scarce_draw(struct pick *pick, const struct pick_scarce *scarce)
+{
     const struct snapshot_member *chosen = NULL;
     double total = 0;
     for (uint32_t i = 0; i < scarce->found; i++)
         member_draw(pick, &pick->members[scarce->positions[i]], &total, &chosen);
+    return chosen;
+}
+
+const struct snapshot_member *pick_of_few(struct pick *pick)
+{
+    if (pick->member_count <= PASS_MEMBERS_MAX)
+        return pick_by_pass(pick);
+    struct pick_scarce *scarce = scarce_now(pick);
+    const struct snapshot_member *chosen = scarce_draw(pick, scarce);
+    if (!chosen && scarce_begin_again(pick, scarce))
+        chosen = scarce_draw(pick, scarce);
     return !chosen && scarce->found == PICK_SCARCE_MAX ? pick_by_pass(pick) : chosen;
 }
 
 bool pick_has_none(struct pick *pick)
 {
-    return pick->member_count > PASS_MEMBERS_MAX && scarce_now(pick)->found == 0;
+    if (pick->member_count <= PASS_MEMBERS_MAX)
+        return false;
+    struct pick_scarce *scarce = scarce_now(pick);
+    return scarce->found == 0 && !(scarce_begin_again(pick, scarce) && scarce->found > 0);
 }
 
 const struct snapshot_member *pick_at_random(struct pick *pick)

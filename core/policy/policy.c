@@ -26,6 +26,8 @@ void pick_state_init(struct pick_state *state, uint64_t seed, float queue_factor
         state->cursor[i] = (uint32_t)random_next(&state->random);
     for (uint32_t i = 0; i < TOKEN_RINGS; i++)
         state->windows[i].picks = state->cursor[i % POLICY_CURSORS] * PICK_WINDOW_RUN;
+    for (uint32_t i = 0; i < PICK_SCARCES; i++)
+        state->scarces[i] = (struct pick_scarce){0};
     for (uint32_t i = 0; i < PICK_CANDIDATES_MAX; i++)
         state->walk[i] = (uint32_t)random_next(&state->random);
 }

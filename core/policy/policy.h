@@ -2,7 +2,8 @@
  *
  * Whatever the policy: drained nodes are never handed out; expired ones (LAST) only when nothing else is left; a node's own answer
  * names each node once; a dispatcher gets less than a worker (requirement D10).
- * Cost: O(1) expected for each address. Where fewer than about 1 in PICK_TRIES members qualify, one pass over the service's members.
+ * Cost: O(1) expected for each address. Where fewer than about 1 in PICK_TRIES members qualify, a pass over the service's members; of more than
+ * a thousand members not at each pick: which those are is kept, and that there are no others believed for 10 ms.
  * Thread: a context belongs to one core. Nothing blocks or allocates.
  *
  * Nearly every request wants one node and excludes none. Those are picked in batches, in steps that each go over the whole batch: find
@@ -47,7 +48,7 @@ struct pick_window {
 };
 
 #define PICK_SCARCE_MAX (2 * PICKS_MAX) /* what one query excludes and what it asks for */
-#define PICK_SCARCES 16u
+#define PICK_SCARCES 64u
 
 /* Of many members hardly any of which can be handed out: those that can. Members are compared, never followed: they may be another snapshot's. */
 struct pick_scarce {
@@ -55,6 +56,7 @@ struct pick_scarce {
     uint32_t member_count;
     uint32_t cursor; /* the member that is looked at next */
     uint32_t found;
+    uint64_t begun_ns; /* when all were looked at */
     uint32_t positions[PICK_SCARCE_MAX];
 };
 
@@ -66,7 +68,7 @@ struct pick_state {
     struct pick_scarce scarces[PICK_SCARCES]; /* by hash of the service, and whether expired nodes may be handed out */
     uint32_t cursor[POLICY_CURSORS]; /* by hash of the service; services that collide share a cursor */
     struct finish_time *finish; /* shared by the cores; finish-time needs it */
-    uint64_t now_ns; /* of the next picks; finish-time needs it */
+    uint64_t now_ns; /* of the next picks */
     uint64_t turns; /* nodes that finish-time has picked in turn, since what it knew was too old */
     uint64_t idle_picks; /* nodes that it has picked because they had said that they were idle, or looked so */
     float turn_peak[POLICY_CURSORS]; /* the fastest lately, by hash of the service */

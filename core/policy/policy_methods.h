@@ -81,13 +81,13 @@ NODISCARD int pick_general(enum policy policy, struct pick_batch *batch, const s
 /* Fresh, to the policy's taste, neither chosen before nor excluded: what pick->demand says. */
 bool pick_accepts(const struct pick *pick, struct snapshot_member member);
 
-/* Each acceptable member as likely as its share; NULL: there is none. Rejection sampling, then, where that finds none, pick_of_few: O(1) expected,
- * whatever their number. */
+/* Each acceptable member as likely as its share; NULL: there is none. Rejection sampling; where that finds none, pick_of_few. */
 const struct snapshot_member *pick_at_random(struct pick *pick);
 
-/* Where hardly any may be acceptable: of up to PASS_MEMBERS_MAX members exactly as pick_by_pass. Of more, one of up to PICK_SCARCE_MAX that
- * can be handed out, which are known from a pass that is made once, and gone on with by a few members at each call: so one that can be
- * handed out again is known of after some hundred calls. Only where all of these are refused for other reasons is there another pass. */
+/* Where hardly any may be acceptable. Of up to PASS_MEMBERS_MAX members as pick_by_pass. Of more, one of up to PICK_SCARCE_MAX that can be handed
+ * out: a core's own list for each service, from a pass over all when its members are new, and gone on with by some at each call. That there
+ * are no others is believed for 10 ms. O(1), but for those passes, and where all of a full list are not to the policy's taste, which takes a
+ * pass each time. */
 const struct snapshot_member *pick_of_few(struct pick *pick);
 
 #define PASS_MEMBERS_MAX 1024u

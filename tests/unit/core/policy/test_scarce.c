@@ -52,7 +52,7 @@ static void flags_set(uint32_t slot, uint16_t flags)
     atomic_store_explicit(&values[slot].flags, flags, memory_order_relaxed);
 }
 
-ParameterizedTestParameters(scarce, every_policy)
+static struct criterion_test_params every_policy(void)
 {
     static enum policy policies[POLICIES];
     for (uint32_t i = 0; i < POLICIES; i++)
@@ -60,7 +60,12 @@ ParameterizedTestParameters(scarce, every_policy)
     return cr_make_param_array(enum policy, policies, POLICIES);
 }
 
-ParameterizedTest(enum policy *policy, scarce, every_policy)
+ParameterizedTestParameters(scarce, every_policy_follows_who_comes_and_goes)
+{
+    return every_policy();
+}
+
+ParameterizedTest(enum policy *policy, scarce, every_policy_follows_who_comes_and_goes)
 {
     enum { PICKS = 3000, FRESH = 3, REVIVED = MANY - 5 };
     uint32_t counts[FRESH] = {0}, many = 0;
@@ -108,6 +113,42 @@ ParameterizedTest(enum policy *policy, scarce, every_policy)
         flags_set(i, NODE_VALUE_DRAIN);
     for (uint32_t i = 0; i < 100; i++)
         cr_assert_eq(pick_one(*policy), USHER_ENONODE);
+    fleet_free();
+}
+
+ParameterizedTestParameters(scarce, at_once_after_10_ms)
+{
+    return every_policy();
+}
+
+/* Whoever asks now and then is not told that there is none when there is one. */
+ParameterizedTest(enum policy *policy, scarce, at_once_after_10_ms)
+{
+    fleet_make(MANY, NODE_VALUE_DRAIN);
+    for (uint32_t slot = 0; slot < MANY; slot += 1999) {
+        cr_assert_eq(pick_one(*policy), USHER_ENONODE);
+        flags_set(slot, 0);
+        state.now_ns += 10000000;
+        cr_assert_eq(pick_one(*policy), (int)slot);
+        flags_set(slot, NODE_VALUE_DRAIN);
+    }
+    fleet_free();
+}
+
+Test(scarce, nodes_of_a_rack_are_handed_out_alike)
+{
+    enum { FIRST = 5000, RACK = 200, EACH = 1000 };
+    uint32_t counts[RACK] = {0};
+    fleet_make(MANY, NODE_VALUE_LAST);
+    for (uint32_t i = 0; i < RACK; i++)
+        flags_set(FIRST + i, 0);
+    for (uint32_t i = 0; i < RACK * EACH; i++) {
+        int slot = pick_one(POLICY_RANDOM);
+        cr_assert(slot >= FIRST && slot < FIRST + RACK);
+        counts[slot - FIRST]++;
+    }
+    for (uint32_t i = 0; i < RACK; i++)
+        cr_expect(counts[i] > EACH / 2 && counts[i] < 2 * EACH, "%u: %u", i, counts[i]);
     fleet_free();
 }
 
