@@ -1,4 +1,4 @@
-/* What the policies share: whom they may hand out at all, and random choice among these. */
+/* What the policies share: whom they may hand out at all, random choice among these, and which of thousands are left. */
 #include "core/base/hash.h"
 #include "core/policy/policy_methods.h"
 

@@ -40,11 +40,11 @@ extern const struct policy_row policy_rows[POLICIES];
 
 #define PICK_WINDOW_RUN 16u
 
-/* Where finish-time's window of a service's many members stands: which runs of PICK_WINDOW_RUN members its candidates go through. */
+/* Where finish-time's window of a service's many members stands. */
 struct pick_window {
     uint32_t picks; /* so far; wraps */
-    uint32_t
-        begin[PICK_CANDIDATES_MAX]; /* of each candidate's run, in parts of 2^32 of the members; for as many picks as a run has */
+    /* Of the runs of PICK_WINDOW_RUN members that its candidates go through, in parts of 2^32 of the members; for as many picks. */
+    uint32_t begin[PICK_CANDIDATES_MAX];
 };
 
 #define PICK_SCARCE_MAX (2 * PICKS_MAX) /* what one query excludes and what it asks for */
@@ -60,7 +60,7 @@ struct pick_scarce {
     uint32_t positions[PICK_SCARCE_MAX];
 };
 
-/* A core's own state: generator and round-robin positions. */
+/* A core's own state: its generator, and what its picks go on from. */
 struct pick_state {
     struct random_state random;
     uint32_t walk[PICK_CANDIDATES_MAX]; /* where finish-time's candidates stand, as parts of 2^32 of a service's members */
